@@ -1,0 +1,8 @@
+//! The pure core: authenticate, deduplicate, decide, record, release.
+
+pub mod event;
+pub mod keyring;
+pub mod name;
+pub mod pin;
+pub mod seam;
+pub mod time;

@@ -1,0 +1,199 @@
+//! The seam between the pure engine and everything that does: one input, then
+//! outputs until there are none.
+
+use super::event::Lane;
+use super::keyring::Keyring;
+use super::time::Mono;
+use pendant_protocol::FrameBytes;
+
+/// Which link (serial port or radio): its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u8);
+
+/// One offer of one event to a broker. A later offer of the same event has
+/// another number, so a late answer can never be taken for the present one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishId(pub u64);
+
+/// One prepared downlink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransmitId(pub u64);
+
+/// One disk operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskTicket(pub u64);
+
+/// How a frame was heard. `None` where the receiver does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Signal {
+    /// Received signal strength, dBm.
+    pub rssi_dbm: Option<i16>,
+    /// Signal-to-noise ratio in quarters of a decibel (the SX126x's unit).
+    pub snr_quarter_db: Option<i16>,
+    /// Carrier frequency, Hz.
+    pub frequency_hz: Option<u32>,
+    /// LoRa spreading factor, 5 to 12.
+    pub spreading_factor: Option<u8>,
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// `next_deadline` has come.
+    Timer,
+    /// A receiver heard something.
+    Frame {
+        /// Which receiver.
+        link: LinkId,
+        /// The end of the last symbol or byte.
+        ended: Mono,
+        /// How it was heard.
+        signal: Signal,
+        /// What was heard: any length, any content.
+        bytes: Vec<u8>,
+    },
+    /// A link came up or went away.
+    Link {
+        /// Which link.
+        link: LinkId,
+        /// Whether it can be used.
+        up: bool,
+    },
+    /// A disk operation ended.
+    Disk(DiskDone),
+    /// News from the broker's connection.
+    Broker(BrokerInput),
+    /// A downlink went out, or could not.
+    TransmitDone {
+        /// Which.
+        id: TransmitId,
+        /// Whether it was sent.
+        sent: bool,
+    },
+    /// Enrolments changed.
+    Keyring(Keyring),
+    /// Say what is still to be said and stop.
+    Shutdown,
+}
+
+/// How a disk operation ended.
+#[derive(Debug)]
+pub enum DiskDone {
+    /// The bytes are on the medium: fdatasync returned.
+    Committed(DiskTicket),
+    /// The file exists, is zero from end to end, and both it and its name are
+    /// on the medium.
+    Allocated(DiskTicket),
+    /// The bytes read.
+    Read(DiskTicket, Vec<u8>),
+    /// The operation failed.
+    Failed(DiskTicket, DiskFault),
+}
+
+/// Why a disk operation failed, as far as it changes what the engine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskFault {
+    /// No space left.
+    Full,
+    /// The file system is read-only.
+    ReadOnly,
+    /// Any other error of the medium.
+    Io,
+}
+
+/// News from the broker.
+#[derive(Debug)]
+pub enum BrokerInput {
+    /// Connected, subscribed, ready for publishes.
+    Up,
+    /// Gone. Every open offer is void.
+    Down,
+    /// The broker took an offer (PUBACK with a success code and a subscriber).
+    Taken(PublishId),
+    /// The broker refused an offer.
+    Refused {
+        /// Which offer.
+        publish: PublishId,
+        /// MQTT 5 reason code (section 3.4.2.1): 0x10 nobody subscribes, >= 0x80 refused.
+        reason: u8,
+    },
+    /// The centre says `received`: payload of a message on the receipt topic.
+    Receipt(Vec<u8>),
+}
+
+/// What is to be done outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Do this on the journal's files, in the order given.
+    Disk(DiskOp),
+    /// Offer this to the broker.
+    Publish(Publish),
+    /// Send this to a pendant.
+    Transmit(Transmit),
+    /// Tell the log and the metrics.
+    Tell,
+    /// Everything is said; stop now.
+    Stopped,
+}
+
+/// A disk operation on the journal's folder. File `n` is the n-th segment file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskOp {
+    /// Make a file of `bytes` zeros that is itself durable, name included.
+    Allocate {
+        /// Answers bear it.
+        ticket: DiskTicket,
+        /// Which file.
+        file: u32,
+        /// Its length, bytes.
+        bytes: u32,
+    },
+    /// Write, then fdatasync; both, or it failed.
+    Commit {
+        /// Answers bear it.
+        ticket: DiskTicket,
+        /// Which file.
+        file: u32,
+        /// From which byte on; a multiple of 512.
+        offset: u32,
+        /// What; a multiple of 512 bytes.
+        bytes: Vec<u8>,
+    },
+    /// Read.
+    Read {
+        /// Answers bear it.
+        ticket: DiskTicket,
+        /// Which file.
+        file: u32,
+        /// From which byte on.
+        offset: u32,
+        /// How many bytes.
+        bytes: u32,
+    },
+}
+
+/// One offer of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// Names this offer.
+    pub id: PublishId,
+    /// Chooses the topic, and nothing else that the network could see.
+    pub lane: Lane,
+    /// MQTT topic.
+    pub topic: String,
+    /// CloudEvents JSON. Topic and payload have one constant sum of lengths.
+    pub payload: Vec<u8>,
+}
+
+/// One downlink. Only a released acknowledgement can become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Names it.
+    pub id: TransmitId,
+    /// Through which link.
+    pub link: LinkId,
+    /// When its first symbol is to leave.
+    pub at: Mono,
+    /// What.
+    pub frame: FrameBytes,
+}

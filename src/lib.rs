@@ -1,0 +1,10 @@
+//! The pendant gateway: what a lone worker's pendant says is authenticated,
+//! kept durably and told to the monitoring centre.
+//!
+//! [`engine`] decides and is pure; [`shell`] carries; [`config`] checks what an
+//! installer wrote; [`cli`] is one file a subcommand.
+
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod shell;
