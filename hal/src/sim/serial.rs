@@ -13,15 +13,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::unix::AsyncFd;
+use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe;
 
 /// The device's end of a pseudo terminal. What is written here the gateway
 /// reads, and the reverse.
 #[derive(Debug)]
 pub struct PtyPort {
-    master: AsyncFd<OwnedFd>,
+    /// Two descriptors of the one master. Tokio has no type for a terminal, and
+    /// these ask of a descriptor only that it can be polled, read and written.
+    read: pipe::Receiver,
+    write: pipe::Sender,
     /// Held open so that the device may speak before the gateway opens the port
     /// and while it opens it again.
     _slave: OwnedFd,
@@ -50,7 +53,8 @@ impl PtyPort {
         tcsetattr(&slave, OptionalActions::Now, &termios)?;
         rustix::io::ioctl_fionbio(&master, true)?;
         let port = Self {
-            master: AsyncFd::register(master)?,
+            read: pipe::Receiver::from_owned_fd_unchecked(master.try_clone()?)?,
+            write: pipe::Sender::from_owned_fd_unchecked(master)?,
             _slave: slave,
             path: path.clone(),
         };
@@ -65,45 +69,28 @@ impl PtyPort {
 
 impl AsyncRead for PtyPort {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let mut guard = ready!(self.master.poll_read_ready(context))?;
-            let unfilled = buffer.initialize_unfilled();
-            match guard.try_io(|master| Ok(rustix::io::read(master.get_ref(), unfilled)?)) {
-                Ok(Ok(bytes)) => {
-                    buffer.advance(bytes);
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
-            }
-        }
+        Pin::new(&mut self.read).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for PtyPort {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.master.poll_write_ready(context))?;
-            match guard.try_io(|master| Ok(rustix::io::write(master.get_ref(), bytes)?)) {
-                Ok(result) => return Poll::Ready(result),
-                Err(_would_block) => {}
-            }
-        }
+        Pin::new(&mut self.write).poll_write(context, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.write).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.write).poll_shutdown(context)
     }
 }
