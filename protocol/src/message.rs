@@ -44,7 +44,7 @@ pub enum Body {
     },
     /// Kind 3. The wearer needs longer.
     SessionExtend {
-        /// How long, from now.
+        /// How much longer than was set so far.
         minutes: u16,
         /// Location beacon, 0 for none.
         place: u16,
@@ -108,7 +108,8 @@ pub enum Body {
         place: u16,
     },
     /// Genuine, but of a kind that this version does not know, or a PIN that is
-    /// none.
+    /// none. Only so does `open` give it; to seal it with a known kind gives that
+    /// kind on the other side.
     Unknown {
         /// The kind's number as sent.
         kind: u8,
