@@ -49,7 +49,7 @@ pub struct KeyringFiles {
 }
 
 /// What was found on disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LoadedKeyring {
     /// All that could be opened.
     pub keyring: Keyring,

@@ -141,30 +141,38 @@ impl StoreKey {
     /// Like [`Self::read`] and [`Self::make`]; [`StoreKeyError::Lost`] if the key
     /// is missing but the store is not empty.
     pub fn read_or_make(path: &Path, store_directory: &Path) -> Result<Self, StoreKeyError> {
-        match Self::read(path) {
-            Err(StoreKeyError::Missing(_)) => {}
-            found => return found,
+        if let Some(key) = Self::read_if_made(path, store_directory)? {
+            return Ok(key);
         }
-        for part in ["keyring", "journal"] {
-            let store = store_directory.join(part);
-            let empty = match std::fs::read_dir(&store) {
-                Ok(mut entries) => entries.next().is_none(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-                Err(error) => return Err(StoreKeyError::Io(store, error)),
-            };
-            if !empty {
-                return Err(StoreKeyError::Lost {
-                    key_file: path.to_owned(),
-                    store,
-                });
-            }
-        }
+        durable_file::make_directory(store_directory)
+            .map_err(|error| StoreKeyError::Io(store_directory.to_owned(), error))?;
         match Self::make(path) {
             // Another command was first: its key is the key.
             Err(StoreKeyError::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Self::read(path)
             }
             made => made,
+        }
+    }
+
+    /// Reads the key; `None` if it is missing and nothing was sealed under it.
+    ///
+    /// # Errors
+    /// Like [`Self::read`]; [`StoreKeyError::Lost`] if the key is missing but the
+    /// store is not empty.
+    pub fn read_if_made(
+        path: &Path,
+        store_directory: &Path,
+    ) -> Result<Option<Self>, StoreKeyError> {
+        match Self::read(path) {
+            Err(StoreKeyError::Missing(_)) => match sealed_part(store_directory)? {
+                Some(store) => Err(StoreKeyError::Lost {
+                    key_file: path.to_owned(),
+                    store,
+                }),
+                None => Ok(None),
+            },
+            found => found.map(Some),
         }
     }
 
@@ -177,6 +185,20 @@ impl StoreKey {
             .expect("keys of a cipher are within HKDF's limit");
         key
     }
+}
+
+/// A part of the store that holds something.
+fn sealed_part(store_directory: &Path) -> Result<Option<PathBuf>, StoreKeyError> {
+    for part in ["keyring", "journal"] {
+        let part = store_directory.join(part);
+        match std::fs::read_dir(&part).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Ok(Some(part)),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreKeyError::Io(part, error)),
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
