@@ -42,7 +42,7 @@ fn roots(path: &Path, findings: &mut Findings) -> Option<RootCertStore> {
     }
     findings.good(
         "ca_file",
-        format!("{} authorities in {}", roots.len(), path.display()),
+        format!("authorities in {}: {}", path.display(), roots.len()),
     );
     Some(roots)
 }
@@ -136,7 +136,8 @@ fn judge_certificate(
         }
     };
     match fault {
-        CertificateError::UnknownIssuer => findings.advice(
+        // A signature that does not fit: another authority of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => findings.advice(
             "certificate_file",
             format!("{shown} was not signed by an authority in ca_file"),
             "right if the broker's own certificate comes from another authority; else ask the centre for the \
