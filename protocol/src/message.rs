@@ -142,6 +142,28 @@ impl Body {
         }
     }
 
+    /// The location beacon heard last, 0 for none; a PIN entry has no room for it.
+    #[must_use]
+    pub const fn place(&self) -> u16 {
+        match *self {
+            Self::Heartbeat { place }
+            | Self::SessionStart { place, .. }
+            | Self::SessionExtend { place, .. }
+            | Self::CheckIn { place }
+            | Self::DiscreetPanic { place }
+            | Self::Panic { place }
+            | Self::ManDown { place }
+            | Self::Fall { place }
+            | Self::Tamper { place }
+            | Self::TamperRestored { place }
+            | Self::CancelAlert { place }
+            | Self::Test { place }
+            | Self::LowBattery { place }
+            | Self::BatteryRestored { place } => place,
+            Self::Pin(_) | Self::Unknown { .. } => 0,
+        }
+    }
+
     const fn name(&self) -> &'static str {
         match self {
             Self::Heartbeat { .. } => "Heartbeat",
