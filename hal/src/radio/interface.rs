@@ -95,6 +95,8 @@ struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Woken {
+    /// Nobody has waited yet.
+    Not,
     ByLine,
     ByClock,
 }
@@ -113,7 +115,7 @@ impl Watch {
         let state = State {
             transmit_until: None,
             next_poll: now + POLL,
-            woken_by: Woken::ByLine,
+            woken_by: Woken::Not,
             irq_at: now,
             irq_flags: 0,
             rssi_half_db: 0,
@@ -201,6 +203,7 @@ impl Watch {
             self.count(LinkCount::PhyHeader(1));
         }
         match (state.woken_by, flags != 0) {
+            (Woken::Not, _) => {}
             (Woken::ByLine, true) => state.odd_interrupts = 0,
             (Woken::ByClock, false) => {
                 // A chip that was reset has forgotten everything.

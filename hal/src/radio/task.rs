@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// slow host needs a millisecond for each at worst. The radio is deaf meanwhile.
 const PREPARE_LEAD: Duration = Duration::from_millis(12);
 
+/// The runtime's timer counts milliseconds and rounds up: half of one on average.
+const TIMER_LATE: Duration = Duration::from_micros(500);
+
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
 pub(super) async fn run<C: Chip>(
@@ -127,8 +130,10 @@ async fn bring_up<C: Chip>(
         settings: settings.clone(),
         start_latency: chip.start_latency(),
     };
-    // A chip that cannot be set up to listen is not up.
+    // The driver writes happily to a bus without a chip: what cannot be set up
+    // to listen, or does not answer sensibly when asked, is not up.
     radio.listen().await.map_err(explain)?;
+    radio.lora.process_irq_event().await.map_err(explain)?;
     Ok(radio)
 }
 
@@ -234,7 +239,7 @@ impl<K: RadioKind> Radio<K> {
             )
             .await?;
         let airtime = self.settings.shape().frame(bytes.len() as u8);
-        if let Some(start) = at.checked_sub(self.start_latency) {
+        if let Some(start) = at.checked_sub(self.start_latency + TIMER_LATE) {
             sleep_until(start).await;
         }
         let began = Instant::now() + self.start_latency;

@@ -69,19 +69,19 @@ impl Envelope {
     /// Reads a packet; `None` for an unknown type or a wrong length.
     pub fn parse(packet: &[u8]) -> Option<Self> {
         let framed = |head: usize| (head + 1..=head + 255).contains(&packet.len());
-        match packet.first()? {
-            &RX if framed(RX_HEAD) => Some(Self::Rx(Rx {
+        match *packet.first()? {
+            RX if framed(RX_HEAD) => Some(Self::Rx(Rx {
                 age_us: word(packet, 1),
                 rssi_dbm: i16::from_le_bytes([packet[5], packet[6]]),
                 snr_quarter_db: i8::from_le_bytes([packet[7]]),
                 frame: packet[RX_HEAD..].to_vec(),
             })),
-            &TX if framed(TX_HEAD) => Some(Self::Tx(Tx {
+            TX if framed(TX_HEAD) => Some(Self::Tx(Tx {
                 ticket: word(packet, 1),
                 delay_us: word(packet, 5),
                 frame: packet[TX_HEAD..].to_vec(),
             })),
-            &DONE if packet.len() == DONE_BYTES => {
+            DONE if packet.len() == DONE_BYTES => {
                 Some(Self::Done(Done { ticket: word(packet, 1), result: packet[5] }))
             }
             _ => None,
