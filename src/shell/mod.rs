@@ -1,1 +1,5 @@
 //! The thin tokio shell.
+
+mod durable_file;
+pub mod keyring_files;
+pub mod store_key;
