@@ -1,1 +1,4 @@
 //! The thin tokio shell.
+
+pub mod tls;
+pub mod uplink;
