@@ -37,9 +37,10 @@ pub enum Outcome {
     Ended = 4,
     /// The digits are not the wearer's PIN.
     WrongPin = 5,
-    /// There was no session and no alert to end or extend.
+    /// The digits are the wearer's PIN, but there was no session and no alert to end.
     NothingToEnd = 6,
-    /// Kept, but not acted on: for example too old, or more minutes than allowed.
+    /// Kept, but not acted on: no session to extend or to check in to, no minutes,
+    /// or not provably the newest that the pendant has to say.
     Refused = 7,
 }
 
@@ -110,16 +111,7 @@ impl DownlinkMessage {
 
     fn to_text(self) -> TextBytes {
         let [minutes_low, minutes_high] = self.minutes_left.to_le_bytes();
-        [
-            self.outcome as u8,
-            self.instruction as u8,
-            minutes_low,
-            minutes_high,
-            0,
-            0,
-            0,
-            0,
-        ]
+        [self.outcome as u8, self.instruction as u8, minutes_low, minutes_high, 0, 0, 0, 0]
     }
 
     /// Ignores the last four bytes, which a later version may use.
@@ -149,11 +141,7 @@ impl SealedDownlink {
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let (bytes, low_bits, pendant) = frame::parse(bytes, Direction::Down)?;
         let slot = Slot::new(low_bits).ok_or(ParseError::Reserved)?;
-        Ok(Self {
-            bytes,
-            slot,
-            pendant,
-        })
+        Ok(Self { bytes, slot, pendant })
     }
 
     /// The slot of the gateway that the frame claims to come from.
