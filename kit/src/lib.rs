@@ -1,1 +1,7 @@
-//! Placeholder during layout.
+//! What benches, labs and monitoring centres run, and what the tests of the
+//! gateway lean on.
+//!
+//! Nothing in the daemon depends on this crate.
+
+pub mod broker;
+pub mod pki;

@@ -1,2 +1,3 @@
-//! Daemon.
+//! The command line of the kit.
+
 fn main() {}
