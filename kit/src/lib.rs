@@ -4,4 +4,5 @@
 //! Nothing in the daemon depends on this crate.
 
 pub mod broker;
+pub mod pendant;
 pub mod pki;
