@@ -4,5 +4,6 @@
 //! Nothing in the daemon depends on this crate.
 
 pub mod broker;
+pub mod centre;
 pub mod pendant;
 pub mod pki;
