@@ -1,1 +1,25 @@
-//! Placeholder during layout.
+//! Receivers and transmitters as links that carry bytes.
+//!
+//! A link is a serial port ([`serial`]) or a LoRa radio ([`radio`]). Each is one
+//! task that owns its device, survives the loss of it, and speaks to the rest of
+//! the gateway over two bounded channels only: [`Transmission`]s go in,
+//! [`LinkEvent`]s come out, marked with the tag that the link was spawned with.
+//! Nothing here knows pendants, keys or messages: a frame is up to 255 bytes.
+//!
+//! Time is [`tokio::time::Instant`], so a test may pause it. With the feature
+//! `sim` each device has a twin: `sim::sx1262` under the real LoRa driver,
+//! `sim::serial` on a pseudo terminal.
+
+pub mod airtime;
+mod link;
+mod outbox;
+pub mod radio;
+mod schedule;
+pub mod serial;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use link::{
+    FRAME_BYTES_MAX, LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX,
+    Reception, SendFault, Signal, Transmission,
+};

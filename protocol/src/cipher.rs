@@ -110,3 +110,6 @@ pub(crate) fn tag(frame: &FrameBytes) -> u64 {
     tag.copy_from_slice(&frame[SEALED_END..]);
     u64::from_le_bytes(tag)
 }
+
+#[cfg(test)]
+mod tests;

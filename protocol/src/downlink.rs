@@ -37,9 +37,10 @@ pub enum Outcome {
     Ended = 4,
     /// The digits are not the wearer's PIN.
     WrongPin = 5,
-    /// There was no session and no alert to end or extend.
+    /// The digits are the wearer's PIN, but there was no session and no alert to end.
     NothingToEnd = 6,
-    /// Kept, but not acted on: for example too old, or more minutes than allowed.
+    /// Kept, but not acted on: no session to extend or to check in to, no minutes,
+    /// or not provably the newest that the pendant has to say.
     Refused = 7,
 }
 

@@ -44,7 +44,7 @@ pub enum Body {
     },
     /// Kind 3. The wearer needs longer.
     SessionExtend {
-        /// How long, from now.
+        /// How much longer than was set so far.
         minutes: u16,
         /// Location beacon, 0 for none.
         place: u16,
@@ -108,7 +108,8 @@ pub enum Body {
         place: u16,
     },
     /// Genuine, but of a kind that this version does not know, or a PIN that is
-    /// none.
+    /// none. Only so does `open` give it; to seal it with a known kind gives that
+    /// kind on the other side.
     Unknown {
         /// The kind's number as sent.
         kind: u8,
@@ -138,6 +139,28 @@ impl Body {
             Self::LowBattery { .. } => 14,
             Self::BatteryRestored { .. } => 15,
             Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    /// The location beacon heard last, 0 for none; a PIN entry has no room for it.
+    #[must_use]
+    pub const fn place(&self) -> u16 {
+        match *self {
+            Self::Heartbeat { place }
+            | Self::SessionStart { place, .. }
+            | Self::SessionExtend { place, .. }
+            | Self::CheckIn { place }
+            | Self::DiscreetPanic { place }
+            | Self::Panic { place }
+            | Self::ManDown { place }
+            | Self::Fall { place }
+            | Self::Tamper { place }
+            | Self::TamperRestored { place }
+            | Self::CancelAlert { place }
+            | Self::Test { place }
+            | Self::LowBattery { place }
+            | Self::BatteryRestored { place } => place,
+            Self::Pin(_) | Self::Unknown { .. } => 0,
         }
     }
 

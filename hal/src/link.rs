@@ -1,0 +1,263 @@
+//! What every link says and is told, whatever device is behind it.
+
+use std::fmt;
+use std::path::PathBuf;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Longest frame of any link, bytes: the length field of a LoRa header is one byte.
+pub const FRAME_BYTES_MAX: usize = 255;
+
+/// Transmissions that one link holds for their time. A gateway answers each
+/// frame once, a second later; at SF7 fewer than 20 frames fit into a second.
+pub const QUEUE_MAX: usize = 64;
+
+/// A transmission this long after its time is refused: the pendant has stopped
+/// listening, and a radio that transmits in vain is deaf in vain.
+pub const LATE_MS_MAX: u64 = 100;
+
+/// How a frame was heard. `None` where the receiver does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signal {
+    /// Received signal strength, dBm.
+    pub rssi_dbm: Option<i16>,
+    /// Signal-to-noise ratio in quarters of a decibel (the SX126x's unit).
+    pub snr_quarter_db: Option<i16>,
+    /// Carrier frequency, Hz.
+    pub frequency_hz: Option<u32>,
+    /// LoRa spreading factor, 5 to 12.
+    pub spreading_factor: Option<u8>,
+}
+
+/// A frame that was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reception {
+    /// The end of its last symbol or byte.
+    pub ended: Instant,
+    /// How it was heard.
+    pub signal: Signal,
+    /// Its bytes: 1 to [`FRAME_BYTES_MAX`], any content.
+    pub bytes: Vec<u8>,
+}
+
+/// A frame to send at a set time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmission {
+    /// Comes back in [`LinkEvent::Sent`] or [`LinkEvent::NotSent`], exactly one
+    /// of them, once. Tickets that are under way on one link differ in their
+    /// low 32 bits.
+    pub ticket: u64,
+    /// When its first symbol or byte leaves.
+    pub at: Instant,
+    /// Its bytes: 1 to [`FRAME_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+}
+
+/// What a link tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// The device is there and listening.
+    Up,
+    /// The device cannot be used. Told once an outage; a second one before the
+    /// next `Up` replaces the reason. The link goes on trying by itself.
+    Down(LinkFault),
+    /// A frame was heard.
+    Received(Reception),
+    /// A transmission left.
+    Sent {
+        /// Which.
+        ticket: u64,
+        /// When it began to leave.
+        at: Instant,
+    },
+    /// A transmission did not leave, or nobody confirmed that it did.
+    NotSent {
+        /// Which.
+        ticket: u64,
+        /// Why.
+        fault: SendFault,
+    },
+    /// Something was dropped and counted; at most once a second a kind.
+    Counted(LinkCount),
+}
+
+/// What was dropped, and how often since it was last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCount {
+    /// Serial: what stood between two delimiters was not COBS.
+    BadCobs(u32),
+    /// Serial: more bytes than any frame has came without a delimiter.
+    Oversize(u32),
+    /// Serial: a COBS packet of an unknown type or a wrong length.
+    BadEnvelope(u32),
+    /// Serial: a line that the module's manual does not have, or `+RCV` with
+    /// text that is not base64 of a frame.
+    BadText(u32),
+    /// Radio: the payload failed the CRC of the physical layer.
+    PhyCrc(u32),
+    /// Radio: the header failed its checksum.
+    PhyHeader(u32),
+    /// Radio: a frame whose interrupt line never rose; found by asking the chip.
+    LostIrq(u32),
+    /// Frames that were dropped because the gateway did not take them in time.
+    Overflow(u32),
+}
+
+impl LinkCount {
+    /// A name for logs and metrics: lower case with underscores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadCobs(_) => "bad_cobs",
+            Self::Oversize(_) => "oversize",
+            Self::BadEnvelope(_) => "bad_envelope",
+            Self::BadText(_) => "bad_text",
+            Self::PhyCrc(_) => "phy_crc",
+            Self::PhyHeader(_) => "phy_header",
+            Self::LostIrq(_) => "lost_irq",
+            Self::Overflow(_) => "overflow",
+        }
+    }
+
+    /// How many since it was last told.
+    pub fn n(self) -> u32 {
+        match self {
+            Self::BadCobs(n)
+            | Self::Oversize(n)
+            | Self::BadEnvelope(n)
+            | Self::BadText(n)
+            | Self::PhyCrc(n)
+            | Self::PhyHeader(n)
+            | Self::LostIrq(n)
+            | Self::Overflow(n) => n,
+        }
+    }
+}
+
+/// Why a link is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkFault {
+    /// There is nothing at this path.
+    Missing(PathBuf),
+    /// The user of this process may not open this path.
+    Denied(PathBuf),
+    /// Another program holds this port.
+    Busy(PathBuf),
+    /// The path leads to something that is no such device.
+    WrongKind(PathBuf),
+    /// The device went away.
+    Gone(PathBuf),
+    /// The operating system reports another error.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        says: String,
+    },
+    /// The radio's BUSY line stayed high longer than any command takes.
+    BusyStuck,
+    /// SPI answers like a bus without a chip, or with noise.
+    NoChip,
+    /// The chip left the mode it was set to: a brown-out, or a reset.
+    ChipReset,
+    /// The interrupt line (DIO1) does not follow the chip's interrupts.
+    IrqLine,
+    /// A transmission was started and never ended.
+    TransmitStuck,
+    /// The driver refuses the settings; trying again does not help.
+    Settings(String),
+    /// The link's own code failed.
+    Crashed,
+}
+
+impl fmt::Display for LinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => {
+                write!(f, "{} does not exist: is the receiver plugged in?", path.display())
+            }
+            Self::Denied(path) => write!(
+                f,
+                "{} may not be opened by this user: add it to the group that owns the device",
+                path.display()
+            ),
+            Self::Busy(path) => write!(f, "{} is held by another program", path.display()),
+            Self::WrongKind(path) => write!(f, "{} is not such a device", path.display()),
+            Self::Gone(path) => write!(f, "{} went away", path.display()),
+            Self::Io { doing, says } => write!(f, "{doing}: {says}"),
+            Self::BusyStuck => f.write_str(
+                "the radio's BUSY line stays high: check the wiring of BUSY and RESET and the supply",
+            ),
+            Self::NoChip => {
+                f.write_str("no radio chip answers on SPI: check the bus, chip select and supply")
+            }
+            Self::ChipReset => f.write_str("the radio chip was reset: check its supply"),
+            Self::IrqLine => {
+                f.write_str("the radio's DIO1 line does not follow its interrupts: check the pin")
+            }
+            Self::TransmitStuck => f.write_str("the radio began to transmit and never ended"),
+            Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
+            Self::Crashed => f.write_str("the link's own code failed: please report this"),
+        }
+    }
+}
+
+impl std::error::Error for LinkFault {}
+
+/// Why a transmission did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFault {
+    /// The link is down.
+    Down,
+    /// It is empty, or longer than [`FRAME_BYTES_MAX`] (or what the module takes).
+    Length,
+    /// [`QUEUE_MAX`] others are waiting.
+    QueueFull,
+    /// Its time had passed by more than [`LATE_MS_MAX`].
+    Late,
+    /// The port did not take the bytes, or the module did not answer.
+    Stalled,
+    /// The receiver says that it did not send it.
+    Refused,
+    /// The link was stopped.
+    Stopped,
+}
+
+impl fmt::Display for SendFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Down => "the link is down",
+            Self::Length => "the frame is empty or too long",
+            Self::QueueFull => "too many transmissions are waiting",
+            Self::Late => "its time had passed",
+            Self::Stalled => "the port did not take it or the receiver did not answer",
+            Self::Refused => "the receiver refused it",
+            Self::Stopped => "the link was stopped",
+        })
+    }
+}
+
+/// A running link. Dropping it (and every clone of `transmit`) stops the link.
+#[derive(Debug)]
+pub struct LinkHandle {
+    /// Takes what is to be sent.
+    pub transmit: mpsc::Sender<Transmission>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl LinkHandle {
+    /// A handle, and the two ends that the link's task keeps: what it is to send,
+    /// and a token that it drops when it has released its device.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Transmission>, oneshot::Sender<()>) {
+        let (transmit, transmissions) = mpsc::channel(QUEUE_MAX);
+        let (token, ended) = oneshot::channel();
+        (Self { transmit, ended }, transmissions, token)
+    }
+
+    /// Stops the link and waits until it has released its device. Clones of
+    /// `transmit` must have been dropped.
+    pub async fn stop(self) {
+        drop(self.transmit);
+        // The token is never sent, only dropped: the error is the news.
+        let _ = self.ended.await;
+    }
+}

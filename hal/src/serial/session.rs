@@ -1,0 +1,308 @@
+//! One open port, from the moment it was opened until it goes away.
+
+use super::SerialSettings;
+use super::wire::{Confirms, Heard, Wire, short_ticket};
+use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission};
+use crate::outbox::Outbox;
+use crate::schedule::{Schedule, is_late};
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_serial::{ClearBuffer, SerialPort, SerialStream};
+use tokio_util::codec::FramedRead;
+
+/// A frame of a few dozen bytes leaves even at 9600 baud within 300 ms; a port
+/// that has not taken it by then is stuck.
+const WRITE_STALL: Duration = Duration::from_millis(500);
+
+/// A receiver confirms when the frame has left: the longest one at SF12 takes
+/// 9 s on the air, one of 24 bytes 1.5 s.
+const CONFIRM_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a session ended.
+pub(super) enum End {
+    /// The port went away.
+    Fault(LinkFault),
+    /// The link was stopped.
+    Stopped,
+}
+
+/// A transmission that has begun.
+struct Begun {
+    ticket: u64,
+    at: Instant,
+    until: Instant,
+}
+
+enum PortEvent {
+    Heard(Heard),
+    Wrote(usize),
+    Gone(io::Result<()>),
+}
+
+pub(super) struct Session<'a> {
+    settings: &'a SerialSettings,
+    outbox: &'a mut Outbox,
+    frames: FramedRead<SerialStream, Wire>,
+    schedule: Schedule,
+    outgoing: Bytes,
+    writing: Option<Begun>,
+    unconfirmed: VecDeque<Begun>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        port: SerialStream,
+        settings: &'a SerialSettings,
+        outbox: &'a mut Outbox,
+    ) -> Self {
+        Self {
+            frames: FramedRead::new(port, Wire::new(settings.codec)),
+            settings,
+            outbox,
+            schedule: Schedule::default(),
+            outgoing: Bytes::new(),
+            writing: None,
+            unconfirmed: VecDeque::new(),
+        }
+    }
+
+    /// Carries frames until the port goes away or the link is stopped.
+    pub(super) async fn run(mut self, transmissions: &mut mpsc::Receiver<Transmission>) -> End {
+        let end = loop {
+            self.begin_due().await;
+            let wake = self.next_wake();
+            tokio::select! {
+                event = port_event(&mut self.frames, &self.outgoing) => match event {
+                    PortEvent::Heard(heard) => self.handle_heard(heard).await,
+                    PortEvent::Wrote(bytes) => self.handle_wrote(bytes).await,
+                    PortEvent::Gone(how) => break End::Fault(self.fault_of(how)),
+                },
+                transmission = transmissions.recv() => match transmission {
+                    Some(transmission) => self.take(transmission).await,
+                    None => break End::Stopped,
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    self.handle_time().await;
+                }
+            }
+        };
+        self.close(&end).await;
+        end
+    }
+
+    /// Takes a transmission in for its time.
+    async fn take(&mut self, transmission: Transmission) {
+        let ticket = transmission.ticket;
+        if let Err(fault) = self.schedule.insert(transmission) {
+            self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+        }
+    }
+
+    /// Puts the next transmission on the wire if its time has come and the wire
+    /// is free.
+    async fn begin_due(&mut self) {
+        while let Some(departs) = self.next_departure() {
+            let now = Instant::now();
+            if departs > now {
+                return;
+            }
+            let transmission = self
+                .schedule
+                .take_next()
+                .expect("a departure belongs to a transmission");
+            let ticket = transmission.ticket;
+            let wire = if is_late(transmission.at, now) {
+                Err(SendFault::Late)
+            } else {
+                self.frames
+                    .decoder()
+                    .encode(&transmission, now)
+                    .ok_or(SendFault::Length)
+            };
+            match wire {
+                Ok(bytes) => {
+                    self.outgoing = Bytes::from(bytes);
+                    self.writing = Some(Begun {
+                        ticket,
+                        at: transmission.at.max(now),
+                        until: now + WRITE_STALL,
+                    });
+                }
+                Err(fault) => self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await,
+            }
+        }
+    }
+
+    /// When the next transmission may be written; `None` while none may be.
+    fn next_departure(&self) -> Option<Instant> {
+        let wire = self.frames.decoder();
+        let in_turn = wire.confirms() == Confirms::InTurn && !self.unconfirmed.is_empty();
+        if self.writing.is_some() || in_turn {
+            return None;
+        }
+        let next = self.schedule.next()?;
+        let lead = wire.lead(next.bytes.len(), self.settings.baud);
+        Some(next.at.checked_sub(lead).unwrap_or(next.at))
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        [
+            self.next_departure(),
+            self.writing.as_ref().map(|begun| begun.until),
+            self.unconfirmed.iter().map(|begun| begun.until).min(),
+            self.outbox.counts_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    async fn handle_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Frame { age, signal, bytes } => {
+                let now = Instant::now();
+                self.outbox.receive(Reception {
+                    ended: now.checked_sub(age).unwrap_or(now),
+                    signal,
+                    bytes,
+                });
+            }
+            Heard::Outcome { ticket, sent } => {
+                let place = match ticket {
+                    Some(short) => self
+                        .unconfirmed
+                        .iter()
+                        .position(|begun| short_ticket(begun.ticket) == short),
+                    None => (!self.unconfirmed.is_empty()).then_some(0),
+                };
+                if let Some(begun) = place.and_then(|place| self.unconfirmed.remove(place)) {
+                    self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused))
+                        .await;
+                }
+            }
+            Heard::Bad(count) => self.outbox.count(count),
+        }
+    }
+
+    async fn handle_wrote(&mut self, bytes: usize) {
+        self.outgoing.advance(bytes);
+        if !self.outgoing.is_empty() {
+            return;
+        }
+        let begun = self.writing.take().expect("bytes belong to a transmission");
+        if self.frames.decoder().confirms() == Confirms::Nobody {
+            self.conclude(begun, Ok(())).await;
+        } else {
+            let until = begun.at.max(Instant::now()) + CONFIRM_WAIT;
+            self.unconfirmed.push_back(Begun { until, ..begun });
+        }
+    }
+
+    async fn handle_time(&mut self) {
+        let now = Instant::now();
+        if self
+            .writing
+            .as_ref()
+            .is_some_and(|begun| begun.until <= now)
+        {
+            self.outgoing.clear();
+            // What the kernel still holds would leave at some other time.
+            if let Err(error) = self.frames.get_mut().clear(ClearBuffer::Output) {
+                tracing::debug!(%error, "cannot discard the output of a stalled port");
+            }
+            if let Some(begun) = self.writing.take() {
+                self.conclude(begun, Err(SendFault::Stalled)).await;
+            }
+        }
+        while let Some(place) = self.unconfirmed.iter().position(|begun| begun.until <= now) {
+            if let Some(begun) = self.unconfirmed.remove(place) {
+                self.conclude(begun, Err(SendFault::Stalled)).await;
+            }
+        }
+        if self.outbox.counts_due().is_some_and(|due| due <= now) {
+            self.outbox.tell_counts();
+        }
+    }
+
+    async fn conclude(&mut self, begun: Begun, result: Result<(), SendFault>) {
+        let Begun { ticket, at, .. } = begun;
+        self.outbox
+            .tell(match result {
+                Ok(()) => LinkEvent::Sent { ticket, at },
+                Err(fault) => LinkEvent::NotSent { ticket, fault },
+            })
+            .await;
+    }
+
+    fn fault_of(&self, how: io::Result<()>) -> LinkFault {
+        match how {
+            Err(error) if error.raw_os_error() != Some(EIO) => LinkFault::Io {
+                doing: "reading or writing the port",
+                says: error.to_string(),
+            },
+            Ok(()) | Err(_) => LinkFault::Gone(self.settings.path.clone()),
+        }
+    }
+
+    /// Answers for what is still under way and lets the port go.
+    async fn close(mut self, end: &End) {
+        let fault = match end {
+            End::Fault(_) => SendFault::Down,
+            End::Stopped => SendFault::Stopped,
+        };
+        let begun = self
+            .writing
+            .take()
+            .into_iter()
+            .chain(self.unconfirmed.drain(..));
+        let tickets: Vec<u64> = begun
+            .map(|begun| begun.ticket)
+            .chain(
+                self.schedule
+                    .drain()
+                    .map(|transmission| transmission.ticket),
+            )
+            .collect();
+        for ticket in tickets {
+            self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+        }
+        // Closing a tty waits until its output has drained, up to 30 s, on the
+        // thread of the runtime. A port that is gone refuses; it has no output.
+        let _ = self.frames.get_mut().clear(ClearBuffer::Output);
+    }
+}
+
+/// `EIO`: the line discipline's answer once the device has hung up.
+const EIO: i32 = 5;
+
+/// Waits for the port to give or to take something. Nothing is lost if the
+/// caller stops waiting.
+async fn port_event(frames: &mut FramedRead<SerialStream, Wire>, outgoing: &[u8]) -> PortEvent {
+    poll_fn(|context| {
+        if !outgoing.is_empty() {
+            match Pin::new(frames.get_mut()).poll_write(context, outgoing) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(PortEvent::Gone(Ok(()))),
+                Poll::Ready(Ok(bytes)) => return Poll::Ready(PortEvent::Wrote(bytes)),
+                Poll::Ready(Err(error)) => return Poll::Ready(PortEvent::Gone(Err(error))),
+                Poll::Pending => {}
+            }
+        }
+        Pin::new(&mut *frames)
+            .poll_next(context)
+            .map(|heard| match heard {
+                Some(Ok(heard)) => PortEvent::Heard(heard),
+                Some(Err(error)) => PortEvent::Gone(Err(error)),
+                None => PortEvent::Gone(Ok(())),
+            })
+    })
+    .await
+}

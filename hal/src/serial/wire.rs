@@ -1,0 +1,205 @@
+//! One face for what receivers speak: bytes in, what they mean; transmissions
+//! in, bytes out.
+
+use super::Codec;
+use super::cobs::{self, Packet};
+use super::envelope::{Envelope, RSSI_UNKNOWN, SNR_UNKNOWN, Tx};
+use super::rylr998::{self, Line};
+use crate::link::{LinkCount, Signal, Transmission};
+use bytes::BytesMut;
+use std::io;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An envelope is handed over this long before its frame leaves: longer than a
+/// cable and a busy gateway delay it, short enough that the receiver holds few.
+const ENVELOPE_LEAD: Duration = Duration::from_millis(100);
+
+/// Bits on the wire for a byte: start, eight, stop.
+const BITS_PER_BYTE: u64 = 10;
+
+/// What the bytes meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A frame that ended this long before its bytes came.
+    Frame {
+        age: Duration,
+        signal: Signal,
+        bytes: Vec<u8>,
+    },
+    /// What became of a transmission: the low bits of its ticket, or `None` for
+    /// the oldest that is unconfirmed.
+    Outcome { ticket: Option<u32>, sent: bool },
+    /// Something to count.
+    Bad(LinkCount),
+}
+
+/// Who confirms that a transmission left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirms {
+    /// Nobody: the bytes on the wire are the transmission.
+    Nobody,
+    /// The receiver, by ticket; several may be under way.
+    ByTicket,
+    /// The receiver, in order; one may be under way.
+    InTurn,
+}
+
+/// A codec with its state, for [`tokio_util::codec::FramedRead`].
+pub(super) enum Wire {
+    Bare(cobs::Finder),
+    Enveloped(cobs::Finder),
+    Rylr998(rylr998::Finder),
+}
+
+impl Wire {
+    pub(super) fn new(codec: Codec) -> Self {
+        match codec {
+            Codec::Cobs { envelope: false } => Self::Bare(cobs::Finder::default()),
+            Codec::Cobs { envelope: true } => Self::Enveloped(cobs::Finder::default()),
+            Codec::Rylr998 => Self::Rylr998(rylr998::Finder::default()),
+        }
+    }
+
+    pub(super) fn confirms(&self) -> Confirms {
+        match self {
+            Self::Bare(_) => Confirms::Nobody,
+            Self::Enveloped(_) => Confirms::ByTicket,
+            Self::Rylr998(_) => Confirms::InTurn,
+        }
+    }
+
+    /// How long before its time a transmission is written.
+    pub(super) fn lead(&self, frame_bytes: usize, baud: u32) -> Duration {
+        match self {
+            Self::Bare(_) => Duration::ZERO,
+            Self::Enveloped(_) => ENVELOPE_LEAD,
+            // The module transmits when it has the whole command.
+            Self::Rylr998(_) => {
+                let command_bytes = (frame_bytes * 4).div_ceil(3) + "AT+SEND=0,240,\r\n".len();
+                let bits = command_bytes as u64 * BITS_PER_BYTE;
+                Duration::from_micros(bits * 1_000_000 / u64::from(baud.max(1)))
+            }
+        }
+    }
+
+    /// The bytes to write now, or `None` if the receiver cannot take such a frame.
+    pub(super) fn encode(&self, transmission: &Transmission, now: Instant) -> Option<Vec<u8>> {
+        match self {
+            Self::Bare(_) => Some(cobs::encode(&transmission.bytes)),
+            Self::Enveloped(_) => {
+                let delay = transmission.at.saturating_duration_since(now);
+                let tx = Envelope::Tx(Tx {
+                    ticket: short_ticket(transmission.ticket),
+                    // Never more than the lead, unless the clock was set back.
+                    delay_us: u32::try_from(delay.as_micros()).unwrap_or(u32::MAX),
+                    frame: transmission.bytes.clone(),
+                });
+                Some(cobs::encode(&tx.to_bytes()))
+            }
+            Self::Rylr998(_) => rylr998::send_command(&transmission.bytes),
+        }
+    }
+}
+
+/// The part of a ticket that an envelope carries.
+pub(super) fn short_ticket(ticket: u64) -> u32 {
+    (ticket & u64::from(u32::MAX)) as u32
+}
+
+impl tokio_util::codec::Decoder for Wire {
+    type Item = Heard;
+    type Error = io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Heard>> {
+        loop {
+            let heard = match self {
+                Self::Bare(finder) => finder.next(buffer).map(|packet| Some(bare(packet))),
+                Self::Enveloped(finder) => finder.next(buffer).map(enveloped),
+                Self::Rylr998(finder) => finder.next(buffer).map(line),
+            };
+            match heard {
+                Some(Some(heard)) => return Ok(Some(heard)),
+                Some(None) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Half a packet at the end of a port is no error: the port is gone.
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Heard>> {
+        let heard = self.decode(buffer)?;
+        if heard.is_none() {
+            buffer.clear();
+        }
+        Ok(heard)
+    }
+}
+
+fn bare(packet: Packet) -> Heard {
+    match packet {
+        Packet::Whole(bytes) if bytes.len() > crate::link::FRAME_BYTES_MAX => {
+            Heard::Bad(LinkCount::Oversize(1))
+        }
+        Packet::Whole(bytes) => Heard::Frame {
+            age: Duration::ZERO,
+            signal: Signal::default(),
+            bytes,
+        },
+        Packet::Bad => Heard::Bad(LinkCount::BadCobs(1)),
+        Packet::Oversize => Heard::Bad(LinkCount::Oversize(1)),
+    }
+}
+
+fn enveloped(packet: Packet) -> Option<Heard> {
+    let Packet::Whole(bytes) = packet else {
+        return Some(bare(packet));
+    };
+    Some(match Envelope::parse(&bytes) {
+        Some(Envelope::Rx(rx)) => Heard::Frame {
+            age: Duration::from_micros(u64::from(rx.age_us)),
+            signal: Signal {
+                rssi_dbm: Some(rx.rssi_dbm).filter(|&dbm| dbm != RSSI_UNKNOWN),
+                snr_quarter_db: Some(rx.snr_quarter_db)
+                    .filter(|&quarters| quarters != SNR_UNKNOWN)
+                    .map(i16::from),
+                ..Signal::default()
+            },
+            bytes: rx.frame,
+        },
+        Some(Envelope::Done(done)) => Heard::Outcome {
+            ticket: Some(done.ticket),
+            sent: done.result == 0,
+        },
+        Some(Envelope::Tx(_)) | None => Heard::Bad(LinkCount::BadEnvelope(1)),
+    })
+}
+
+fn line(line: Line) -> Option<Heard> {
+    Some(match line {
+        Line::Received {
+            rssi_dbm,
+            snr_db,
+            frame,
+        } => Heard::Frame {
+            age: Duration::ZERO,
+            signal: Signal {
+                rssi_dbm: Some(rssi_dbm),
+                snr_quarter_db: Some(snr_db.saturating_mul(4)),
+                ..Signal::default()
+            },
+            bytes: frame,
+        },
+        Line::Ok => Heard::Outcome {
+            ticket: None,
+            sent: true,
+        },
+        Line::Error(_) => Heard::Outcome {
+            ticket: None,
+            sent: false,
+        },
+        Line::Other => return None,
+        Line::Bad => Heard::Bad(LinkCount::BadText(1)),
+        Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),
+    })
+}
