@@ -3,7 +3,9 @@
 //!
 //! Nothing in the daemon depends on this crate.
 
+pub mod bench;
 pub mod broker;
 pub mod centre;
 pub mod pendant;
 pub mod pki;
+pub mod wire;

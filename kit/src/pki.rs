@@ -178,9 +178,7 @@ impl Pki {
         let now = OffsetDateTime::now_utc();
         params.not_before = now - Duration::days(VALID_DAYS);
         params.not_after = now + Duration::days(VALID_DAYS);
-        Ok(Self {
-            ca: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
-        })
+        Ok(Self { ca: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 
     /// Makes a certificate and its key.
@@ -276,10 +274,7 @@ mod tests {
             .expect("a certificate")
             .write(directory.path(), "gateway")
             .expect("written");
-        let mode = std::fs::metadata(&files.key)
-            .expect("the key")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(&files.key).expect("the key").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let ca = pki.write_ca(directory.path()).expect("written");
         let text = std::fs::read_to_string(ca).expect("the authority's certificate");

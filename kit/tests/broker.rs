@@ -45,22 +45,14 @@ impl Rig {
 
     /// A connected client, and whether the broker had kept its session.
     async fn client(&self, name: &str) -> (Client, bool) {
-        Client::connect(self.options(name))
-            .await
-            .expect("a connection")
+        Client::connect(self.options(name)).await.expect("a connection")
     }
 
     /// A connected client that subscribes to everything.
     async fn subscriber(&self, name: &str) -> Client {
         let (mut client, _) = self.client(name).await;
-        client
-            .requests
-            .subscribe("#", QoS::AtLeastOnce)
-            .await
-            .expect("room");
-        client
-            .until(|packet| matches!(packet, Packet::SubAck(_)).then_some(()))
-            .await;
+        client.requests.subscribe("#", QoS::AtLeastOnce).await.expect("room");
+        client.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
         client
     }
 }
@@ -116,10 +108,7 @@ impl Client {
 
     async fn offer_retained(&self, topic: &str, payload: &str, retain: bool) {
         let payload = payload.as_bytes().to_vec();
-        self.requests
-            .publish(topic, QoS::AtLeastOnce, retain, payload)
-            .await
-            .expect("room");
+        self.requests.publish(topic, QoS::AtLeastOnce, retain, payload).await.expect("room");
     }
 
     async fn puback(&mut self) -> PubAckReason {
@@ -155,28 +144,16 @@ async fn carries_qos_1_both_ways_and_records() {
     gateway.offer("a/b", "press").await;
     assert_eq!(gateway.puback().await, PubAckReason::Success);
     let message = centre.message().await;
-    assert_eq!(
-        (&message.payload[..], message.retain),
-        (&b"press"[..], false)
-    );
+    assert_eq!((&message.payload[..], message.retain), (&b"press"[..], false));
 
-    gateway
-        .requests
-        .subscribe("receipt/+", QoS::AtLeastOnce)
-        .await
-        .expect("room");
-    gateway
-        .until(|packet| matches!(packet, Packet::SubAck(_)).then_some(()))
-        .await;
+    gateway.requests.subscribe("receipt/+", QoS::AtLeastOnce).await.expect("room");
+    gateway.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
     centre.offer("receipt/1", "received").await;
     centre.puback().await;
     assert_eq!(gateway.text().await, "received");
 
     let seen = rig.broker.seen();
-    let texts: Vec<_> = seen
-        .iter()
-        .map(|seen| (&seen.payload[..], seen.size()))
-        .collect();
+    let texts: Vec<_> = seen.iter().map(|seen| (&seen.payload[..], seen.size())).collect();
     let expected: [(&[u8], usize); 3] = [(b"nobody listens", 17), (b"press", 8), (b"received", 17)];
     assert_eq!(texts, expected);
     assert!(seen.iter().all(|seen| seen.taken));
@@ -190,10 +167,7 @@ async fn keeps_retained_messages_until_they_are_emptied() {
     gateway.puback().await;
     let mut centre = rig.subscriber("centre").await;
     let message = centre.message().await;
-    assert_eq!(
-        (&message.payload[..], message.retain),
-        (&b"online"[..], true)
-    );
+    assert_eq!((&message.payload[..], message.retain), (&b"online"[..], true));
 
     gateway.offer_retained("g/state", "", true).await;
     gateway.puback().await;
@@ -209,20 +183,12 @@ async fn publishes_the_will_of_who_vanishes_and_not_of_who_leaves() {
     let mut centre = rig.subscriber("centre").await;
     for (leaves, expected) in [(true, "still here"), (false, "offline")] {
         let mut options = rig.options("gateway");
-        options.set_last_will(LastWill::new(
-            "g/state",
-            "offline",
-            QoS::AtLeastOnce,
-            true,
-            None,
-        ));
+        options.set_last_will(LastWill::new("g/state", "offline", QoS::AtLeastOnce, true, None));
         let (mut gateway, _) = Client::connect(options).await.expect("a connection");
         if leaves {
             gateway.requests.disconnect().await.expect("room");
             gateway.until_end().await;
-            rig.broker
-                .wait(|view| (!view.is_connected("gateway")).then_some(()))
-                .await;
+            rig.broker.wait(|view| (!view.is_connected("gateway")).then_some(())).await;
             let (mut another, _) = rig.client("another").await;
             another.offer("x", "still here").await;
             another.puback().await;
@@ -254,9 +220,7 @@ async fn keeps_sessions_over_a_restart_and_loses_them_when_told() {
     assert_eq!(centre.text().await, "while away");
 
     drop(centre);
-    rig.broker
-        .wait(|view| (!view.is_connected("centre")).then_some(()))
-        .await;
+    rig.broker.wait(|view| (!view.is_connected("centre")).then_some(())).await;
     rig.broker.faults().lose_sessions(true);
     let (_, present) = rig.client("centre").await;
     assert!(!present);
@@ -281,17 +245,9 @@ async fn sends_again_what_was_not_acknowledged() {
     let rig = Rig::new().await;
     let mut options = rig.options("centre");
     options.set_manual_acks(true);
-    let (mut centre, _) = Client::connect(options.clone())
-        .await
-        .expect("a connection");
-    centre
-        .requests
-        .subscribe("a", QoS::AtLeastOnce)
-        .await
-        .expect("room");
-    centre
-        .until(|packet| matches!(packet, Packet::SubAck(_)).then_some(()))
-        .await;
+    let (mut centre, _) = Client::connect(options.clone()).await.expect("a connection");
+    centre.requests.subscribe("a", QoS::AtLeastOnce).await.expect("room");
+    centre.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
     let (mut gateway, _) = rig.client("gateway").await;
     gateway.offer("a", "press").await;
     gateway.puback().await;
@@ -312,9 +268,7 @@ async fn refuses_what_it_is_told_to() {
         PubAckReason::QuotaExceeded,
         PubAckReason::NoMatchingSubscribers,
     ] {
-        rig.broker
-            .faults()
-            .refuse(reason, |offer| offer.payload == b"bad");
+        rig.broker.faults().refuse(reason, |offer| offer.payload == b"bad");
         gateway.offer("a", "bad").await;
         assert_eq!(gateway.puback().await, reason);
     }
@@ -343,15 +297,10 @@ async fn closes_with_and_without_a_word() {
         gateway.offer("a", "press").await;
         gateway.until_end().await;
         // What came in one batch with the end is left behind in the client's state.
-        let ack = gateway
-            .events
-            .state
-            .events
-            .iter()
-            .find_map(|event| match event {
-                Event::Incoming(Packet::PubAck(ack)) => Some(ack.reason),
-                _ => None,
-            });
+        let ack = gateway.events.state.events.iter().find_map(|event| match event {
+            Event::Incoming(Packet::PubAck(ack)) => Some(ack.reason),
+            _ => None,
+        });
         assert_eq!(ack, expected_ack, "{verdict:?}");
         if arrives {
             assert_eq!(centre.text().await, "press");
@@ -386,10 +335,7 @@ async fn withholds_delays_and_doubles_acknowledgements() {
     gateway.offer("a", "3").await;
     // The client takes the second one for a protocol error.
     let ended = gateway.attempt(|_| None::<()>).await;
-    assert!(matches!(
-        ended,
-        Err(ConnectionError::MqttState(StateError::Unsolicited(_)))
-    ));
+    assert!(matches!(ended, Err(ConnectionError::MqttState(StateError::Unsolicited(_)))));
 }
 
 #[tokio::test]
@@ -400,9 +346,7 @@ async fn refuses_logins_and_stalls() {
     let refused = Client::connect(rig.options("gateway")).await.map(|_| ());
     assert!(matches!(
         refused,
-        Err(ConnectionError::ConnectionRefused(
-            ConnectReturnCode::NotAuthorized
-        ))
+        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized))
     ));
     faults.clear();
 
@@ -424,23 +368,14 @@ async fn a_full_queue_refuses_instead_of_losing() {
     })
     .await;
     drop(rig.subscriber("centre").await);
-    rig.broker
-        .wait(|view| (!view.is_connected("centre")).then_some(()))
-        .await;
+    rig.broker.wait(|view| (!view.is_connected("centre")).then_some(())).await;
     let (mut gateway, _) = rig.client("gateway").await;
-    for expected in [
-        PubAckReason::Success,
-        PubAckReason::Success,
-        PubAckReason::QuotaExceeded,
-    ] {
+    for expected in [PubAckReason::Success, PubAckReason::Success, PubAckReason::QuotaExceeded] {
         gateway.offer("a", "x").await;
         assert_eq!(gateway.puback().await, expected);
     }
     let (mut centre, _) = rig.client("centre").await;
-    assert_eq!(
-        (centre.text().await, centre.text().await),
-        ("x".into(), "x".into())
-    );
+    assert_eq!((centre.text().await, centre.text().await), ("x".into(), "x".into()));
 }
 
 #[tokio::test]
@@ -451,15 +386,10 @@ async fn only_certificates_of_its_authority_are_let_in() {
         (&rig.pki, rig.pki.issue(&Leaf::client("late").expired())),
         (&rig.pki, other.issue(&Leaf::client("stranger"))),
         (&rig.pki, rig.pki.issue(&Leaf::server())),
-        (
-            &other,
-            rig.pki.issue(&Leaf::client("trusts the wrong authority")),
-        ),
+        (&other, rig.pki.issue(&Leaf::client("trusts the wrong authority"))),
     ];
     for (trusted, identity) in cases {
-        let tls = trusted
-            .client_config(&identity.expect("a certificate"))
-            .expect("TLS");
+        let tls = trusted.client_config(&identity.expect("a certificate")).expect("TLS");
         let mut options = rig.options("gateway");
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
         assert!(Client::connect(options).await.is_err());
@@ -471,16 +401,9 @@ async fn only_certificates_of_its_authority_are_let_in() {
 async fn garbage_ends_the_connection_and_nothing_else() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let rig = Rig::new().await;
-    let identity = rig
-        .pki
-        .issue(&Leaf::client("rogue"))
-        .expect("a certificate");
+    let identity = rig.pki.issue(&Leaf::client("rogue")).expect("a certificate");
     let tls = tokio_rustls::TlsConnector::from(rig.pki.client_config(&identity).expect("TLS"));
-    for garbage in [
-        &[0xFF; 64][..],
-        &[0x10, 0xFF, 0xFF, 0xFF, 0x7F],
-        &[0x30, 0x02, 0x00, 0x09],
-    ] {
+    for garbage in [&[0xFF; 64][..], &[0x10, 0xFF, 0xFF, 0xFF, 0x7F], &[0x30, 0x02, 0x00, 0x09]] {
         let socket = tokio::net::TcpStream::connect(("127.0.0.1", rig.broker.port()))
             .await
             .expect("a connection");
@@ -489,9 +412,7 @@ async fn garbage_ends_the_connection_and_nothing_else() {
         stream.write_all(garbage).await.expect("sent");
         let mut answer = Vec::new();
         // An abrupt end is as good as a proper one.
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
-            .await
-            .expect("an end");
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end");
         assert!(answer.is_empty());
     }
     rig.client("gateway").await;

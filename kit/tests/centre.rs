@@ -24,17 +24,12 @@ impl Rig {
         let pki = Pki::new().expect("an authority");
         let server = pki.issue(&Leaf::server()).expect("a certificate");
         let tls = pki.server_config(&server).expect("TLS");
-        let broker = Broker::start(BrokerSettings::new(tls))
-            .await
-            .expect("a broker");
+        let broker = Broker::start(BrokerSettings::new(tls)).await.expect("a broker");
         Self { pki, broker }
     }
 
     fn settings(&self) -> CentreSettings {
-        let identity = self
-            .pki
-            .issue(&Leaf::client("centre"))
-            .expect("a certificate");
+        let identity = self.pki.issue(&Leaf::client("centre")).expect("a certificate");
         let tls = self.pki.client_config(&identity).expect("TLS");
         CentreSettings::new("localhost", self.broker.port(), "centre", tls)
     }
@@ -51,10 +46,7 @@ impl Rig {
     }
 
     async fn gateway(&self) -> Gateway {
-        let identity = self
-            .pki
-            .issue(&Leaf::client("gate-1"))
-            .expect("a certificate");
+        let identity = self.pki.issue(&Leaf::client("gate-1")).expect("a certificate");
         let tls = self.pki.client_config(&identity).expect("TLS");
         let mut options = MqttOptions::new("gate-1", "localhost", self.broker.port());
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
@@ -74,10 +66,7 @@ impl Rig {
 }
 
 async fn next(centre: &mut Centre) -> News {
-    timeout(PATIENCE, centre.next())
-        .await
-        .expect("news in time")
-        .expect("the centre is there")
+    timeout(PATIENCE, centre.next()).await.expect("news in time").expect("the centre is there")
 }
 
 struct Gateway {
@@ -87,10 +76,7 @@ struct Gateway {
 
 impl Gateway {
     async fn publish(&mut self, topic: &str, payload: String) {
-        self.requests
-            .publish(topic, QoS::AtLeastOnce, false, payload)
-            .await
-            .expect("room");
+        self.requests.publish(topic, QoS::AtLeastOnce, false, payload).await.expect("room");
         let acknowledged = async {
             loop {
                 let event = self.events.poll().await.expect("a connection that lasts");
@@ -99,9 +85,7 @@ impl Gateway {
                 }
             }
         };
-        timeout(PATIENCE, acknowledged)
-            .await
-            .expect("an acknowledgement in time");
+        timeout(PATIENCE, acknowledged).await.expect("an acknowledgement in time");
     }
 
     async fn event(&mut self, lane: &str, kind: &str, number: u64) {
@@ -133,41 +117,25 @@ async fn every_event_gets_the_same_receipt_also_when_it_comes_again() {
     let (mut centre, session_kept) = rig.centre().await;
     assert!(!session_kept);
     let mut gateway = rig.gateway().await;
-    for (lane, kind, number) in [
-        ("urgent", "duress", 1),
-        ("routine", "heartbeat", 1),
-        ("urgent", "duress", 1),
-    ] {
+    for (lane, kind, number) in
+        [("urgent", "duress", 1), ("routine", "heartbeat", 1), ("urgent", "duress", 1)]
+    {
         gateway.event(lane, kind, number).await;
     }
     let mut heard = Vec::new();
     for _ in 0..3 {
         match next(&mut centre).await {
-            News::Heard(Heard::Event {
-                event,
-                again,
-                flaws,
-            }) => {
+            News::Heard(Heard::Event { event, again, flaws }) => {
                 assert_eq!(flaws, []);
                 heard.push((event.data.kind, again));
             }
             news => panic!("{news:?}"),
         }
     }
-    let heard: Vec<_> = heard
-        .iter()
-        .map(|(kind, again)| (kind.as_str(), *again))
-        .collect();
-    assert_eq!(
-        heard,
-        [("duress", false), ("heartbeat", false), ("duress", true)]
-    );
+    let heard: Vec<_> = heard.iter().map(|(kind, again)| (kind.as_str(), *again)).collect();
+    assert_eq!(heard, [("duress", false), ("heartbeat", false), ("duress", true)]);
     let receipts = rig.receipts(3).await;
-    assert!(
-        receipts
-            .iter()
-            .all(|receipt| receipt.size() == receipts[0].size())
-    );
+    assert!(receipts.iter().all(|receipt| receipt.size() == receipts[0].size()));
     assert_eq!(
         receipts[0].payload,
         r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000100000001"}"#.as_bytes()
@@ -182,26 +150,14 @@ async fn planted_gaps_are_found_until_they_are_filled() {
     let mut gateway = rig.gateway().await;
     for number in [1, 2, 4, 7] {
         gateway.event("urgent", "panic", number).await;
-        timeout(PATIENCE, centre.next_event())
-            .await
-            .expect("in time")
-            .expect("an event");
+        timeout(PATIENCE, centre.next_event()).await.expect("in time").expect("an event");
     }
     let missing: Vec<String> = centre.missing().iter().map(ToString::to_string).collect();
     let series = "plant/gate-1 boot 00ff urgent";
-    assert_eq!(
-        missing,
-        [
-            format!("{series}: number 3"),
-            format!("{series}: numbers 5 to 6")
-        ]
-    );
+    assert_eq!(missing, [format!("{series}: number 3"), format!("{series}: numbers 5 to 6")]);
     for number in [5, 3, 6] {
         gateway.event("urgent", "panic", number).await;
-        timeout(PATIENCE, centre.next_event())
-            .await
-            .expect("in time")
-            .expect("an event");
+        timeout(PATIENCE, centre.next_event()).await.expect("in time").expect("an event");
     }
     assert_eq!(centre.missing(), []);
 }
@@ -215,10 +171,7 @@ async fn nothing_is_missed_while_away_and_nothing_while_the_broker_is() {
     gateway.event("urgent", "panic", 1).await;
     let (mut centre, session_kept) = rig.centre().await;
     assert!(session_kept);
-    let event = timeout(PATIENCE, centre.next_event())
-        .await
-        .expect("in time")
-        .expect("an event");
+    let event = timeout(PATIENCE, centre.next_event()).await.expect("in time").expect("an event");
     assert_eq!(event.data.number, 1);
 
     rig.broker.stop().await;
@@ -227,10 +180,7 @@ async fn nothing_is_missed_while_away_and_nothing_while_the_broker_is() {
     while !matches!(next(&mut centre).await, News::Up { session_kept: true }) {}
     let mut gateway = rig.gateway().await;
     gateway.event("urgent", "panic", 2).await;
-    let event = timeout(PATIENCE, centre.next_event())
-        .await
-        .expect("in time")
-        .expect("an event");
+    let event = timeout(PATIENCE, centre.next_event()).await.expect("in time").expect("an event");
     assert_eq!(event.data.number, 2);
     rig.receipts(2).await;
 }
@@ -242,10 +192,7 @@ async fn a_gateway_that_leaves_the_contract_is_told_and_hides_nothing() {
     let mut gateway = rig.gateway().await;
     let topic = format!("{BASE}/event/urgent");
     gateway.publish(&topic, "{".repeat(50_000)).await;
-    assert!(matches!(
-        next(&mut centre).await,
-        News::Heard(Heard::Malformed { .. })
-    ));
+    assert!(matches!(next(&mut centre).await, News::Heard(Heard::Malformed { .. })));
     gateway.publish(&topic, event("urgent", "test", 1)).await;
     match next(&mut centre).await {
         News::Heard(Heard::Event { flaws, .. }) => assert_eq!(flaws, [Flaw::Size]),
@@ -259,9 +206,7 @@ async fn a_gateway_that_leaves_the_contract_is_told_and_hides_nothing() {
         }
         news => panic!("{news:?}"),
     }
-    gateway
-        .publish(&format!("{BASE}/state"), r#"{"online":true}   "#.into())
-        .await;
+    gateway.publish(&format!("{BASE}/state"), r#"{"online":true}   "#.into()).await;
     match next(&mut centre).await {
         News::Heard(Heard::State { text, .. }) => assert_eq!(text, r#"{"online":true}"#),
         news => panic!("{news:?}"),
@@ -275,10 +220,7 @@ async fn a_refusal_says_why() {
     let other = Pki::new().expect("an authority");
     let identity = other.issue(&Leaf::client("centre")).expect("a certificate");
     let tls = other.client_config(&identity).expect("TLS");
-    let mut centre = Centre::start(CentreSettings {
-        tls,
-        ..rig.settings()
-    });
+    let mut centre = Centre::start(CentreSettings { tls, ..rig.settings() });
     match next(&mut centre).await {
         News::Down(reason) => assert!(reason.contains("invalid peer certificate"), "{reason}"),
         news => panic!("{news:?}"),

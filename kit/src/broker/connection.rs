@@ -42,27 +42,15 @@ pub(super) async fn serve(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: Tc
     let login = async {
         let stream = acceptor.accept(socket).await.ok()?;
         let (reader, mut writer) = tokio::io::split(stream);
-        let mut packets = Packets {
-            reader,
-            buffer: BytesMut::with_capacity(16 * 1024),
-        };
+        let mut packets = Packets { reader, buffer: BytesMut::with_capacity(16 * 1024) };
         let login = log_in(&shared, &mut packets, &mut writer).await?;
         Some((packets, writer, login))
     };
     let Ok(Some((packets, writer, login))) = timeout(LOGIN_MAX, login).await else {
         return;
     };
-    let Login {
-        client,
-        id,
-        outbox,
-        keep_alive,
-    } = login;
-    let reader = Reader {
-        shared: Arc::clone(&shared),
-        client: client.clone(),
-        outbox,
-    };
+    let Login { client, id, outbox, keep_alive } = login;
+    let reader = Reader { shared: Arc::clone(&shared), client: client.clone(), outbox };
     let outbox = Arc::clone(&reader.outbox);
     let end = tokio::select! {
         end = reader.run(packets, keep_alive) => end,
@@ -117,9 +105,7 @@ fn short_disconnect(buffer: &mut BytesMut) -> Option<Packet> {
     };
     let _ = buffer.split_to(2 + usize::from(buffer[1]));
     let reason = DisconnectReasonCode::try_from(reason);
-    Some(disconnect(
-        reason.unwrap_or(DisconnectReasonCode::UnspecifiedError),
-    ))
+    Some(disconnect(reason.unwrap_or(DisconnectReasonCode::UnspecifiedError)))
 }
 
 /// CONNECT to CONNACK.
@@ -133,18 +119,11 @@ async fn log_in<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         return None;
     };
     let refusal = shared.faults.login_refusal().or_else(|| {
-        connect
-            .client_id
-            .is_empty()
-            .then_some(ConnectReturnCode::ClientIdentifierNotValid)
+        connect.client_id.is_empty().then_some(ConnectReturnCode::ClientIdentifierNotValid)
     });
     if let Some(code) = refusal {
         let mut bytes = BytesMut::new();
-        let answer = ConnAck {
-            session_present: false,
-            code,
-            properties: None,
-        };
+        let answer = ConnAck { session_present: false, code, properties: None };
         answer.write(&mut bytes).ok()?;
         writer.write_all(&bytes).await.ok()?;
         writer.shutdown().await.ok()?;
@@ -166,31 +145,19 @@ async fn log_in<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         id
     };
     shared.tell();
-    Some(Login {
-        client,
-        id,
-        outbox,
-        keep_alive,
-    })
+    Some(Login { client, id, outbox, keep_alive })
 }
 
 fn arrival(connect: Connect, will: Option<LastWill>, outbox: Arc<Outbox>) -> Arrival {
     let properties = connect.properties.as_ref();
-    let expiry_s = properties
-        .and_then(|p| p.session_expiry_interval)
-        .unwrap_or(0);
-    let expiry = if expiry_s == u32::MAX {
-        Duration::MAX
-    } else {
-        Duration::from_secs(expiry_s.into())
-    };
+    let expiry_s = properties.and_then(|p| p.session_expiry_interval).unwrap_or(0);
+    let expiry =
+        if expiry_s == u32::MAX { Duration::MAX } else { Duration::from_secs(expiry_s.into()) };
     Arrival {
         client: connect.client_id,
         clean_start: connect.clean_start,
         expiry,
-        receive_max: properties
-            .and_then(|p| p.receive_maximum)
-            .unwrap_or(u16::MAX),
+        receive_max: properties.and_then(|p| p.receive_maximum).unwrap_or(u16::MAX),
         will: will.map(|will| Publish {
             qos: will.qos,
             retain: will.retain,
@@ -222,11 +189,7 @@ fn connack(session_present: bool) -> ConnAck {
         authentication_method: None,
         authentication_data: None,
     };
-    ConnAck {
-        session_present,
-        code: ConnectReturnCode::Success,
-        properties: Some(properties),
-    }
+    ConnAck { session_present, code: ConnectReturnCode::Success, properties: Some(properties) }
 }
 
 /// Writes what the outbox holds, one batch and one flush at a time.
@@ -255,11 +218,7 @@ struct Reader {
 
 impl Reader {
     async fn run<R: AsyncRead + Unpin>(self, mut packets: Packets<R>, keep_alive: Duration) -> End {
-        let patience = if keep_alive.is_zero() {
-            Duration::MAX
-        } else {
-            keep_alive * 3 / 2
-        };
+        let patience = if keep_alive.is_zero() { Duration::MAX } else { keep_alive * 3 / 2 };
         loop {
             self.shared.faults.may_read().await;
             let Ok(Some(packet)) = timeout(patience, packets.next()).await else {
@@ -297,11 +256,7 @@ impl Reader {
             .into_iter()
             .map(|filter| state.core.subscribe(&self.client, filter))
             .collect();
-        let ack = SubAck {
-            pkid: subscribe.pkid,
-            return_codes,
-            properties: None,
-        };
+        let ack = SubAck { pkid: subscribe.pkid, return_codes, properties: None };
         self.outbox.push(Packet::SubAck(ack));
         state.core.pump(&self.client);
         drop(state);
@@ -313,18 +268,12 @@ impl Reader {
         let reasons = unsubscribe
             .filters
             .iter()
-            .map(
-                |filter| match state.core.unsubscribe(&self.client, filter) {
-                    true => UnsubAckReason::Success,
-                    false => UnsubAckReason::NoSubscriptionExisted,
-                },
-            )
+            .map(|filter| match state.core.unsubscribe(&self.client, filter) {
+                true => UnsubAckReason::Success,
+                false => UnsubAckReason::NoSubscriptionExisted,
+            })
             .collect();
-        let ack = UnsubAck {
-            pkid: unsubscribe.pkid,
-            reasons,
-            properties: None,
-        };
+        let ack = UnsubAck { pkid: unsubscribe.pkid, reasons, properties: None };
         self.outbox.push(Packet::UnsubAck(ack));
     }
 
@@ -340,12 +289,7 @@ impl Reader {
             return false;
         }
         let place = self.shared.lock().record.seen();
-        let offer = Offer {
-            client: &self.client,
-            topic: &topic,
-            payload: &publish.payload,
-            place,
-        };
+        let offer = Offer { client: &self.client, topic: &topic, payload: &publish.payload, place };
         let verdict = self.shared.faults.verdict(&offer);
         let reason = {
             let mut state = self.shared.lock();

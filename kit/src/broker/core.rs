@@ -59,8 +59,7 @@ struct Session {
 
 impl Session {
     fn is_expired(&self, now: Instant) -> bool {
-        self.gone_since
-            .is_some_and(|since| now.duration_since(since) >= self.expiry)
+        self.gone_since.is_some_and(|since| now.duration_since(since) >= self.expiry)
     }
 
     /// Sends as much of what waits as the client takes at once.
@@ -73,11 +72,7 @@ impl Session {
                 return;
             };
             self.last_pkid = self.last_pkid.checked_add(1).unwrap_or(1);
-            while self
-                .inflight
-                .iter()
-                .any(|(open, _)| open.pkid == self.last_pkid)
-            {
+            while self.inflight.iter().any(|(open, _)| open.pkid == self.last_pkid) {
                 self.last_pkid = self.last_pkid.checked_add(1).unwrap_or(1);
             }
             publish.pkid = self.last_pkid;
@@ -106,26 +101,18 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            sessions: BTreeMap::new(),
-            retained: BTreeMap::new(),
-            connections: 0,
-        }
+        Self { limits, sessions: BTreeMap::new(), retained: BTreeMap::new(), connections: 0 }
     }
 
     /// Takes a client in; says whether its session was kept. Its former
     /// connection, if any, is closed (section 3.1.4).
     pub(super) fn connect(&mut self, arrival: Arrival, now: Instant) -> (ConnectionId, bool) {
         self.sessions.retain(|_, session| !session.is_expired(now));
-        if let Some(old) = self
-            .sessions
-            .get(&arrival.client)
-            .and_then(|session| session.connection.as_ref())
+        if let Some(old) =
+            self.sessions.get(&arrival.client).and_then(|session| session.connection.as_ref())
         {
             let id = old.id;
-            old.outbox
-                .close(Some(disconnect(DisconnectReasonCode::SessionTakenOver)));
+            old.outbox.close(Some(disconnect(DisconnectReasonCode::SessionTakenOver)));
             self.gone(&arrival.client, id, false, now);
         }
         if arrival.clean_start {
@@ -138,11 +125,7 @@ impl Core {
         session.receive_max = arrival.receive_max.min(self.limits.inflight_max).max(1);
         session.expiry = arrival.expiry;
         session.gone_since = None;
-        session.connection = Some(Connection {
-            id,
-            outbox: arrival.outbox,
-            will: arrival.will,
-        });
+        session.connection = Some(Connection { id, outbox: arrival.outbox, will: arrival.will });
         (id, present)
     }
 
@@ -168,17 +151,10 @@ impl Core {
         let Some(session) = self.sessions.get_mut(client) else {
             return;
         };
-        if session
-            .connection
-            .as_ref()
-            .is_none_or(|connection| connection.id != id)
-        {
+        if session.connection.as_ref().is_none_or(|connection| connection.id != id) {
             return;
         }
-        let will = session
-            .connection
-            .take()
-            .and_then(|connection| connection.will);
+        let will = session.connection.take().and_then(|connection| connection.will);
         session.gone_since = Some(now);
         for (_, sent) in &mut session.inflight {
             *sent = false;
@@ -206,19 +182,10 @@ impl Core {
         let Some(session) = self.sessions.get_mut(client) else {
             return SubscribeReasonCode::Unspecified;
         };
-        let granted = if wanted.qos == QoS::AtMostOnce {
-            wanted.qos
-        } else {
-            QoS::AtLeastOnce
-        };
-        let subscription = Filter {
-            qos: granted,
-            ..wanted
-        };
+        let granted = if wanted.qos == QoS::AtMostOnce { wanted.qos } else { QoS::AtLeastOnce };
+        let subscription = Filter { qos: granted, ..wanted };
         let before = session.subscriptions.len();
-        session
-            .subscriptions
-            .retain(|old| old.path != subscription.path);
+        session.subscriptions.retain(|old| old.path != subscription.path);
         let is_new = session.subscriptions.len() == before;
         let retained = match subscription.retain_forward_rule {
             RetainForwardRule::OnEverySubscribe => true,
@@ -231,10 +198,7 @@ impl Core {
                 .iter()
                 .filter(|(topic, _)| filter::matches(&subscription.path, topic));
             for (_, publish) in matching {
-                let copy = Publish {
-                    retain: true,
-                    ..publish.clone()
-                };
+                let copy = Publish { retain: true, ..publish.clone() };
                 enqueue(session, copy, granted);
             }
         }
@@ -248,9 +212,7 @@ impl Core {
             return false;
         };
         let before = session.subscriptions.len();
-        session
-            .subscriptions
-            .retain(|subscription| subscription.path != filter);
+        session.subscriptions.retain(|subscription| subscription.path != filter);
         session.subscriptions.len() < before
     }
 
@@ -281,11 +243,7 @@ impl Core {
             if subscription.nolocal && name == from {
                 continue;
             }
-            let qos = if publish.qos == QoS::AtMostOnce {
-                publish.qos
-            } else {
-                subscription.qos
-            };
+            let qos = if publish.qos == QoS::AtMostOnce { publish.qos } else { subscription.qos };
             if qos == QoS::AtLeastOnce && session.waiting.len() >= self.limits.queue_max {
                 return PubAckReason::QuotaExceeded;
             }
@@ -294,14 +252,7 @@ impl Core {
         }
         let nobody = concerned.is_empty();
         for (session, qos, retain) in concerned {
-            enqueue(
-                session,
-                Publish {
-                    retain,
-                    ..publish.clone()
-                },
-                qos,
-            );
+            enqueue(session, Publish { retain, ..publish.clone() }, qos);
             session.pump();
         }
         if publish.retain {
@@ -311,11 +262,7 @@ impl Core {
                 self.retained.insert(topic.to_owned(), publish.clone());
             }
         }
-        if nobody {
-            PubAckReason::NoMatchingSubscribers
-        } else {
-            PubAckReason::Success
-        }
+        if nobody { PubAckReason::NoMatchingSubscribers } else { PubAckReason::Success }
     }
 
     /// A client acknowledged a message.
@@ -373,8 +320,5 @@ fn enqueue(session: &mut Session, mut publish: Publish, qos: QoS) {
 }
 
 pub(super) fn disconnect(reason_code: DisconnectReasonCode) -> Packet {
-    Packet::Disconnect(Disconnect {
-        reason_code,
-        properties: None,
-    })
+    Packet::Disconnect(Disconnect { reason_code, properties: None })
 }

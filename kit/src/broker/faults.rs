@@ -66,10 +66,7 @@ impl fmt::Debug for Faults {
 
 impl Faults {
     pub(super) fn new() -> Self {
-        Self {
-            state: Arc::default(),
-            stalled: watch::Sender::new(false),
-        }
+        Self { state: Arc::default(), stalled: watch::Sender::new(false) }
     }
 
     /// Judges every publish from now on.
@@ -83,13 +80,11 @@ impl Faults {
         reason: PubAckReason,
         mut predicate: impl FnMut(&Offer<'_>) -> bool + Send + 'static,
     ) {
-        self.judge(move |offer| {
-            if predicate(offer) {
-                Verdict::Refuse(reason)
-            } else {
-                Verdict::Take
-            }
-        });
+        self.judge(
+            move |offer| {
+                if predicate(offer) { Verdict::Refuse(reason) } else { Verdict::Take }
+            },
+        );
     }
 
     /// Refuses every login with `code`; `None` lets clients in again.
@@ -129,10 +124,7 @@ impl Faults {
     }
 
     pub(super) fn verdict(&self, offer: &Offer<'_>) -> Verdict {
-        self.lock()
-            .rule
-            .as_mut()
-            .map_or(Verdict::Take, |rule| rule(offer))
+        self.lock().rule.as_mut().map_or(Verdict::Take, |rule| rule(offer))
     }
 
     pub(super) fn login_refusal(&self) -> Option<ConnectReturnCode> {

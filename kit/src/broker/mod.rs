@@ -55,21 +55,13 @@ impl BrokerSettings {
     /// Settings for tests and the demonstration.
     #[must_use]
     pub fn new(tls: Arc<ServerConfig>) -> Self {
-        Self {
-            tls,
-            port: 0,
-            queue_max: 100_000,
-            inflight_max: 128,
-            record_max: 100_000,
-        }
+        Self { tls, port: 0, queue_max: 100_000, inflight_max: 128, record_max: 100_000 }
     }
 }
 
 impl fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerSettings")
-            .field("port", &self.port)
-            .finish_non_exhaustive()
+        f.debug_struct("BrokerSettings").field("port", &self.port).finish_non_exhaustive()
     }
 }
 
@@ -190,9 +182,7 @@ struct Serving {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Broker").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -202,21 +192,13 @@ impl Broker {
     /// # Errors
     /// When the port cannot be had.
     pub async fn start(settings: BrokerSettings) -> io::Result<Self> {
-        let limits = core::Limits {
-            queue_max: settings.queue_max,
-            inflight_max: settings.inflight_max,
-        };
-        let record = Record {
-            entries: VecDeque::new(),
-            entries_max: settings.record_max.max(1),
-            seen: 0,
-        };
+        let limits =
+            core::Limits { queue_max: settings.queue_max, inflight_max: settings.inflight_max };
+        let record =
+            Record { entries: VecDeque::new(), entries_max: settings.record_max.max(1), seen: 0 };
         let mut broker = Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State {
-                    core: core::Core::new(limits),
-                    record,
-                }),
+                state: Mutex::new(State { core: core::Core::new(limits), record }),
                 faults: Faults::new(),
                 changed: watch::Sender::new(()),
             }),
@@ -240,16 +222,8 @@ impl Broker {
         let listener = TcpListener::bind(self.address).await?;
         self.address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        let accepting = accept(
-            listener,
-            Arc::clone(&self.shared),
-            self.tls.clone(),
-            stopped,
-        );
-        self.serving = Some(Serving {
-            stop,
-            task: tokio::spawn(accepting),
-        });
+        let accepting = accept(listener, Arc::clone(&self.shared), self.tls.clone(), stopped);
+        self.serving = Some(Serving { stop, task: tokio::spawn(accepting) });
         Ok(())
     }
 
@@ -290,10 +264,7 @@ impl Broker {
     /// Looks at the broker's state now.
     pub fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let state = self.shared.lock();
-        look(&View {
-            record: &state.record,
-            core: &state.core,
-        })
+        look(&View { record: &state.record, core: &state.core })
     }
 
     /// Returns what `look` gives as soon as it gives something.

@@ -89,9 +89,7 @@ impl<'a> Session<'a> {
         let expiry_s = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
         let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
         options
-            .set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::clone(
-                &settings.tls,
-            ))))
+            .set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::clone(&settings.tls))))
             .set_keep_alive(settings.keep_alive)
             .set_clean_start(false)
             .set_session_expiry_interval(Some(expiry_s))
@@ -102,14 +100,7 @@ impl<'a> Session<'a> {
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
         let (requests, events) = AsyncClient::new(options, REQUESTS_MAX);
-        Self {
-            settings,
-            register,
-            news,
-            requests,
-            events,
-            is_up: false,
-        }
+        Self { settings, register, news, requests, events, is_up: false }
     }
 
     async fn serve(&mut self, stopped: &mut oneshot::Receiver<()>) -> End {
@@ -143,10 +134,7 @@ impl<'a> Session<'a> {
                     self.is_up = true;
                     self.tell(News::Up { session_kept: true }).await?;
                 }
-                let base = format!(
-                    "lonework/v1/{}/{}",
-                    self.settings.site, self.settings.gateway
-                );
+                let base = format!("lonework/v1/{}/{}", self.settings.site, self.settings.gateway);
                 let filters = ["event/+", "state"]
                     .map(|rest| Filter::new(format!("{base}/{rest}"), QoS::AtLeastOnce));
                 self.requests.try_subscribe_many(filters).map_err(overflow)
@@ -157,24 +145,18 @@ impl<'a> Session<'a> {
                 };
                 if !ack.return_codes.iter().all(granted) {
                     let codes = &ack.return_codes;
-                    return Err(End::Failed(format!(
-                        "the broker refuses to subscribe: {codes:?}"
-                    )));
+                    return Err(End::Failed(format!("the broker refuses to subscribe: {codes:?}")));
                 }
                 if self.is_up {
                     return Ok(());
                 }
                 self.is_up = true;
-                self.tell(News::Up {
-                    session_kept: false,
-                })
-                .await
+                self.tell(News::Up { session_kept: false }).await
             }
             Packet::Publish(publish) => self.take(&publish).await,
-            Packet::Disconnect(disconnect) => Err(End::Failed(format!(
-                "the broker ends it: {:?}",
-                disconnect.reason_code
-            ))),
+            Packet::Disconnect(disconnect) => {
+                Err(End::Failed(format!("the broker ends it: {:?}", disconnect.reason_code)))
+            }
             _ => Ok(()),
         }
     }
@@ -196,9 +178,7 @@ impl<'a> Session<'a> {
         };
         self.tell(News::Heard(heard)).await?;
         if let Some((topic, payload)) = receipt {
-            let sent = self
-                .requests
-                .try_publish(topic, QoS::AtLeastOnce, false, payload);
+            let sent = self.requests.try_publish(topic, QoS::AtLeastOnce, false, payload);
             sent.map_err(overflow)?;
         }
         if publish.qos == QoS::AtMostOnce {

@@ -54,12 +54,48 @@ pub struct Data {
     /// It was sent from the store, not live.
     #[serde(default)]
     pub replayed: bool,
-    /// From the event to its sending, ms.
+    /// From the event to its sending, ms, if a clock can tell.
     #[serde(default)]
-    pub delay_ms: u64,
+    pub delay_ms: Option<u64>,
+    /// What only this kind says.
+    #[serde(default)]
+    pub detail: Option<Detail>,
     /// All else.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+/// The details that say which numbers to expect; others are not read here.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// How the gateway's boot before this one ended.
+    Previous {
+        /// That boot.
+        boot: String,
+        /// Its last number in the urgent lane, 0 none.
+        last_urgent: u64,
+        /// Its last number in the trouble lane, 0 none.
+        last_trouble: u64,
+        /// Its last number in the routine lane, 0 none.
+        last_routine: u64,
+    },
+    /// Numbers that will never come, or have come already.
+    Void {
+        /// Of which boot.
+        boot: String,
+        /// Of which lane.
+        room: String,
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+        /// How many of them are lost.
+        count: u64,
+    },
+    /// Anything else.
+    #[serde(untagged)]
+    Other(Value),
 }
 
 /// Why a message is no event.
@@ -119,11 +155,7 @@ impl<'a> Topic<'a> {
         let mut parts = topic.strip_prefix("lonework/v1/")?.splitn(3, '/');
         let (site, gateway, rest) = (parts.next()?, parts.next()?, parts.next()?);
         let is_name = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
-        (is_name(site) && is_name(gateway)).then_some(Self {
-            site,
-            gateway,
-            rest,
-        })
+        (is_name(site) && is_name(gateway)).then_some(Self { site, gateway, rest })
     }
 }
 
@@ -198,14 +230,8 @@ mod tests {
     fn an_event_of_the_contract_is_read_with_its_padding() {
         let text = format!("{}{}", payload(), " ".repeat(100));
         let event = Event::parse(TOPIC, text.as_bytes()).expect("an event");
-        assert_eq!(
-            (event.site.as_str(), event.gateway.as_str()),
-            ("plant", "gate-1")
-        );
-        assert_eq!(
-            (event.data.kind.as_str(), event.data.number),
-            ("duress", 12)
-        );
+        assert_eq!((event.site.as_str(), event.gateway.as_str()), ("plant", "gate-1"));
+        assert_eq!((event.data.kind.as_str(), event.data.number), ("duress", 12));
         assert!(event.data.covert && !event.data.replayed);
         assert_eq!(event.wire_bytes, TOPIC.len() + text.len());
         assert_eq!(event.data.more.len(), 1);
@@ -220,32 +246,18 @@ mod tests {
         };
         assert_eq!(with("/id", "x".into()), Err(Malformed::Id));
         assert_eq!(with("/data/lane", "routine".into()), Err(Malformed::Lane));
-        assert_eq!(
-            with("/source", "/lonework/plant/gate-2".into()),
-            Err(Malformed::Source)
-        );
+        assert_eq!(with("/source", "/lonework/plant/gate-2".into()), Err(Malformed::Source));
         for (path, value) in [
             ("/specversion", Value::from("0.3")),
             ("/type", "lonework.v1.panic".into()),
             ("/data/number", "12".into()),
             ("/data", Value::Null),
         ] {
-            assert!(
-                matches!(with(path, value), Err(Malformed::Payload(_))),
-                "{path}"
-            );
+            assert!(matches!(with(path, value), Err(Malformed::Payload(_))), "{path}");
         }
-        for topic in [
-            "lonework/v1//g/event/urgent",
-            "lonework/v1/s/g/state",
-            "x",
-            "",
-        ] {
+        for topic in ["lonework/v1//g/event/urgent", "lonework/v1/s/g/state", "x", ""] {
             assert_eq!(Event::parse(topic, b"{}"), Err(Malformed::Topic));
         }
-        assert!(matches!(
-            Event::parse(TOPIC, &[0xFF; 9000]),
-            Err(Malformed::Payload(_))
-        ));
+        assert!(matches!(Event::parse(TOPIC, &[0xFF; 9000]), Err(Malformed::Payload(_))));
     }
 }

@@ -41,11 +41,7 @@ impl fmt::Display for Missing {
         if self.first == self.last {
             write!(f, "{}: number {}", self.series, self.first)
         } else {
-            write!(
-                f,
-                "{}: numbers {} to {}",
-                self.series, self.first, self.last
-            )
+            write!(f, "{}: numbers {} to {}", self.series, self.first, self.last)
         }
     }
 }
@@ -71,11 +67,7 @@ impl Ledger {
         }
         match self.series.get_mut(series) {
             Some(ranges) => ranges.add(first, last),
-            None => self
-                .series
-                .entry(series.clone())
-                .or_default()
-                .add(first, last),
+            None => self.series.entry(series.clone()).or_default().add(first, last),
         }
     }
 
@@ -89,11 +81,7 @@ impl Ledger {
     /// What is missing now, in order.
     pub fn missing(&self) -> impl Iterator<Item = Missing> {
         self.series.iter().flat_map(|(series, ranges)| {
-            ranges.holes().map(|(first, last)| Missing {
-                series: series.clone(),
-                first,
-                last,
-            })
+            ranges.holes().map(|(first, last)| Missing { series: series.clone(), first, last })
         })
     }
 
@@ -101,11 +89,7 @@ impl Ledger {
     pub fn missing_of(&self, series: &Series) -> impl Iterator<Item = Missing> {
         let found = self.series.get_key_value(series);
         found.into_iter().flat_map(|(series, ranges)| {
-            ranges.holes().map(|(first, last)| Missing {
-                series: series.clone(),
-                first,
-                last,
-            })
+            ranges.holes().map(|(first, last)| Missing { series: series.clone(), first, last })
         })
     }
 }
@@ -158,18 +142,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn series(lane: &str) -> Series {
-        Series {
-            gateway: "s/g".into(),
-            boot: "01".into(),
-            lane: lane.into(),
-        }
+        Series { gateway: "s/g".into(), boot: "01".into(), lane: lane.into() }
     }
 
     fn holes(ledger: &Ledger) -> Vec<(u64, u64)> {
-        ledger
-            .missing()
-            .map(|missing| (missing.first, missing.last))
-            .collect()
+        ledger.missing().map(|missing| (missing.first, missing.last)).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod event;
 mod ledger;
 mod register;
 
-pub use event::{Data, EVENT_WIRE_BYTES, Event, Malformed, Topic};
+pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 pub use ledger::{Ledger, Missing, Series};
 pub use register::{Flaw, Heard, Register};
 
@@ -107,18 +107,9 @@ impl Centre {
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
         let (stop, stopped) = oneshot::channel();
         let register = Arc::new(Mutex::new(Register::new()));
-        let task = tokio::spawn(connection::run(
-            settings,
-            Arc::clone(&register),
-            news_sender,
-            stopped,
-        ));
-        Self {
-            news,
-            register,
-            stop,
-            task,
-        }
+        let task =
+            tokio::spawn(connection::run(settings, Arc::clone(&register), news_sender, stopped));
+        Self { news, register, stop, task }
     }
 
     /// The next news. They must be taken: events that are not taken are not
@@ -130,12 +121,7 @@ impl Centre {
     /// The next event that did not come before; other news are passed over.
     pub async fn next_event(&mut self) -> Option<Event> {
         loop {
-            if let News::Heard(Heard::Event {
-                event,
-                again: false,
-                ..
-            }) = self.next().await?
-            {
+            if let News::Heard(Heard::Event { event, again: false, .. }) = self.next().await? {
                 return Some(*event);
             }
         }
@@ -145,10 +131,7 @@ impl Centre {
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
         // Nothing panics while it holds this lock.
-        self.register
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .missing()
+        self.register.lock().unwrap_or_else(PoisonError::into_inner).missing()
     }
 
     /// Leaves the broker properly; the session stays there.

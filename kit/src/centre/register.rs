@@ -1,7 +1,7 @@
 //! What the centre knows of what it heard: which events it has, and which
 //! numbers are missing.
 
-use super::event::{EVENT_WIRE_BYTES, Event, Malformed, Topic};
+use super::event::{Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 use super::ledger::{Ledger, Missing, Series};
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -70,12 +70,7 @@ impl Register {
 
     /// Judges a message.
     pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool) -> Heard {
-        if let Some(Topic {
-            site,
-            gateway,
-            rest: "state",
-        }) = Topic::parse(topic)
-        {
+        if let Some(Topic { site, gateway, rest: "state" }) = Topic::parse(topic) {
             return Heard::State {
                 site: site.into(),
                 gateway: gateway.into(),
@@ -85,18 +80,14 @@ impl Register {
         }
         match Event::parse(topic, payload) {
             Ok(event) => self.hear_event(event),
-            Err(why) => Heard::Malformed {
-                topic: topic.into(),
-                why,
-            },
+            Err(why) => Heard::Malformed { topic: topic.into(), why },
         }
     }
 
     fn hear_event(&mut self, event: Event) -> Heard {
         let series = series_of(&event, &event.data.boot, &event.data.lane);
-        let new_number = self
-            .ledger
-            .account(&series, event.data.number, event.data.number);
+        let new_number = self.ledger.account(&series, event.data.number, event.data.number);
+        self.apply(&event);
         let again = !self.remember(&event);
         let mut flaws = Vec::new();
         if event.wire_bytes != EVENT_WIRE_BYTES {
@@ -105,17 +96,29 @@ impl Register {
         if !new_number && !again {
             flaws.push(Flaw::NumberTwice);
         }
-        Heard::Event {
-            event: Box::new(event),
-            again,
-            flaws,
-        }
+        Heard::Event { event: Box::new(event), again, flaws }
     }
 
     /// What is missing now.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
         self.ledger.missing().collect()
+    }
+
+    /// What the gateway declares about numbers.
+    fn apply(&mut self, event: &Event) {
+        match &event.data.detail {
+            Some(Detail::Previous { boot, last_urgent, last_trouble, last_routine }) => {
+                let last = [last_urgent, last_trouble, last_routine];
+                for (lane, last) in ["urgent", "trouble", "routine"].into_iter().zip(last) {
+                    self.ledger.close(&series_of(event, boot, lane), *last);
+                }
+            }
+            Some(Detail::Void { boot, room, first, last, .. }) => {
+                self.ledger.account(&series_of(event, boot, room), *first, *last);
+            }
+            Some(Detail::Other(_)) | None => {}
+        }
     }
 
     /// Says whether it was unknown.
@@ -143,5 +146,44 @@ fn series_of(event: &Event, boot: &str, lane: &str) -> Series {
         gateway: format!("{}/{}", event.site, event.gateway),
         boot: boot.into(),
         lane: lane.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn hear(register: &mut Register, number: u64, detail: Value) {
+        let payload = json!({
+            "specversion": "1.0",
+            "id": format!("0190a1b2-c3d4-8e5f-9a0b-{number:012x}"),
+            "source": "/lonework/s/g",
+            "type": "lonework.v1.gateway_started",
+            "data": {
+                "lane": "trouble", "kind": "gateway_started", "covert": false, "boot": "02",
+                "number": number, "delay_ms": null, "detail": detail,
+            }
+        });
+        let topic = "lonework/v1/s/g/event/trouble";
+        let heard = register.hear(topic, payload.to_string().as_bytes(), false);
+        assert!(matches!(heard, Heard::Event { again: false, .. }), "{heard:?}");
+    }
+
+    #[test]
+    fn what_the_gateway_declares_about_numbers_counts() {
+        let mut register = Register::new();
+        let missing = |register: &Register| -> Vec<String> {
+            register.missing().iter().map(ToString::to_string).collect()
+        };
+        let ended = json!({"boot": "01", "last_urgent": 3, "last_trouble": 0, "last_routine": 9});
+        hear(&mut register, 1, json!({ "previous": ended }));
+        let expected =
+            ["s/g boot 01 routine: numbers 1 to 9", "s/g boot 01 urgent: numbers 1 to 3"];
+        assert_eq!(missing(&register), expected);
+        let shed = json!({"boot": "01", "room": "routine", "first": 1, "last": 9, "count": 4});
+        hear(&mut register, 2, json!({ "void": shed }));
+        hear(&mut register, 3, json!({ "times": 4 }));
+        assert_eq!(missing(&register), expected[1..]);
     }
 }

@@ -233,31 +233,19 @@ impl Pendant {
         if self.presses.len() >= WAITING_MAX {
             return Err(PressError::Full);
         }
-        let waiting = self
-            .presses
-            .iter()
-            .filter(|press| press.sealed.is_none())
-            .count();
+        let waiting = self.presses.iter().filter(|press| press.sealed.is_none()).count();
         let needed = u32::try_from(waiting).expect("at most WAITING_MAX") + 1;
         if self.counter_next.checked_add(needed).is_none() {
             return Err(PressError::CountersUsedUp);
         }
         self.presses_made += 1;
         let id = PressId(self.presses_made);
-        let press = Press {
-            id,
-            body,
-            sealed: None,
-        };
+        let press = Press { id, body, sealed: None };
         let under_way = matches!(self.phase, Phase::Sending | Phase::Listening { .. });
         if !is_alarm(&body) {
             self.presses.push_back(press);
         } else if under_way {
-            let before = self
-                .presses
-                .iter()
-                .skip(1)
-                .take_while(|press| press.is_new_alarm());
+            let before = self.presses.iter().skip(1).take_while(|press| press.is_new_alarm());
             let place = 1 + before.count();
             self.presses.insert(place, press);
         } else {
@@ -326,9 +314,7 @@ impl Pendant {
                     self.finish(None);
                     self.send(now);
                 } else {
-                    self.phase = Phase::Pausing {
-                        until: now + self.pause(attempts),
-                    };
+                    self.phase = Phase::Pausing { until: now + self.pause(attempts) };
                     self.let_alarm_pass(now);
                 }
             }
@@ -368,8 +354,7 @@ impl Pendant {
             None => self.seal(press.body, now),
         };
         sealed.attempts += 1;
-        self.outputs
-            .push_back(PendantOutput::Transmit(sealed.frame));
+        self.outputs.push_back(PendantOutput::Transmit(sealed.frame));
         press.sealed = Some(sealed);
         self.presses.push_front(press);
         self.phase = Phase::Sending;
@@ -381,21 +366,11 @@ impl Pendant {
         self.counter_next += 1;
         if counter >= self.reserved {
             self.reserved = counter.saturating_add(COUNTER_BLOCK);
-            self.outputs
-                .push_back(PendantOutput::Remember(self.reserved));
+            self.outputs.push_back(PendantOutput::Remember(self.reserved));
         }
-        let message = Message {
-            status: self.status,
-            echo: self.echo,
-            body,
-        };
+        let message = Message { status: self.status, echo: self.echo, body };
         let frame = message.seal(&self.uplink, self.identity.id, counter);
-        Sealed {
-            counter,
-            frame,
-            attempts: 0,
-            sent_at: now,
-        }
+        Sealed { counter, frame, attempts: 0, sent_at: now }
     }
 
     fn finish(&mut self, answer: Option<Answer>) {
@@ -418,10 +393,7 @@ impl Pendant {
         let Some(place) = self.presses.iter().position(Press::is_new_alarm) else {
             return;
         };
-        let alarm = self
-            .presses
-            .remove(place)
-            .expect("the place was just found");
+        let alarm = self.presses.remove(place).expect("the place was just found");
         self.presses.push_front(alarm);
         self.send(now);
     }
@@ -430,11 +402,7 @@ impl Pendant {
     /// pendants that were drowned out together do not meet again.
     fn pause(&mut self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(16);
-        let mean = self
-            .habits
-            .pause
-            .saturating_mul(1 << doublings)
-            .min(self.habits.pause_max);
+        let mean = self.habits.pause.saturating_mul(1 << doublings).min(self.habits.pause_max);
         mean.mul_f64(0.5 + self.chance.fraction())
     }
 }

@@ -8,10 +8,7 @@ const SALT: u16 = 0x5A17;
 
 fn identity() -> PendantIdentity {
     let id = PendantId::new(ID).expect("within range");
-    PendantIdentity {
-        id,
-        key: EnrolmentKey::from_bytes([7; 16]),
-    }
+    PendantIdentity { id, key: EnrolmentKey::from_bytes([7; 16]) }
 }
 
 fn slot() -> Slot {
@@ -25,13 +22,7 @@ fn answer(counter: u32, salt: u16) -> FrameBytes {
         minutes_left: 0,
     };
     let identity = identity();
-    message.seal(
-        &identity.key.downlink(slot()),
-        slot(),
-        identity.id,
-        counter,
-        salt,
-    )
+    message.seal(&identity.key.downlink(slot()), slot(), identity.id, counter, salt)
 }
 
 /// A pendant with the air around it and the memory that outlives its power.
@@ -48,13 +39,7 @@ impl Bench {
     fn new() -> Self {
         let pendant = Pendant::power_up(identity(), Habits::default(), 0, 1);
         let now = Instant::now();
-        Self {
-            pendant,
-            now,
-            remembered: 0,
-            sent: Vec::new(),
-            shown: Vec::new(),
-        }
+        Self { pendant, now, remembered: 0, sent: Vec::new(), shown: Vec::new() }
     }
 
     /// Carries outputs out; a frame takes no time. Gives back what was sent.
@@ -105,9 +90,7 @@ impl Bench {
 
 fn open(frame: &FrameBytes) -> (u32, Message) {
     let sealed = SealedUplink::parse(frame).expect("a frame");
-    let message = sealed
-        .open(&identity().key.uplink())
-        .expect("our own frame");
+    let message = sealed.open(&identity().key.uplink()).expect("our own frame");
     (sealed.counter(), message)
 }
 
@@ -146,10 +129,7 @@ fn what_comes_at_other_times_or_from_others_is_ignored() {
     bench.hear(Duration::ZERO, &[0; 24]);
     bench.hear(Duration::ZERO, b"short");
     let ignored = bench.pendant.ignored();
-    assert_eq!(
-        (ignored.out_of_window, ignored.not_ours, ignored.forged),
-        (1, 3, 1)
-    );
+    assert_eq!((ignored.out_of_window, ignored.not_ours, ignored.forged), (1, 3, 1));
     assert!(bench.shown.is_empty());
     bench.hear(Duration::ZERO, &answer(counter, SALT));
     assert_eq!(bench.shown.len(), 1);
@@ -158,10 +138,7 @@ fn what_comes_at_other_times_or_from_others_is_ignored() {
 #[test]
 fn presses_wait_their_turn_and_alarms_do_not() {
     let mut bench = Bench::new();
-    let start = Body::SessionStart {
-        minutes: 30,
-        place: 0,
-    };
+    let start = Body::SessionStart { minutes: 30, place: 0 };
     let pin = Body::Pin(PinDigits::from_digits("1234").expect("digits"));
     let first = bench.press(start).expect("sent at once");
     assert_eq!(bench.press(pin), None);
@@ -178,17 +155,12 @@ fn presses_wait_their_turn_and_alarms_do_not() {
     let bodies: Vec<Body> = (0..3)
         .map(|_| {
             let counter = open(bench.sent.last().expect("sent")).0;
-            bench
-                .hear(FIRST, &answer(counter, SALT))
-                .map(|frame| open(&frame).1.body)
+            bench.hear(FIRST, &answer(counter, SALT)).map(|frame| open(&frame).1.body)
         })
         .map(|body| body.expect("the next one"))
         .collect();
     assert_eq!(bodies, [PANIC, start, pin]);
-    assert_eq!(
-        bench.sent.iter().filter(|frame| **frame == first).count(),
-        2
-    );
+    assert_eq!(bench.sent.iter().filter(|frame| **frame == first).count(), 2);
 }
 
 #[test]
@@ -197,23 +169,14 @@ fn it_gives_up_in_the_end_and_says_so() {
     bench.press(HEARTBEAT);
     while bench.tick().is_some() || bench.pendant.next_deadline().is_some() {}
     let seen = bench.shown.pop().expect("shown");
-    assert_eq!(
-        (seen.answer, seen.attempts),
-        (None, Habits::default().attempts_max)
-    );
+    assert_eq!((seen.answer, seen.attempts), (None, Habits::default().attempts_max));
 }
 
 #[test]
 fn a_pendant_without_counters_says_so() {
     let pendant = Pendant::power_up(identity(), Habits::default(), u32::MAX, 0);
-    let mut bench = Bench {
-        pendant,
-        ..Bench::new()
-    };
-    assert_eq!(
-        bench.pendant.press(PANIC, bench.now),
-        Err(PressError::CountersUsedUp)
-    );
+    let mut bench = Bench { pendant, ..Bench::new() };
+    assert_eq!(bench.pendant.press(PANIC, bench.now), Err(PressError::CountersUsedUp));
 }
 
 #[derive(Clone, Debug)]
