@@ -6,6 +6,8 @@
 pub mod bench;
 pub mod broker;
 pub mod centre;
+pub mod cli;
 pub mod pendant;
 pub mod pki;
+pub mod sim;
 pub mod wire;

@@ -1,3 +1,5 @@
-//! The command line of the kit.
+//! The kit's command line: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pendant_kit::cli::main()
+}

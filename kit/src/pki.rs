@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -21,14 +22,15 @@ use time::{Duration, OffsetDateTime};
 /// How long a certificate made here is valid.
 pub const VALID_DAYS: i64 = 30;
 
-/// Why no certificate or TLS configuration came about: a defect of ours or of
-/// the machine's random source, since nothing here comes from outside.
+/// Why no certificate or TLS configuration came about.
 #[derive(Debug)]
 pub enum PkiError {
     /// The certificate could not be made.
     Certificate(rcgen::Error),
     /// The TLS configuration could not be made.
     Tls(String),
+    /// This file does not hold what it should.
+    File(PathBuf, String),
 }
 
 impl fmt::Display for PkiError {
@@ -36,6 +38,7 @@ impl fmt::Display for PkiError {
         match self {
             Self::Certificate(error) => write!(f, "cannot make a certificate: {error}"),
             Self::Tls(error) => write!(f, "cannot make a TLS configuration: {error}"),
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
 }
@@ -252,6 +255,40 @@ impl Pki {
         roots.add(self.ca.der().clone())?;
         Ok(roots)
     }
+}
+
+/// TLS for a client from PEM files: the authority it trusts, its certificate
+/// (with those between, if any) and its key.
+///
+/// # Errors
+/// Names the file.
+pub fn client_config_of_files(
+    ca: &Path,
+    certificate: &Path,
+    key: &Path,
+) -> Result<Arc<ClientConfig>, PkiError> {
+    let wrong =
+        |path: &Path, error: &dyn fmt::Display| PkiError::File(path.into(), error.to_string());
+    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, PkiError> {
+        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+        let found: Vec<_> = read.map_err(|error| wrong(path, &error))?;
+        if found.is_empty() {
+            return Err(wrong(path, &"no certificate in it"));
+        }
+        Ok(found)
+    };
+    let mut roots = RootCertStore::empty();
+    for root in certificates(ca)? {
+        roots.add(root).map_err(|error| wrong(ca, &error))?;
+    }
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(certificate)?, key_der)
+        .map_err(|error| wrong(certificate, &error))?;
+    Ok(Arc::new(config))
 }
 
 fn named(common_name: &str) -> DistinguishedName {

@@ -1,7 +1,7 @@
 //! An event as the centre reads it: by the contract, not by the gateway's code,
 //! so that a gateway that leaves the contract is found out.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub struct Event {
 }
 
 /// What stands in `data`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Data {
     /// The lane.
     pub lane: String,
@@ -66,7 +66,7 @@ pub struct Data {
 }
 
 /// The details that say which numbers to expect; others are not read here.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {
     /// How the gateway's boot before this one ended.

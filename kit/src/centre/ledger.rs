@@ -4,6 +4,9 @@
 //! below the highest one heard, that has not been heard, is missing: still on
 //! its way, or lost. What the gateway itself declared as never to come (shed,
 //! or void after a restart) is not missing.
+//!
+//! Who comes late cannot know what was before: then a series begins with its
+//! lowest number heard, unless the boot began before our eyes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,17 +49,32 @@ impl fmt::Display for Missing {
     }
 }
 
+/// From where on all numbers of a series are expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// From number 1.
+    Start,
+    /// From the lowest number heard.
+    FirstHeard,
+}
+
 /// Which numbers of which series are accounted for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
+    since: Since,
     series: BTreeMap<Series, Ranges>,
 }
 
 impl Ledger {
     /// Nothing heard yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(since: Since) -> Self {
+        Self { since, series: BTreeMap::new() }
+    }
+
+    /// This series began before our eyes.
+    pub fn begin(&mut self, series: &Series) {
+        self.ranges(series).since = Since::Start;
     }
 
     /// A number was heard, or a range of them was declared as never to come.
@@ -65,17 +83,23 @@ impl Ledger {
         if first == 0 || last < first {
             return false;
         }
-        match self.series.get_mut(series) {
-            Some(ranges) => ranges.add(first, last),
-            None => self.series.entry(series.clone()).or_default().add(first, last),
-        }
+        self.ranges(series).add(first, last)
     }
 
     /// The gateway declared that `last` was the series' last number: up to
     /// there all must come.
     pub fn close(&mut self, series: &Series, last: u64) {
-        let ranges = self.series.entry(series.clone()).or_default();
+        let ranges = self.ranges(series);
         ranges.expected = ranges.expected.max(last);
+    }
+
+    fn ranges(&mut self, series: &Series) -> &mut Ranges {
+        let since = self.since;
+        self.series.entry(series.clone()).or_insert_with(|| Ranges {
+            since,
+            by_first: BTreeMap::new(),
+            expected: 0,
+        })
     }
 
     /// What is missing now, in order.
@@ -84,19 +108,12 @@ impl Ledger {
             ranges.holes().map(|(first, last)| Missing { series: series.clone(), first, last })
         })
     }
-
-    /// What is missing of one series now.
-    pub fn missing_of(&self, series: &Series) -> impl Iterator<Item = Missing> {
-        let found = self.series.get_key_value(series);
-        found.into_iter().flat_map(|(series, ranges)| {
-            ranges.holes().map(|(first, last)| Missing { series: series.clone(), first, last })
-        })
-    }
 }
 
 /// Disjoint ranges that do not touch, from first to last number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Ranges {
+    since: Since,
     by_first: BTreeMap<u64, u64>,
     /// Up to here all is expected, also if nothing higher was heard.
     expected: u64,
@@ -124,8 +141,11 @@ impl Ranges {
     }
 
     fn holes(&self) -> impl Iterator<Item = (u64, u64)> {
-        let mut next = 1u64;
         let beyond = self.expected.checked_add(1).map(|end| (end, end));
+        let mut next = match self.since {
+            Since::Start => 1,
+            Since::FirstHeard => self.by_first.keys().next().copied().unwrap_or(u64::MAX),
+        };
         let ends = self.by_first.iter().map(|(first, last)| (*first, *last));
         ends.chain(beyond).filter_map(move |(first, last)| {
             let hole = (next < first).then(|| (next, first - 1));
@@ -151,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_planted_gap_is_found_and_its_filling_too() {
-        let mut ledger = Ledger::new();
+        let mut ledger = Ledger::new(Since::Start);
         let urgent = series("urgent");
         for number in [1, 2, 5, 4, 9] {
             assert!(ledger.account(&urgent, number, number));
@@ -160,7 +180,7 @@ mod tests {
         assert!(ledger.account(&series("routine"), 1, 1));
         assert_eq!(holes(&ledger), [(3, 3), (6, 8)]);
         ledger.account(&urgent, 6, 8);
-        let text: Vec<String> = ledger.missing_of(&urgent).map(|m| m.to_string()).collect();
+        let text: Vec<String> = ledger.missing().map(|missing| missing.to_string()).collect();
         assert_eq!(text, ["s/g boot 01 urgent: number 3"]);
         ledger.account(&urgent, 3, 3);
         assert_eq!(holes(&ledger), []);
@@ -168,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_was_declared_and_never_came_is_missing() {
-        let mut ledger = Ledger::new();
+        let mut ledger = Ledger::new(Since::Start);
         ledger.account(&series("urgent"), 1, 2);
         ledger.close(&series("urgent"), 4);
         ledger.close(&series("trouble"), 1);
@@ -181,7 +201,7 @@ mod tests {
 
     #[test]
     fn absurd_numbers_do_no_harm() {
-        let mut ledger = Ledger::new();
+        let mut ledger = Ledger::new(Since::Start);
         let urgent = series("urgent");
         assert!(!ledger.account(&urgent, 0, 0));
         assert!(!ledger.account(&urgent, 5, 4));
@@ -192,13 +212,27 @@ mod tests {
         assert_eq!(holes(&ledger), []);
     }
 
+    #[test]
+    fn who_comes_late_misses_only_what_came_since() {
+        let mut ledger = Ledger::new(Since::FirstHeard);
+        let urgent = series("urgent");
+        ledger.close(&urgent, 3);
+        ledger.account(&urgent, 12, 12);
+        ledger.account(&urgent, 14, 14);
+        assert_eq!(holes(&ledger), [(13, 13)]);
+        ledger.account(&urgent, 9, 9);
+        assert_eq!(holes(&ledger), [(10, 11), (13, 13)]);
+        ledger.begin(&urgent);
+        assert_eq!(holes(&ledger), [(1, 8), (10, 11), (13, 13)]);
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_a_plain_set(
             ranges in proptest::collection::vec((1u64..40, 0u64..6), 0..30),
             last in 0u64..50,
         ) {
-            let mut ledger = Ledger::new();
+            let mut ledger = Ledger::new(Since::Start);
             let mut set = BTreeSet::new();
             for (first, length) in ranges {
                 let numbers = first..=first + length;

@@ -7,12 +7,14 @@
 //! the connection. So neither a restart here nor one of the broker loses an event.
 
 mod connection;
+mod describe;
 mod event;
 mod ledger;
 mod register;
 
+pub use describe::COVERT_ADVICE;
 pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
-pub use ledger::{Ledger, Missing, Series};
+pub use ledger::{Ledger, Missing, Series, Since};
 pub use register::{Flaw, Heard, Register};
 
 use rustls::ClientConfig;
@@ -42,6 +44,8 @@ pub struct CentreSettings {
     pub gateway: String,
     /// Whether to answer with receipts. An onlooker beside the true centre must not.
     pub receipts: bool,
+    /// From where on every number is expected.
+    pub since: Since,
     /// How often the connection shows that it lives.
     pub keep_alive: Duration,
     /// How long the broker keeps what we miss.
@@ -49,7 +53,7 @@ pub struct CentreSettings {
 }
 
 impl CentreSettings {
-    /// A centre that hears everything and answers with receipts.
+    /// A centre that hears everything from the start and answers with receipts.
     #[must_use]
     pub fn new(host: &str, port: u16, client_id: &str, tls: Arc<ClientConfig>) -> Self {
         Self {
@@ -60,6 +64,7 @@ impl CentreSettings {
             site: "+".into(),
             gateway: "+".into(),
             receipts: true,
+            since: Since::Start,
             keep_alive: Duration::from_secs(20),
             session_expiry: Duration::from_secs(7 * 24 * 3600),
         }
@@ -106,7 +111,7 @@ impl Centre {
     pub fn start(settings: CentreSettings) -> Self {
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
         let (stop, stopped) = oneshot::channel();
-        let register = Arc::new(Mutex::new(Register::new()));
+        let register = Arc::new(Mutex::new(Register::new(settings.since)));
         let task =
             tokio::spawn(connection::run(settings, Arc::clone(&register), news_sender, stopped));
         Self { news, register, stop, task }

@@ -2,13 +2,16 @@
 //! numbers are missing.
 
 use super::event::{Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
-use super::ledger::{Ledger, Missing, Series};
+use super::ledger::{Ledger, Missing, Series, Since};
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Events that are remembered to know them again: at 48 bytes each, 48 MiB. A
 /// gateway offers an event again only until it is receipted.
 const KNOWN_MAX: usize = 1_000_000;
+
+/// The lanes of the contract.
+const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
 
 /// What an event's message shows to be wrong at its gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub enum Heard {
 }
 
 /// All that was heard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Register {
     ledger: Ledger,
     /// By id and kind: an event that bears a known id and says something else
@@ -64,8 +67,8 @@ pub struct Register {
 impl Register {
     /// Nothing heard yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(since: Since) -> Self {
+        Self { ledger: Ledger::new(since), known: BTreeSet::new(), oldest: VecDeque::new() }
     }
 
     /// Judges a message.
@@ -107,10 +110,15 @@ impl Register {
 
     /// What the gateway declares about numbers.
     fn apply(&mut self, event: &Event) {
+        if event.data.kind == "gateway_started" {
+            for lane in LANES {
+                self.ledger.begin(&series_of(event, &event.data.boot, lane));
+            }
+        }
         match &event.data.detail {
             Some(Detail::Previous { boot, last_urgent, last_trouble, last_routine }) => {
                 let last = [last_urgent, last_trouble, last_routine];
-                for (lane, last) in ["urgent", "trouble", "routine"].into_iter().zip(last) {
+                for (lane, last) in LANES.into_iter().zip(last) {
                     self.ledger.close(&series_of(event, boot, lane), *last);
                 }
             }
@@ -172,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_the_gateway_declares_about_numbers_counts() {
-        let mut register = Register::new();
+        let mut register = Register::new(Since::Start);
         let missing = |register: &Register| -> Vec<String> {
             register.missing().iter().map(ToString::to_string).collect()
         };
