@@ -25,12 +25,8 @@ const OUTCOMES: [Outcome; 8] = [
     Outcome::Refused,
 ];
 
-const INSTRUCTIONS: [Instruction; 4] = [
-    Instruction::None,
-    Instruction::Remind,
-    Instruction::Vibrate,
-    Instruction::Led,
-];
+const INSTRUCTIONS: [Instruction; 4] =
+    [Instruction::None, Instruction::Remind, Instruction::Vibrate, Instruction::Led];
 
 /// The lines under a heading, up to the next one.
 fn section(heading: &str) -> impl Iterator<Item = &'static str> {
@@ -50,9 +46,7 @@ fn table<const COLUMNS: usize>(heading: &str) -> Vec<[&'static str; COLUMNS]> {
                 .split('|')
                 .map(|cell| cell.trim().trim_matches('`'))
                 .collect();
-            cells
-                .try_into()
-                .unwrap_or_else(|_| panic!("not {COLUMNS} columns: {line}"))
+            cells.try_into().unwrap_or_else(|_| panic!("not {COLUMNS} columns: {line}"))
         })
         .collect();
     assert!(!rows.is_empty(), "no table under {heading:?}");
@@ -60,9 +54,7 @@ fn table<const COLUMNS: usize>(heading: &str) -> Vec<[&'static str; COLUMNS]> {
 }
 
 fn number<N: TryFrom<u64>>(decimal: &str) -> N {
-    let value: u64 = decimal
-        .parse()
-        .unwrap_or_else(|_| panic!("no number: {decimal:?}"));
+    let value: u64 = decimal.parse().unwrap_or_else(|_| panic!("no number: {decimal:?}"));
     N::try_from(value).unwrap_or_else(|_| panic!("too large: {decimal}"))
 }
 
@@ -77,15 +69,11 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 fn array<const N: usize>(hex: &str) -> [u8; N] {
-    bytes(hex)
-        .try_into()
-        .unwrap_or_else(|_| panic!("not {N} bytes: {hex}"))
+    bytes(hex).try_into().unwrap_or_else(|_| panic!("not {N} bytes: {hex}"))
 }
 
 fn pendant(label: &str) -> PendantId {
-    label
-        .parse()
-        .unwrap_or_else(|error| panic!("{label}: {error}"))
+    label.parse().unwrap_or_else(|error| panic!("{label}: {error}"))
 }
 
 fn slot(decimal: &str) -> Slot {
@@ -93,10 +81,7 @@ fn slot(decimal: &str) -> Slot {
 }
 
 fn keys() -> BTreeMap<&'static str, &'static str> {
-    table::<2>("### Vectors: keys")
-        .into_iter()
-        .map(|[name, value]| (name, value))
-        .collect()
+    table::<2>("### Vectors: keys").into_iter().map(|[name, value]| (name, value)).collect()
 }
 
 fn enrolment_key() -> EnrolmentKey {
@@ -107,11 +92,7 @@ fn enrolment_key() -> EnrolmentKey {
 fn fields(arguments: &'static str) -> BTreeMap<&'static str, &'static str> {
     arguments
         .split(", ")
-        .map(|field| {
-            field
-                .split_once(' ')
-                .unwrap_or_else(|| panic!("no field: {field}"))
-        })
+        .map(|field| field.split_once(' ').unwrap_or_else(|| panic!("no field: {field}")))
         .collect()
 }
 
@@ -135,10 +116,9 @@ fn body(name: &str, arguments: &'static str) -> Body {
         "Test" => Body::Test { place },
         "LowBattery" => Body::LowBattery { place },
         "BatteryRestored" => Body::BatteryRestored { place },
-        "Unknown" => Body::Unknown {
-            kind: number(fields["kind"]),
-            args: array(fields["arguments"]),
-        },
+        "Unknown" => {
+            Body::Unknown { kind: number(fields["kind"]), args: array(fields["arguments"]) }
+        }
         _ => panic!("no kind: {name}"),
     }
 }
@@ -157,11 +137,7 @@ fn text_of(key: &str, direction: u8, counter: u32, slot: u8, frame: &FrameBytes)
     }
     block[15] = 1;
     let stream = encrypt(&array(keys()[key]), block);
-    frame[8..16]
-        .iter()
-        .zip(stream)
-        .map(|(sealed, key)| format!("{:02x}", sealed ^ key))
-        .collect()
+    frame[8..16].iter().zip(stream).map(|(sealed, key)| format!("{:02x}", sealed ^ key)).collect()
 }
 
 fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str) -> T {
@@ -190,35 +166,15 @@ fn kinds() {
 
 #[test]
 fn outcomes_and_instructions() {
-    let outcomes: Vec<_> = table::<3>("### Outcomes")
-        .iter()
-        .map(|[n, name, _]| (number(n), *name))
-        .collect();
-    let expected: Vec<_> = OUTCOMES
-        .iter()
-        .map(|o| (*o as u8, format!("{o:?}")))
-        .collect();
-    assert!(
-        outcomes
-            .iter()
-            .copied()
-            .eq(expected.iter().map(|(n, name)| (*n, name.as_str())))
-    );
+    let outcomes: Vec<_> =
+        table::<3>("### Outcomes").iter().map(|[n, name, _]| (number(n), *name)).collect();
+    let expected: Vec<_> = OUTCOMES.iter().map(|o| (*o as u8, format!("{o:?}"))).collect();
+    assert!(outcomes.iter().copied().eq(expected.iter().map(|(n, name)| (*n, name.as_str()))));
 
-    let instructions: Vec<_> = table::<3>("### Instructions")
-        .iter()
-        .map(|[n, name, _]| (number(n), *name))
-        .collect();
-    let expected: Vec<_> = INSTRUCTIONS
-        .iter()
-        .map(|i| (*i as u8, format!("{i:?}")))
-        .collect();
-    assert!(
-        instructions
-            .iter()
-            .copied()
-            .eq(expected.iter().map(|(n, name)| (*n, name.as_str())))
-    );
+    let instructions: Vec<_> =
+        table::<3>("### Instructions").iter().map(|[n, name, _]| (number(n), *name)).collect();
+    let expected: Vec<_> = INSTRUCTIONS.iter().map(|i| (*i as u8, format!("{i:?}"))).collect();
+    assert!(instructions.iter().copied().eq(expected.iter().map(|(n, name)| (*n, name.as_str()))));
 }
 
 #[test]
@@ -235,27 +191,16 @@ fn uplinks() {
         };
         let frame: FrameBytes = array(frame);
         assert_eq!(message.seal(&key, pendant, counter), frame, "{row:?}");
-        assert_eq!(
-            text_of("uplink key", 0, counter, 0, &frame),
-            text,
-            "{row:?}"
-        );
+        assert_eq!(text_of("uplink key", 0, counter, 0, &frame), text, "{row:?}");
 
         let sealed = SealedUplink::parse(&frame).expect("a frame");
-        assert_eq!(
-            (sealed.pendant(), sealed.counter()),
-            (pendant, counter),
-            "{row:?}"
-        );
+        assert_eq!((sealed.pendant(), sealed.counter()), (pendant, counter), "{row:?}");
         assert_eq!(sealed.bytes(), &frame);
         assert_eq!(sealed.tag().to_le_bytes(), frame[16..], "{row:?}");
         assert_eq!(sealed.open(&key), Ok(message), "{row:?}");
         kinds_seen.insert(message.body.kind());
     }
-    assert!(
-        (1..=15).all(|kind| kinds_seen.contains(&kind)),
-        "a kind has no vector"
-    );
+    assert!((1..=15).all(|kind| kinds_seen.contains(&kind)), "a kind has no vector");
 }
 
 #[test]
@@ -264,16 +209,9 @@ fn uplinks_that_only_a_receiver_meets() {
     for row in table::<6>("### Vectors: uplinks that only a receiver meets") {
         let [label, counter, text, frame, name, arguments] = row;
         let frame: FrameBytes = array(frame);
-        assert_eq!(
-            text_of("uplink key", 0, number(counter), 0, &frame),
-            text,
-            "{row:?}"
-        );
+        assert_eq!(text_of("uplink key", 0, number(counter), 0, &frame), text, "{row:?}");
         let sealed = SealedUplink::parse(&frame).expect("a frame");
-        assert_eq!(
-            (sealed.pendant(), sealed.counter()),
-            (pendant(label), number(counter))
-        );
+        assert_eq!((sealed.pendant(), sealed.counter()), (pendant(label), number(counter)));
         let opened = sealed.open(&key).expect("genuine");
         assert_eq!(opened.body, body(name, arguments), "{row:?}");
     }
@@ -283,17 +221,8 @@ fn uplinks_that_only_a_receiver_meets() {
 fn downlinks() {
     let (mut outcomes_seen, mut instructions_seen) = (BTreeSet::new(), BTreeSet::new());
     for row in table::<9>("### Vectors: downlinks") {
-        let [
-            slot_number,
-            label,
-            counter,
-            salt,
-            outcome,
-            instruction,
-            minutes_left,
-            text,
-            frame,
-        ] = row;
+        let [slot_number, label, counter, salt, outcome, instruction, minutes_left, text, frame] =
+            row;
         let (slot, pendant) = (slot(slot_number), pendant(label));
         let (counter, salt) = (number::<u32>(counter), number(salt));
         let key = enrolment_key().downlink(slot);
@@ -303,62 +232,30 @@ fn downlinks() {
             minutes_left: number(minutes_left),
         };
         let frame: FrameBytes = array(frame);
-        assert_eq!(
-            message.seal(&key, slot, pendant, counter, salt),
-            frame,
-            "{row:?}"
-        );
+        assert_eq!(message.seal(&key, slot, pendant, counter, salt), frame, "{row:?}");
         let key_name = format!("downlink key, slot {slot_number}");
-        assert_eq!(
-            text_of(&key_name, 1, counter, slot.get(), &frame),
-            text,
-            "{row:?}"
-        );
+        assert_eq!(text_of(&key_name, 1, counter, slot.get(), &frame), text, "{row:?}");
 
         let sealed = SealedDownlink::parse(&frame).expect("a frame");
-        assert_eq!(
-            (sealed.slot(), sealed.pendant(), sealed.salt()),
-            (slot, pendant, salt)
-        );
+        assert_eq!((sealed.slot(), sealed.pendant(), sealed.salt()), (slot, pendant, salt));
         assert_eq!(u32::from(sealed.counter_low()), counter & 0xFFFF, "{row:?}");
         assert_eq!(sealed.open(&key, counter), Ok(message), "{row:?}");
         outcomes_seen.insert(outcome);
         instructions_seen.insert(instruction);
     }
-    assert_eq!(
-        outcomes_seen.len(),
-        OUTCOMES.len(),
-        "an outcome has no vector"
-    );
-    assert_eq!(
-        instructions_seen.len(),
-        INSTRUCTIONS.len(),
-        "an instruction has no vector"
-    );
+    assert_eq!(outcomes_seen.len(), OUTCOMES.len(), "an outcome has no vector");
+    assert_eq!(instructions_seen.len(), INSTRUCTIONS.len(), "an instruction has no vector");
 }
 
 #[test]
 fn downlinks_of_a_later_version() {
     for row in table::<9>("### Vectors: downlinks of a later version") {
-        let [
-            slot_number,
-            label,
-            counter,
-            salt,
-            text,
-            frame,
-            outcome,
-            instruction,
-            minutes_left,
-        ] = row;
+        let [slot_number, label, counter, salt, text, frame, outcome, instruction, minutes_left] =
+            row;
         let (slot, counter) = (slot(slot_number), number(counter));
         let frame: FrameBytes = array(frame);
         let key_name = format!("downlink key, slot {slot_number}");
-        assert_eq!(
-            text_of(&key_name, 1, counter, slot.get(), &frame),
-            text,
-            "{row:?}"
-        );
+        assert_eq!(text_of(&key_name, 1, counter, slot.get(), &frame), text, "{row:?}");
 
         let expected = DownlinkMessage {
             outcome: named(&OUTCOMES, outcome),
@@ -366,16 +263,8 @@ fn downlinks_of_a_later_version() {
             minutes_left: number(minutes_left),
         };
         let sealed = SealedDownlink::parse(&frame).expect("a frame");
-        assert_eq!(
-            (sealed.pendant(), sealed.salt()),
-            (pendant(label), number(salt)),
-            "{row:?}"
-        );
-        assert_eq!(
-            sealed.open(&enrolment_key().downlink(slot), counter),
-            Ok(expected),
-            "{row:?}"
-        );
+        assert_eq!((sealed.pendant(), sealed.salt()), (pendant(label), number(salt)), "{row:?}");
+        assert_eq!(sealed.open(&enrolment_key().downlink(slot), counter), Ok(expected), "{row:?}");
     }
 }
 
@@ -443,23 +332,10 @@ fn worked_example() {
     assert_eq!(step("X3"), encrypt(&key, xor(step("X2"), step("B2"))));
     assert_eq!(step("S0"), encrypt(&key, step("A0")));
     assert_eq!(step("S1"), encrypt(&key, step("A1")));
-    assert_eq!(
-        array::<8>(steps["sealed"]),
-        xor(array(text), first_half(step("S1")))
-    );
-    assert_eq!(
-        array::<8>(steps["tag"]),
-        xor(first_half(step("X3")), first_half(step("S0")))
-    );
-    assert_eq!(
-        steps["frame"],
-        [header, steps["sealed"], steps["tag"]].concat()
-    );
-    assert!(
-        table::<8>("### Vectors: uplinks")
-            .iter()
-            .any(|row| row[7] == steps["frame"])
-    );
+    assert_eq!(array::<8>(steps["sealed"]), xor(array(text), first_half(step("S1"))));
+    assert_eq!(array::<8>(steps["tag"]), xor(first_half(step("X3")), first_half(step("S0"))));
+    assert_eq!(steps["frame"], [header, steps["sealed"], steps["tag"]].concat());
+    assert!(table::<8>("### Vectors: uplinks").iter().any(|row| row[7] == steps["frame"]));
 }
 
 /// Semtech AN1200.13, section 4: 125 kHz, coding rate 4/5, preamble 8, explicit
@@ -481,11 +357,7 @@ fn air_times() {
         let rounded = |us: u64| (us + 500) / 1000;
         let frame_us = air_time_us(spreading_factor, 24);
         assert_eq!(milliseconds(row[2]), rounded(frame_us), "{row:?}");
-        assert_eq!(
-            milliseconds(row[3]),
-            rounded(air_time_us(spreading_factor, 32)),
-            "{row:?}"
-        );
+        assert_eq!(milliseconds(row[3]), rounded(air_time_us(spreading_factor, 32)), "{row:?}");
         assert_eq!(number::<u64>(row[4]), 36_000_000 / frame_us, "{row:?}");
     }
 }

@@ -268,10 +268,7 @@ fn every_status_byte_comes_back_but_for_its_reserved_bit() {
 #[test]
 fn battery_in_percent() {
     let percent = |fourteenths| Battery::from_fourteenths(fourteenths)?.percent();
-    assert_eq!(
-        [0, 1, 7, 14].map(percent),
-        [Some(0), Some(7), Some(50), Some(100)]
-    );
+    assert_eq!([0, 1, 7, 14].map(percent), [Some(0), Some(7), Some(50), Some(100)]);
     assert_eq!(Battery::from_fourteenths(15), None);
     assert_eq!(Battery::UNKNOWN.percent(), None);
     assert_eq!(Battery::default(), Battery::UNKNOWN);
@@ -280,43 +277,20 @@ fn battery_in_percent() {
 #[test]
 fn only_four_to_eight_digits_are_a_pin() {
     for text in ["", "123", "123456789"] {
-        assert_eq!(
-            PinDigits::from_digits(text),
-            Err(PinError::Length),
-            "{text:?}"
-        );
+        assert_eq!(PinDigits::from_digits(text), Err(PinError::Length), "{text:?}");
     }
-    for text in [
-        "12a4",
-        "12 34",
-        "+1234",
-        "\u{661}\u{662}\u{663}\u{664}",
-        "1234\n",
-    ] {
-        assert_eq!(
-            PinDigits::from_digits(text),
-            Err(PinError::NotADigit),
-            "{text:?}"
-        );
+    for text in ["12a4", "12 34", "+1234", "\u{661}\u{662}\u{663}\u{664}", "1234\n"] {
+        assert_eq!(PinDigits::from_digits(text), Err(PinError::NotADigit), "{text:?}");
     }
 }
 
 #[test]
 fn only_six_hexadecimal_digits_are_a_pendant() {
-    for text in [
-        "", "12f", "0012f", "0000012f", "+0012f", "0x012f", " 0012f", "00012g",
-    ] {
-        assert_eq!(
-            text.parse::<PendantId>(),
-            Err(PendantIdError::Digits),
-            "{text:?}"
-        );
+    for text in ["", "12f", "0012f", "0000012f", "+0012f", "0x012f", " 0012f", "00012g"] {
+        assert_eq!(text.parse::<PendantId>(), Err(PendantIdError::Digits), "{text:?}");
     }
     assert_eq!("000000".parse::<PendantId>(), Err(PendantIdError::Zero));
-    assert_eq!(
-        "00012F".parse(),
-        Ok(PendantId::new(0x12F).expect("in range"))
-    );
+    assert_eq!("00012F".parse(), Ok(PendantId::new(0x12F).expect("in range")));
     assert_eq!(PendantId::new(0), None);
     assert_eq!(PendantId::new(0x100_0000), None);
     assert_eq!(Slot::new(32), None);
@@ -326,11 +300,8 @@ fn only_six_hexadecimal_digits_are_a_pendant() {
 fn a_direction_does_not_pass_for_the_other() {
     let pendant = PendantId::new(1).expect("in range");
     let slot = Slot::new(0).expect("in range");
-    let message = Message {
-        status: Status::default(),
-        echo: 0,
-        body: Body::Heartbeat { place: 0 },
-    };
+    let message =
+        Message { status: Status::default(), echo: 0, body: Body::Heartbeat { place: 0 } };
     let answer = DownlinkMessage {
         outcome: Outcome::Noted,
         instruction: Instruction::None,
@@ -349,10 +320,7 @@ fn nothing_secret_is_printed() {
     let nearly = Message {
         status: Status::default(),
         echo: 0,
-        body: Body::Unknown {
-            kind: 5,
-            args: [0x86, 0x4F, 0xFF, 0xFF],
-        },
+        body: Body::Unknown { kind: 5, args: [0x86, 0x4F, 0xFF, 0xFF] },
     };
     let slot = Slot::new(1).expect("in range");
     assert_eq!(format!("{:?}", key()), "EnrolmentKey(..)");
