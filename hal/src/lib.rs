@@ -11,7 +11,9 @@
 //! `sim::serial` on a pseudo terminal.
 
 pub mod airtime;
+pub mod clock;
 mod link;
+mod outage;
 mod outbox;
 pub mod radio;
 mod schedule;

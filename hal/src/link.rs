@@ -246,11 +246,15 @@ pub struct LinkHandle {
 
 impl LinkHandle {
     /// A handle, and the two ends that the link's task keeps: what it is to send,
-    /// and a token that it drops when it has released its device.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Transmission>, oneshot::Sender<()>) {
+    /// and a token for as long as it runs.
+    pub(crate) fn new(
+        tag: u8,
+        events: mpsc::Sender<(u8, LinkEvent)>,
+    ) -> (Self, mpsc::Receiver<Transmission>, Running) {
         let (transmit, transmissions) = mpsc::channel(QUEUE_MAX);
         let (token, ended) = oneshot::channel();
-        (Self { transmit, ended }, transmissions, token)
+        let running = Running { tag, events, _token: token };
+        (Self { transmit, ended }, transmissions, running)
     }
 
     /// Stops the link and waits until it has released its device. Clones of
@@ -259,5 +263,22 @@ impl LinkHandle {
         drop(self.transmit);
         // The token is never sent, only dropped: the error is the news.
         let _ = self.ended.await;
+    }
+}
+
+/// Held by a link's task while it runs. If the task panics, the link must not
+/// fall silent without a word.
+pub(crate) struct Running {
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+    _token: oneshot::Sender<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nothing more can be done if there is no room.
+            let _ = self.events.try_send((self.tag, LinkEvent::Down(LinkFault::Crashed)));
+        }
     }
 }

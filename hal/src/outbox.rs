@@ -36,12 +36,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(tag: u8, events: mpsc::Sender<(u8, LinkEvent)>) -> Self {
-        Self {
-            tag,
-            events,
-            untold: [0; KINDS.len()],
-            next_told: Instant::now(),
-        }
+        Self { tag, events, untold: [0; KINDS.len()], next_told: Instant::now() }
     }
 
     /// Tells a change of state; waits for room. A gateway that is gone needs no news.
@@ -92,11 +87,7 @@ mod tests {
     use crate::link::Signal;
 
     fn reception() -> Reception {
-        Reception {
-            ended: Instant::now(),
-            signal: Signal::default(),
-            bytes: vec![1],
-        }
+        Reception { ended: Instant::now(), signal: Signal::default(), bytes: vec![1] }
     }
 
     #[tokio::test(start_paused = true)]

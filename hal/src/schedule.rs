@@ -23,8 +23,7 @@ impl Schedule {
             return Err(SendFault::QueueFull);
         }
         self.number += 1;
-        self.waiting
-            .insert((transmission.at, self.number), transmission);
+        self.waiting.insert((transmission.at, self.number), transmission);
         Ok(())
     }
 
@@ -35,9 +34,7 @@ impl Schedule {
 
     /// Takes the next one out.
     pub(crate) fn take_next(&mut self) -> Option<Transmission> {
-        self.waiting
-            .pop_first()
-            .map(|(_, transmission)| transmission)
+        self.waiting.pop_first().map(|(_, transmission)| transmission)
     }
 
     /// Takes all out, in order.
@@ -56,11 +53,7 @@ mod tests {
     use super::*;
 
     fn at(base: Instant, ms: u64, ticket: u64) -> Transmission {
-        Transmission {
-            ticket,
-            at: base + Duration::from_millis(ms),
-            bytes: vec![0x40],
-        }
+        Transmission { ticket, at: base + Duration::from_millis(ms), bytes: vec![0x40] }
     }
 
     #[test]
@@ -68,9 +61,7 @@ mod tests {
         let base = Instant::now();
         let mut schedule = Schedule::default();
         for (ms, ticket) in [(20, 1), (10, 2), (20, 3), (5, 4)] {
-            schedule
-                .insert(at(base, ms, ticket))
-                .expect("there is room");
+            schedule.insert(at(base, ms, ticket)).expect("there is room");
         }
         assert_eq!(schedule.next().map(|next| next.ticket), Some(4));
         let order: Vec<u64> = std::iter::from_fn(|| schedule.take_next())
@@ -84,10 +75,7 @@ mod tests {
         let base = Instant::now();
         let mut schedule = Schedule::default();
         for bytes in [vec![], vec![0; FRAME_BYTES_MAX + 1]] {
-            let odd = Transmission {
-                bytes,
-                ..at(base, 0, 0)
-            };
+            let odd = Transmission { bytes, ..at(base, 0, 0) };
             assert_eq!(schedule.insert(odd), Err(SendFault::Length));
         }
         for ticket in 0..QUEUE_MAX as u64 {

@@ -1,1 +1,13 @@
-//! Placeholder during layout.
+//! What benches, labs and monitoring centres run, and what the tests of the
+//! gateway lean on.
+//!
+//! Nothing in the daemon depends on this crate.
+
+pub mod bench;
+pub mod broker;
+pub mod centre;
+pub mod cli;
+pub mod pendant;
+pub mod pki;
+pub mod sim;
+pub mod wire;

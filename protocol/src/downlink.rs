@@ -111,16 +111,7 @@ impl DownlinkMessage {
 
     fn to_text(self) -> TextBytes {
         let [minutes_low, minutes_high] = self.minutes_left.to_le_bytes();
-        [
-            self.outcome as u8,
-            self.instruction as u8,
-            minutes_low,
-            minutes_high,
-            0,
-            0,
-            0,
-            0,
-        ]
+        [self.outcome as u8, self.instruction as u8, minutes_low, minutes_high, 0, 0, 0, 0]
     }
 
     /// Ignores the last four bytes, which a later version may use.
@@ -150,11 +141,7 @@ impl SealedDownlink {
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let (bytes, low_bits, pendant) = frame::parse(bytes, Direction::Down)?;
         let slot = Slot::new(low_bits).ok_or(ParseError::Reserved)?;
-        Ok(Self {
-            bytes,
-            slot,
-            pendant,
-        })
+        Ok(Self { bytes, slot, pendant })
     }
 
     /// The slot of the gateway that the frame claims to come from.

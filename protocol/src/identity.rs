@@ -15,11 +15,7 @@ impl PendantId {
     /// The number, if it lies in `1..=0xFF_FFFF`.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        if number >= 1 && number <= 0xFF_FFFF {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number >= 1 && number <= 0xFF_FFFF { Some(Self(number)) } else { None }
     }
 
     /// The number.

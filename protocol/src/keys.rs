@@ -33,7 +33,7 @@ impl EnrolmentKey {
         &self.0
     }
 
-    /// The key of everything that the pendant sends. Costs eight rounds of SHA-256:
+    /// The key of everything that the pendant sends. Costs eight SHA-256 compressions:
     /// derive once, not at every frame.
     #[must_use]
     pub fn uplink(&self) -> UplinkKey {
@@ -41,7 +41,7 @@ impl EnrolmentKey {
     }
 
     /// The key of everything that the gateway in `slot` sends to the pendant.
-    /// Costs eight rounds of SHA-256: derive once, not at every frame.
+    /// Costs eight SHA-256 compressions: derive once, not at every frame.
     #[must_use]
     pub fn downlink(&self, slot: Slot) -> DownlinkKey {
         DownlinkKey(self.derive(&[b"lonework/1 downlink", &[slot.get()]]))

@@ -122,50 +122,16 @@ impl Body {
     /// The kind's number on the air.
     #[must_use]
     pub const fn kind(&self) -> u8 {
-        match self {
-            Self::Heartbeat { .. } => 1,
-            Self::SessionStart { .. } => 2,
-            Self::SessionExtend { .. } => 3,
-            Self::CheckIn { .. } => 4,
-            Self::Pin(_) => 5,
-            Self::DiscreetPanic { .. } => 6,
-            Self::Panic { .. } => 7,
-            Self::ManDown { .. } => 8,
-            Self::Fall { .. } => 9,
-            Self::Tamper { .. } => 10,
-            Self::TamperRestored { .. } => 11,
-            Self::CancelAlert { .. } => 12,
-            Self::Test { .. } => 13,
-            Self::LowBattery { .. } => 14,
-            Self::BatteryRestored { .. } => 15,
-            Self::Unknown { kind, .. } => *kind,
-        }
+        self.kind_and_name().0
     }
 
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Heartbeat { .. } => "Heartbeat",
-            Self::SessionStart { .. } => "SessionStart",
-            Self::SessionExtend { .. } => "SessionExtend",
-            Self::CheckIn { .. } => "CheckIn",
-            Self::Pin(_) => "Pin",
-            Self::DiscreetPanic { .. } => "DiscreetPanic",
-            Self::Panic { .. } => "Panic",
-            Self::ManDown { .. } => "ManDown",
-            Self::Fall { .. } => "Fall",
-            Self::Tamper { .. } => "Tamper",
-            Self::TamperRestored { .. } => "TamperRestored",
-            Self::CancelAlert { .. } => "CancelAlert",
-            Self::Test { .. } => "Test",
-            Self::LowBattery { .. } => "LowBattery",
-            Self::BatteryRestored { .. } => "BatteryRestored",
-            Self::Unknown { .. } => "Unknown",
-        }
-    }
-
-    fn args(&self) -> [u8; 4] {
-        let (minutes, place) = match *self {
+    /// The location beacon heard last, 0 for none; a PIN entry has no room for it.
+    #[must_use]
+    pub const fn place(&self) -> u16 {
+        match *self {
             Self::Heartbeat { place }
+            | Self::SessionStart { place, .. }
+            | Self::SessionExtend { place, .. }
             | Self::CheckIn { place }
             | Self::DiscreetPanic { place }
             | Self::Panic { place }
@@ -176,15 +142,41 @@ impl Body {
             | Self::CancelAlert { place }
             | Self::Test { place }
             | Self::LowBattery { place }
-            | Self::BatteryRestored { place } => (0, place),
-            Self::SessionStart { minutes, place } | Self::SessionExtend { minutes, place } => {
-                (minutes, place)
-            }
+            | Self::BatteryRestored { place } => place,
+            Self::Pin(_) | Self::Unknown { .. } => 0,
+        }
+    }
+
+    const fn kind_and_name(&self) -> (u8, &'static str) {
+        match self {
+            Self::Heartbeat { .. } => (1, "Heartbeat"),
+            Self::SessionStart { .. } => (2, "SessionStart"),
+            Self::SessionExtend { .. } => (3, "SessionExtend"),
+            Self::CheckIn { .. } => (4, "CheckIn"),
+            Self::Pin(_) => (5, "Pin"),
+            Self::DiscreetPanic { .. } => (6, "DiscreetPanic"),
+            Self::Panic { .. } => (7, "Panic"),
+            Self::ManDown { .. } => (8, "ManDown"),
+            Self::Fall { .. } => (9, "Fall"),
+            Self::Tamper { .. } => (10, "Tamper"),
+            Self::TamperRestored { .. } => (11, "TamperRestored"),
+            Self::CancelAlert { .. } => (12, "CancelAlert"),
+            Self::Test { .. } => (13, "Test"),
+            Self::LowBattery { .. } => (14, "LowBattery"),
+            Self::BatteryRestored { .. } => (15, "BatteryRestored"),
+            Self::Unknown { kind, .. } => (*kind, "Unknown"),
+        }
+    }
+
+    fn args(&self) -> [u8; 4] {
+        let minutes = match *self {
             Self::Pin(digits) => return digits.packed(),
             Self::Unknown { args, .. } => return args,
+            Self::SessionStart { minutes, .. } | Self::SessionExtend { minutes, .. } => minutes,
+            _ => 0,
         };
         let [minutes_low, minutes_high] = minutes.to_le_bytes();
-        let [place_low, place_high] = place.to_le_bytes();
+        let [place_low, place_high] = self.place().to_le_bytes();
         [minutes_low, minutes_high, place_low, place_high]
     }
 
@@ -214,23 +206,15 @@ impl Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut printed = f.debug_struct(self.name());
+        let mut printed = f.debug_struct(self.kind_and_name().1);
         match self {
             // A PIN with one nibble wrong is still nearly a PIN.
             Self::Unknown { kind, .. } => printed.field("kind", kind).finish_non_exhaustive(),
             Self::Pin(_) => printed.finish_non_exhaustive(),
             Self::SessionStart { minutes, place } | Self::SessionExtend { minutes, place } => {
-                printed
-                    .field("minutes", minutes)
-                    .field("place", place)
-                    .finish()
+                printed.field("minutes", minutes).field("place", place).finish()
             }
-            other => {
-                let [_, _, low, high] = other.args();
-                printed
-                    .field("place", &u16::from_le_bytes([low, high]))
-                    .finish()
-            }
+            _ => printed.field("place", &self.place()).finish(),
         }
     }
 }
@@ -239,16 +223,7 @@ impl Message {
     pub(crate) fn to_text(self) -> TextBytes {
         let [echo_low, echo_high] = self.echo.to_le_bytes();
         let [a, b, c, d] = self.body.args();
-        [
-            self.body.kind(),
-            self.status.to_byte(),
-            echo_low,
-            echo_high,
-            a,
-            b,
-            c,
-            d,
-        ]
+        [self.body.kind(), self.status.to_byte(), echo_low, echo_high, a, b, c, d]
     }
 
     pub(crate) fn from_text(&[kind, status, echo_low, echo_high, a, b, c, d]: &TextBytes) -> Self {

@@ -49,11 +49,7 @@ impl Battery {
     /// A charge of `fourteenths` of the capacity, if it lies in `0..=14`.
     #[must_use]
     pub const fn from_fourteenths(fourteenths: u8) -> Option<Self> {
-        if fourteenths <= 14 {
-            Some(Self(fourteenths))
-        } else {
-            None
-        }
+        if fourteenths <= 14 { Some(Self(fourteenths)) } else { None }
     }
 
     /// The charge in fourteenths, `0..=14`, if known.
@@ -65,8 +61,7 @@ impl Battery {
     /// The charge in percent, rounded down, if known.
     #[must_use]
     pub fn percent(self) -> Option<u8> {
-        self.fourteenths()
-            .map(|fourteenths| (u16::from(fourteenths) * 100 / 14) as u8)
+        self.fourteenths().map(|fourteenths| (u16::from(fourteenths) * 100 / 14) as u8)
     }
 }
 

@@ -70,11 +70,6 @@ impl Message {
         let mut header = [0; frame::HEADER_BYTES];
         header[..4].copy_from_slice(&frame::opening(Direction::Up, 0, pendant));
         header[4..].copy_from_slice(&counter.to_le_bytes());
-        cipher::seal(
-            &key.0,
-            &cipher::uplink_nonce(pendant, counter),
-            header,
-            self.to_text(),
-        )
+        cipher::seal(&key.0, &cipher::uplink_nonce(pendant, counter), header, self.to_text())
     }
 }

@@ -1,15 +1,18 @@
 //! What the centre is told: events, their lanes, their identity.
 
-
-
-
-
+use super::keyring::EnrolmentId;
+use super::name::Name;
+use super::seam::{LinkId, Signal};
+use super::time::{Mono, Wall};
 use hmac::{Hmac, KeyInit, Mac};
-use pendant_protocol::EnrolmentKey;
+use pendant_protocol::{EnrolmentKey, PendantId};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Random number of one run of the daemon (P8).
+pub type Boot = u64;
 
 /// Order of the backlog and of what is shed, and nothing else (DESIGN 3): a
 /// fresh event of any lane takes the same way.
@@ -124,8 +127,313 @@ impl EventIdKey {
     }
 
     fn hash(&self, text: &[u8]) -> EventId {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(text);
         EventId::from_hash(&mac.finalize().into_bytes())
     }
+}
+
+/// The id of something that the gateway itself has to say: unique by (boot,
+/// lane, number), and not to be guessed from them.
+pub(super) fn gateway_event_id(secret: &[u8; 32], boot: Boot, lane: Lane, number: u64) -> EventId {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(b"g");
+    mac.update(&boot.to_le_bytes());
+    mac.update(&[lane as u8]);
+    mac.update(&number.to_le_bytes());
+    EventId::from_hash(&mac.finalize().into_bytes())
+}
+
+/// When something was received, on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Steady time of the boot in which it was received.
+    pub mono: Mono,
+    /// Wall time, as far as it was known then.
+    pub wall: Wall,
+}
+
+/// What happened, in the centre's words. The covert ones exist only here, in
+/// sealed journal frames and in the payload for the centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the field's terms; docs/mqtt.md explains each")]
+pub enum Kind {
+    SessionStarted,
+    SessionExtended,
+    CheckedIn,
+    SessionEnded,
+    /// The safe PIN, though nothing was running.
+    SafePin,
+    Duress,
+    WrongPin,
+    WrongPinRepeated,
+    DiscreetPanic,
+    Panic,
+    ManDown,
+    Fall,
+    Tamper,
+    TamperRestored,
+    AlertCancelled,
+    Test,
+    LowBattery,
+    BatteryRestored,
+    Heartbeat,
+    TrackPoint,
+    /// Authentic, but of a kind that this gateway does not know.
+    UnknownMessage,
+    /// Authentic, but older than what was heard already: it changed nothing.
+    LateRequest,
+    GatewayStarted,
+    GatewayStopping,
+    LinkUp,
+    LinkDown,
+    JournalFailed,
+    JournalRestored,
+    JournalDamage,
+    EventsShed,
+    BrokerRefused,
+    CentreSilent,
+    CentreHeard,
+    /// Authentic frames with counters far below the window: a pendant has lost
+    /// its memory and must be enrolled anew, or somebody replays.
+    CounterStale,
+}
+
+/// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlarmCodes {
+    /// SIA DC-05 two-letter code.
+    pub sia: &'static str,
+    /// Ademco Contact ID event code.
+    pub contact_id: u16,
+}
+
+impl Kind {
+    /// The lane, which is also the numbering room.
+    #[must_use]
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::SessionStarted
+            | Self::SessionExtended
+            | Self::CheckedIn
+            | Self::SessionEnded
+            | Self::SafePin
+            | Self::Duress
+            | Self::WrongPin
+            | Self::WrongPinRepeated
+            | Self::DiscreetPanic
+            | Self::Panic
+            | Self::ManDown
+            | Self::Fall
+            | Self::AlertCancelled
+            | Self::Test
+            | Self::UnknownMessage
+            | Self::LateRequest => Lane::Urgent,
+            Self::Heartbeat | Self::TrackPoint => Lane::Routine,
+            Self::Tamper
+            | Self::TamperRestored
+            | Self::LowBattery
+            | Self::BatteryRestored
+            | Self::GatewayStarted
+            | Self::GatewayStopping
+            | Self::LinkUp
+            | Self::LinkDown
+            | Self::JournalFailed
+            | Self::JournalRestored
+            | Self::JournalDamage
+            | Self::EventsShed
+            | Self::BrokerRefused
+            | Self::CentreSilent
+            | Self::CentreHeard
+            | Self::CounterStale => Lane::Trouble,
+        }
+    }
+
+    /// Whether nobody on site may learn of it.
+    #[must_use]
+    pub const fn covert(self) -> bool {
+        matches!(
+            self,
+            Self::Duress | Self::DiscreetPanic | Self::TrackPoint | Self::WrongPinRepeated
+        )
+    }
+
+    /// The name in `type` and `data.kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionStarted => "session_started",
+            Self::SessionExtended => "session_extended",
+            Self::CheckedIn => "checked_in",
+            Self::SessionEnded => "session_ended",
+            Self::SafePin => "safe_pin",
+            Self::Duress => "duress",
+            Self::WrongPin => "wrong_pin",
+            Self::WrongPinRepeated => "wrong_pin_repeated",
+            Self::DiscreetPanic => "discreet_panic",
+            Self::Panic => "panic",
+            Self::ManDown => "man_down",
+            Self::Fall => "fall",
+            Self::Tamper => "tamper",
+            Self::TamperRestored => "tamper_restored",
+            Self::AlertCancelled => "alert_cancelled",
+            Self::Test => "test",
+            Self::LowBattery => "low_battery",
+            Self::BatteryRestored => "battery_restored",
+            Self::Heartbeat => "heartbeat",
+            Self::TrackPoint => "track_point",
+            Self::UnknownMessage => "unknown_message",
+            Self::LateRequest => "late_request",
+            Self::GatewayStarted => "gateway_started",
+            Self::GatewayStopping => "gateway_stopping",
+            Self::LinkUp => "link_up",
+            Self::LinkDown => "link_down",
+            Self::JournalFailed => "journal_failed",
+            Self::JournalRestored => "journal_restored",
+            Self::JournalDamage => "journal_damage",
+            Self::EventsShed => "events_shed",
+            Self::BrokerRefused => "broker_refused",
+            Self::CentreSilent => "centre_silent",
+            Self::CentreHeard => "centre_heard",
+            Self::CounterStale => "counter_stale",
+        }
+    }
+
+    /// The alarm codes that receivers of today understand, where one fits.
+    #[must_use]
+    pub const fn codes(self) -> Option<AlarmCodes> {
+        let (sia, contact_id) = match self {
+            Self::Duress | Self::WrongPinRepeated => ("HA", 121),
+            Self::DiscreetPanic => ("HA", 122),
+            Self::Panic => ("PA", 120),
+            Self::ManDown | Self::Fall => ("MA", 101),
+            Self::SessionEnded | Self::AlertCancelled => ("PR", 406),
+            Self::Tamper => ("TA", 383),
+            Self::TamperRestored => ("TR", 383),
+            Self::LowBattery => ("XT", 384),
+            Self::BatteryRestored => ("XR", 384),
+            Self::Test => ("RX", 601),
+            _ => return None,
+        };
+        Some(AlarmCodes { sia, contact_id })
+    }
+}
+
+/// How sure it is that a frame was sent just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Freshness {
+    /// It echoes the salt of our last downlink.
+    Proven,
+    /// Authentic and never heard before, but it might have been held back.
+    Unproven,
+}
+
+/// What a pendant's frame adds to an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromPendant {
+    /// The pendant's number.
+    pub pendant: u32,
+    /// Which enrolment of it.
+    pub enrolment: EnrolmentId,
+    /// Who wore it at that moment.
+    pub wearer: Name,
+    /// The frame's counter.
+    pub counter: u32,
+    /// The receiver that heard it first.
+    pub link: LinkId,
+    /// How it was heard.
+    pub signal: Signal,
+    /// Battery in fourteenths, if the pendant knows it.
+    pub battery: Option<u8>,
+    /// Location beacon, 0 none.
+    pub place: u16,
+    /// Whether it can be an old frame.
+    pub freshness: Freshness,
+}
+
+impl FromPendant {
+    /// The pendant's number as the protocol's type.
+    #[must_use]
+    pub fn pendant_id(&self) -> Option<PendantId> {
+        PendantId::new(self.pendant)
+    }
+}
+
+/// What only some kinds of event say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Detail {
+    /// Nothing more.
+    None,
+    /// A session's length and end.
+    Session {
+        /// Minutes asked for.
+        minutes: u16,
+        /// When it falls due, ms since 1970, if the clock was set.
+        due_unix_ms: Option<i64>,
+    },
+    /// The gateway started; the numbers of the boot before end here (P8).
+    Started {
+        /// The boot before, if the journal knows one.
+        previous: Option<EndedBoot>,
+    },
+    /// Numbers that will never be heard of.
+    Void {
+        /// Of which boot.
+        boot: Boot,
+        /// In which room.
+        lane: Lane,
+        /// First number of the range.
+        first: u64,
+        /// Last number of the range.
+        last: u64,
+        /// How many in the range are lost; what else is in it was delivered.
+        count: u64,
+    },
+    /// How much of the journal could not be read.
+    Damage {
+        /// Frames of 512 bytes.
+        slots: u64,
+    },
+    /// A refused publish.
+    Refused {
+        /// MQTT 5 reason code.
+        reason: u8,
+        /// The event that was refused.
+        event: EventId,
+    },
+    /// Which link.
+    Link(LinkId),
+    /// Which pendant, where the gateway speaks of one.
+    Pendant(u32),
+    /// How often it happened in a row.
+    Times(u32),
+}
+
+/// How the boot before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedBoot {
+    /// Its number.
+    pub boot: Boot,
+    /// The last durable number in each lane, in the order of `Lane::ALL`; 0 none.
+    pub last: [u64; 3],
+}
+
+/// One thing that the centre is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its name for ever.
+    pub id: EventId,
+    /// What happened.
+    pub kind: Kind,
+    /// The boot that numbered it.
+    pub boot: Boot,
+    /// Its number, dense within (boot, lane), from 1.
+    pub number: u64,
+    /// When it was received.
+    pub received: Stamp,
+    /// The pendant's part; `None` for what the gateway says of itself.
+    pub from: Option<FromPendant>,
+    /// What only this kind says.
+    pub detail: Detail,
 }

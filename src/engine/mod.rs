@@ -1,8 +1,28 @@
-//! The pure core: authenticate, deduplicate, decide, record, release.
+//! The pure core. A frame's way is visible from the file names: `authenticate`,
+//! `deduplicate`, `decide`, `record`, `journal`, `acknowledge`, and beside it
+//! `delivery` and `payload` towards the centre. No async, clock, chance, file,
+//! socket or log; a lint and a test hold that.
 
+mod acknowledge;
+mod authenticate;
+mod chance;
+mod decide;
+mod deduplicate;
+mod delivery;
 pub mod event;
+mod gateway;
+pub mod journal;
 pub mod keyring;
 pub mod name;
+pub mod notice;
+pub mod payload;
+mod pendant;
 pub mod pin;
+mod record;
 pub mod seam;
+pub mod settings;
 pub mod time;
+
+pub use chance::Seed;
+pub use delivery::OFFERS_MAX;
+pub use gateway::{Gateway, RecoveryReport, Status};

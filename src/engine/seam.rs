@@ -3,11 +3,14 @@
 
 use super::event::Lane;
 use super::keyring::Keyring;
+use super::notice::Notice;
 use super::time::Mono;
 use pendant_protocol::FrameBytes;
 
 /// Which link (serial port or radio): its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct LinkId(pub u8);
 
 /// One offer of one event to a broker. A later offer of the same event has
@@ -131,7 +134,7 @@ pub enum Output {
     /// Send this to a pendant.
     Transmit(Transmit),
     /// Tell the log and the metrics.
-    Tell,
+    Tell(Notice),
     /// Everything is said; stop now.
     Stopped,
 }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Microseconds on a clock that never steps, counted from the start of this
 /// boot of the daemon. Meaningless across boots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Mono(u64);
 
 impl Mono {

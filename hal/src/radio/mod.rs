@@ -1,4 +1,25 @@
 //! LoRa radios through lora-phy's driver.
+//!
+//! One task owns the driver and the chip: a receive or a transmit that is
+//! dropped halfway can leave the chip locked, so nothing here ever waits for the
+//! driver in a `select!`. Instead the wait for the chip's interrupt, which lies
+//! below the driver ([`interface`]), ends by itself when a transmission is due.
+//!
+//! Downlinks have inverted IQ, as LoRaWAN's have: pendants do not hear each
+//! other, gateways do not hear gateways.
+
+pub mod chip;
+mod defmt_sink;
+mod desk;
+pub mod interface;
+mod task;
+
+use crate::airtime::Shape;
+use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};
+use chip::Chip;
+use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
+use std::fmt;
+use tokio::sync::mpsc;
 
 /// How a radio listens and speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,16 +28,213 @@ pub struct RadioSettings {
     pub frequency_hz: u32,
     /// Spreading factor, 5 to 12.
     pub spreading_factor: u8,
-    /// Bandwidth, Hz: 7810, 10420, 15630, 20830, 31250, 41670, 62500, 125000,
-    /// 250000 or 500000.
+    /// Bandwidth, Hz: one of [`BANDWIDTHS_HZ`].
     pub bandwidth_hz: u32,
     /// Denominator of the coding rate 4/n, 5 to 8.
     pub coding_rate_denominator: u8,
-    /// Power at the chip's output, dBm.
+    /// Power at the chip's output, dBm; the driver keeps it to what the chip can.
     pub power_dbm: i8,
-    /// Programmed preamble, symbols.
+    /// Programmed preamble, symbols, at least 6.
     pub preamble_symbols: u16,
     /// Whether the sync word is that of private networks (0x1424) and not
     /// LoRaWAN's (0x3444).
     pub private_network: bool,
+}
+
+/// Bandwidths of the SX126x, Hz (SX1261/2 datasheet rev 2.1, section 6.1.1.2).
+pub const BANDWIDTHS_HZ: [u32; 10] =
+    [7_810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000];
+
+/// The SX1262's range, Hz (SX1261/2 datasheet rev 2.1, section 3.4).
+const FREQUENCIES_HZ: std::ops::RangeInclusive<u32> = 150_000_000..=960_000_000;
+
+/// Shortest preamble that the SX126x's detector takes (section 6.1.1.1).
+const PREAMBLE_SYMBOLS_MIN: u16 = 6;
+
+/// Which setting cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsFault {
+    /// Not within 150 to 960 MHz.
+    Frequency,
+    /// Not 5 to 12.
+    SpreadingFactor,
+    /// Not one of [`BANDWIDTHS_HZ`], or wider than 125 kHz below 400 MHz.
+    Bandwidth,
+    /// Not 5 to 8.
+    CodingRate,
+    /// Shorter than 6 symbols.
+    Preamble,
+}
+
+impl fmt::Display for SettingsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Frequency => "the frequency must be between 150000000 and 960000000 Hz",
+            Self::SpreadingFactor => "the spreading factor must be 5 to 12",
+            Self::Bandwidth => {
+                "the bandwidth must be one of the chip's, such as 125000 Hz, \
+                 and at most 125000 Hz below 400 MHz"
+            }
+            Self::CodingRate => "the coding rate's denominator must be 5 to 8",
+            Self::Preamble => "the preamble must have at least 6 symbols",
+        })
+    }
+}
+
+impl std::error::Error for SettingsFault {}
+
+impl RadioSettings {
+    /// Whether a chip can be set so.
+    pub fn check(&self) -> Result<(), SettingsFault> {
+        self.driver_terms().map(drop)
+    }
+
+    /// The shape of frames under these settings, for their airtime.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            spreading_factor: self.spreading_factor,
+            bandwidth_hz: self.bandwidth_hz,
+            coding_rate_denominator: self.coding_rate_denominator,
+            // The driver lengthens short preambles of these two.
+            preamble_symbols: if self.spreading_factor <= 6 {
+                self.preamble_symbols.max(12)
+            } else {
+                self.preamble_symbols
+            },
+            explicit_header: true,
+            payload_crc: true,
+        }
+    }
+
+    fn driver_terms(&self) -> Result<(SpreadingFactor, Bandwidth, CodingRate), SettingsFault> {
+        use {Bandwidth as B, CodingRate as C, SpreadingFactor as S};
+        let factor = match self.spreading_factor {
+            5 => S::_5,
+            6 => S::_6,
+            7 => S::_7,
+            8 => S::_8,
+            9 => S::_9,
+            10 => S::_10,
+            11 => S::_11,
+            12 => S::_12,
+            _ => return Err(SettingsFault::SpreadingFactor),
+        };
+        let bandwidths = [
+            B::_7KHz,
+            B::_10KHz,
+            B::_15KHz,
+            B::_20KHz,
+            B::_31KHz,
+            B::_41KHz,
+            B::_62KHz,
+            B::_125KHz,
+            B::_250KHz,
+            B::_500KHz,
+        ];
+        let bandwidth = bandwidths
+            .into_iter()
+            .find(|bandwidth| bandwidth.hz() == self.bandwidth_hz)
+            .ok_or(SettingsFault::Bandwidth)?;
+        let rate = match self.coding_rate_denominator {
+            5 => C::_4_5,
+            6 => C::_4_6,
+            7 => C::_4_7,
+            8 => C::_4_8,
+            _ => return Err(SettingsFault::CodingRate),
+        };
+        if !FREQUENCIES_HZ.contains(&self.frequency_hz) {
+            return Err(SettingsFault::Frequency);
+        }
+        if self.frequency_hz < 400_000_000 && self.bandwidth_hz > 125_000 {
+            return Err(SettingsFault::Bandwidth);
+        }
+        if self.preamble_symbols < PREAMBLE_SYMBOLS_MIN {
+            return Err(SettingsFault::Preamble);
+        }
+        Ok((factor, bandwidth, rate))
+    }
+}
+
+/// Starts a link on a radio, on a thread of its own: the driver's bus transfers
+/// block, and a radio's answer must leave on time whatever else runs. Its events
+/// bear `tag`.
+pub fn spawn<C: Chip>(
+    settings: RadioSettings,
+    chip: C,
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+) -> LinkHandle {
+    let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
+    let refused = events.clone();
+    let thread = std::thread::Builder::new().name(format!("radio-{tag}")).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                runtime.block_on(run(settings, chip, tag, events, transmissions));
+            }
+            Err(error) => refuse(tag, &events, &error),
+        }
+        drop(running);
+    });
+    if let Err(error) = thread {
+        refuse(tag, &refused, &error);
+    }
+    handle
+}
+
+fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Error) {
+    let fault = LinkFault::Io { doing: "starting the radio's thread", says: error.to_string() };
+    // The channel of a gateway that is starting has room.
+    let _ = events.try_send((tag, LinkEvent::Down(fault)));
+}
+
+/// The link itself, for a caller that has a runtime for it, such as a test with
+/// paused time. Ends when every sender of `transmissions` is gone. Must not be
+/// dropped before.
+pub async fn run<C: Chip>(
+    settings: RadioSettings,
+    chip: C,
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+    transmissions: mpsc::Receiver<Transmission>,
+) {
+    task::run(settings, chip, tag, events, transmissions).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_refused_by_name() {
+        let good = RadioSettings {
+            frequency_hz: 868_100_000,
+            spreading_factor: 10,
+            bandwidth_hz: 125_000,
+            coding_rate_denominator: 5,
+            power_dbm: 14,
+            preamble_symbols: 8,
+            private_network: true,
+        };
+        assert_eq!(good.check(), Ok(()));
+        let with = |change: fn(&mut RadioSettings)| {
+            let mut settings = good.clone();
+            change(&mut settings);
+            settings.check()
+        };
+        assert_eq!(with(|s| s.frequency_hz = 2_400_000_000), Err(SettingsFault::Frequency));
+        assert_eq!(with(|s| s.spreading_factor = 13), Err(SettingsFault::SpreadingFactor));
+        assert_eq!(with(|s| s.bandwidth_hz = 125), Err(SettingsFault::Bandwidth));
+        assert_eq!(with(|s| s.coding_rate_denominator = 4), Err(SettingsFault::CodingRate));
+        assert_eq!(with(|s| s.preamble_symbols = 5), Err(SettingsFault::Preamble));
+        let low = with(|s| {
+            s.frequency_hz = 169_400_000;
+            s.bandwidth_hz = 250_000;
+        });
+        assert_eq!(low, Err(SettingsFault::Bandwidth));
+        for bandwidth_hz in BANDWIDTHS_HZ {
+            let settings = RadioSettings { bandwidth_hz, ..good.clone() };
+            assert_eq!(settings.check(), Ok(()));
+        }
+    }
 }

@@ -8,9 +8,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub fn encode(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let word = group
-            .iter()
-            .fold(0u32, |word, &byte| word << 8 | u32::from(byte))
+        let word = group.iter().fold(0u32, |word, &byte| word << 8 | u32::from(byte))
             << (8 * (3 - group.len()));
         for place in 0..=group.len() {
             let sextet = (word >> (18 - 6 * place)) & 0x3F;

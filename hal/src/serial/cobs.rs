@@ -128,10 +128,7 @@ mod tests {
     fn half_a_frame_costs_only_itself() {
         let mut stream = encode(&[0x41; 24])[..10].to_vec();
         stream.extend(encode(&[0x42; 24]));
-        assert_eq!(
-            packets(&stream, 1),
-            [Packet::Bad, Packet::Whole(vec![0x42; 24])]
-        );
+        assert_eq!(packets(&stream, 1), [Packet::Bad, Packet::Whole(vec![0x42; 24])]);
     }
 
     #[test]
@@ -140,10 +137,7 @@ mod tests {
         // Bytes of 0x01 are COBS for zeros.
         let fits = packets(&stream(ENCODED_BYTES_MAX), 1000);
         assert_eq!(fits, [Packet::Whole(vec![0; ENCODED_BYTES_MAX - 1])]);
-        assert_eq!(
-            packets(&stream(ENCODED_BYTES_MAX + 1), 1000),
-            [Packet::Oversize]
-        );
+        assert_eq!(packets(&stream(ENCODED_BYTES_MAX + 1), 1000), [Packet::Oversize]);
     }
 
     proptest! {

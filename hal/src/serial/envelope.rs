@@ -69,22 +69,21 @@ impl Envelope {
     /// Reads a packet; `None` for an unknown type or a wrong length.
     pub fn parse(packet: &[u8]) -> Option<Self> {
         let framed = |head: usize| (head + 1..=head + 255).contains(&packet.len());
-        match packet.first()? {
-            &RX if framed(RX_HEAD) => Some(Self::Rx(Rx {
+        match *packet.first()? {
+            RX if framed(RX_HEAD) => Some(Self::Rx(Rx {
                 age_us: word(packet, 1),
                 rssi_dbm: i16::from_le_bytes([packet[5], packet[6]]),
                 snr_quarter_db: i8::from_le_bytes([packet[7]]),
                 frame: packet[RX_HEAD..].to_vec(),
             })),
-            &TX if framed(TX_HEAD) => Some(Self::Tx(Tx {
+            TX if framed(TX_HEAD) => Some(Self::Tx(Tx {
                 ticket: word(packet, 1),
                 delay_us: word(packet, 5),
                 frame: packet[TX_HEAD..].to_vec(),
             })),
-            &DONE if packet.len() == DONE_BYTES => Some(Self::Done(Done {
-                ticket: word(packet, 1),
-                result: packet[5],
-            })),
+            DONE if packet.len() == DONE_BYTES => {
+                Some(Self::Done(Done { ticket: word(packet, 1), result: packet[5] }))
+            }
             _ => None,
         }
     }
@@ -100,13 +99,10 @@ impl Envelope {
                 &rx.frame,
             ]
             .concat(),
-            Self::Tx(tx) => [
-                &[TX][..],
-                &tx.ticket.to_le_bytes(),
-                &tx.delay_us.to_le_bytes(),
-                &tx.frame,
-            ]
-            .concat(),
+            Self::Tx(tx) => {
+                [&[TX][..], &tx.ticket.to_le_bytes(), &tx.delay_us.to_le_bytes(), &tx.frame]
+                    .concat()
+            }
             Self::Done(done) => [&[DONE][..], &done.ticket.to_le_bytes(), &[done.result]].concat(),
         }
     }
@@ -131,16 +127,9 @@ mod tests {
             frame: vec![0x41, 0x42],
         });
         assert_eq!(rx.to_bytes(), b"\x01\xDC\x05\0\0\x9F\xFF\xF6\x41\x42");
-        let tx = Envelope::Tx(Tx {
-            ticket: 7,
-            delay_us: 100_000,
-            frame: vec![0x61],
-        });
+        let tx = Envelope::Tx(Tx { ticket: 7, delay_us: 100_000, frame: vec![0x61] });
         assert_eq!(tx.to_bytes(), b"\x02\x07\0\0\0\xA0\x86\x01\0\x61");
-        let done = Envelope::Done(Done {
-            ticket: 7,
-            result: 0,
-        });
+        let done = Envelope::Done(Done { ticket: 7, result: 0 });
         assert_eq!(done.to_bytes(), b"\x03\x07\0\0\0\0");
     }
 
@@ -149,15 +138,7 @@ mod tests {
         let longest = [&[RX; RX_HEAD][..], &[0; 255]].concat();
         assert!(Envelope::parse(&longest).is_some());
         let longer = [&longest[..], &[0]].concat();
-        for packet in [
-            &[][..],
-            &[RX; 8],
-            &[TX; 9],
-            &[DONE; 5],
-            &[DONE; 7],
-            &[0x41; 24],
-            &longer,
-        ] {
+        for packet in [&[][..], &[RX; 8], &[TX; 9], &[DONE; 5], &[DONE; 7], &[0x41; 24], &longer] {
             assert_eq!(Envelope::parse(packet), None, "{packet:02x?}");
         }
     }

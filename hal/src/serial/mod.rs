@@ -52,10 +52,10 @@ pub fn spawn(
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
-    let (handle, transmissions, token) = LinkHandle::new();
+    let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
     tokio::spawn(async move {
         port::run(settings, tag, events, transmissions).await;
-        drop(token);
+        drop(running);
     });
     handle
 }

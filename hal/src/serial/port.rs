@@ -3,6 +3,7 @@
 use super::SerialSettings;
 use super::session::{End, Session};
 use crate::link::{LinkEvent, LinkFault, SendFault, Transmission};
+use crate::outage::Outage;
 use crate::outbox::Outbox;
 use std::io;
 use std::path::Path;
@@ -10,13 +11,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_serial::{ErrorKind, SerialPortBuilderExt, SerialStream};
-
-/// First pause before a port is opened again; udev takes some 50 ms to make the
-/// path after a device was plugged in.
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-
-/// Longest pause: somebody who plugs a receiver in watches for a lamp.
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// Serves the port until the link is stopped.
 pub(super) async fn run(
@@ -30,18 +24,13 @@ pub(super) async fn run(
     loop {
         let fault = match open(&settings).await {
             Ok(port) => {
-                outage.told = None;
-                outbox.tell(LinkEvent::Up).await;
+                outage.end(&mut outbox).await;
                 let opened = Instant::now();
                 let session = Session::new(port, &settings, &mut outbox);
                 match session.run(&mut transmissions).await {
                     End::Stopped => return,
                     End::Fault(fault) => {
-                        // A port that opens and dies at once must not be tried
-                        // ten times a second.
-                        if opened.elapsed() >= BACK_OFF_MAX {
-                            outage.pause = BACK_OFF_MIN;
-                        }
+                        outage.had_worked_for(opened.elapsed());
                         fault
                     }
                 }
@@ -52,42 +41,6 @@ pub(super) async fn run(
         if !wait(outage.next_pause(), &mut outbox, &mut transmissions).await {
             return;
         }
-    }
-}
-
-/// What was told of the present outage, and how long to wait in it.
-struct Outage {
-    told: Option<LinkFault>,
-    pause: Duration,
-}
-
-impl Default for Outage {
-    fn default() -> Self {
-        Self {
-            told: None,
-            pause: BACK_OFF_MIN,
-        }
-    }
-}
-
-impl Outage {
-    async fn tell(&mut self, fault: LinkFault, outbox: &mut Outbox) {
-        let news = match (&self.told, &fault) {
-            (None, _) => true,
-            // An unplugged device leaves no path: the same outage.
-            (Some(LinkFault::Gone(_)), LinkFault::Missing(_)) => false,
-            (Some(told), fault) => std::mem::discriminant(told) != std::mem::discriminant(fault),
-        };
-        if news {
-            self.told = Some(fault.clone());
-            outbox.tell(LinkEvent::Down(fault)).await;
-        }
-    }
-
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(BACK_OFF_MAX);
-        pause
     }
 }
 
@@ -115,9 +68,7 @@ async fn open(settings: &SerialSettings) -> Result<SerialStream, LinkFault> {
     let SerialSettings { path, baud, .. } = settings.clone();
     // The driver of a USB adapter may take its time to open.
     let opened = tokio::task::spawn_blocking(move || {
-        tokio_serial::new(path.to_string_lossy(), baud)
-            .exclusive(true)
-            .open_native_async()
+        tokio_serial::new(path.to_string_lossy(), baud).exclusive(true).open_native_async()
     })
     .await;
     match opened {

@@ -161,11 +161,7 @@ fn received(buffer: &[u8]) -> Option<Front> {
     at += snr.len() + 2;
     let (rssi_dbm, snr_db) = (number(rssi)?, number(snr)?);
     let line = match base64::decode(&buffer[data]) {
-        Some(frame) if !frame.is_empty() => Line::Received {
-            rssi_dbm,
-            snr_db,
-            frame,
-        },
+        Some(frame) if !frame.is_empty() => Line::Received { rssi_dbm, snr_db, frame },
         _ => Line::Bad,
     };
     Some(Front::Line(at, Some(line)))

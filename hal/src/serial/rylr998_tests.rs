@@ -22,24 +22,13 @@ fn received(frame: &[u8]) -> Vec<u8> {
 }
 
 fn heard(frame: &[u8]) -> Line {
-    Line::Received {
-        rssi_dbm: -99,
-        snr_db: 40,
-        frame: frame.to_vec(),
-    }
+    Line::Received { rssi_dbm: -99, snr_db: 40, frame: frame.to_vec() }
 }
 
 #[test]
 fn the_answers_of_the_manual() {
     let stream = b"+READY\r\n+OK\r\n\r\n+ERR=17\r\nhello\r\n+ERR=x\r\n+VER=RYLR998_V1.2.1\r\n";
-    let expected = [
-        Line::Other,
-        Line::Ok,
-        Line::Error(17),
-        Line::Bad,
-        Line::Bad,
-        Line::Other,
-    ];
+    let expected = [Line::Other, Line::Ok, Line::Error(17), Line::Bad, Line::Bad, Line::Other];
     assert_eq!(lines(stream, 1), expected);
 }
 
@@ -96,10 +85,7 @@ fn ten_megabytes_without_a_line_end_are_one_count() {
 fn a_command_holds_what_the_module_takes() {
     let frame = [0; 24];
     let command = send_command(&frame).expect("24 bytes fit");
-    assert_eq!(
-        command,
-        format!("AT+SEND=0,32,{}\r\n", "A".repeat(32)).into_bytes()
-    );
+    assert_eq!(command, format!("AT+SEND=0,32,{}\r\n", "A".repeat(32)).into_bytes());
     assert!(send_command(&[0; 180]).is_some());
     assert!(send_command(&[0; 181]).is_none());
 }

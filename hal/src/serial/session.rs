@@ -115,18 +115,13 @@ impl<'a> Session<'a> {
             if departs > now {
                 return;
             }
-            let transmission = self
-                .schedule
-                .take_next()
-                .expect("a departure belongs to a transmission");
+            let transmission =
+                self.schedule.take_next().expect("a departure belongs to a transmission");
             let ticket = transmission.ticket;
             let wire = if is_late(transmission.at, now) {
                 Err(SendFault::Late)
             } else {
-                self.frames
-                    .decoder()
-                    .encode(&transmission, now)
-                    .ok_or(SendFault::Length)
+                self.frames.decoder().encode(&transmission, now).ok_or(SendFault::Length)
             };
             match wire {
                 Ok(bytes) => {
@@ -185,8 +180,7 @@ impl<'a> Session<'a> {
                     None => (!self.unconfirmed.is_empty()).then_some(0),
                 };
                 if let Some(begun) = place.and_then(|place| self.unconfirmed.remove(place)) {
-                    self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused))
-                        .await;
+                    self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused)).await;
                 }
             }
             Heard::Bad(count) => self.outbox.count(count),
@@ -209,11 +203,7 @@ impl<'a> Session<'a> {
 
     async fn handle_time(&mut self) {
         let now = Instant::now();
-        if self
-            .writing
-            .as_ref()
-            .is_some_and(|begun| begun.until <= now)
-        {
+        if self.writing.as_ref().is_some_and(|begun| begun.until <= now) {
             self.outgoing.clear();
             // What the kernel still holds would leave at some other time.
             if let Err(error) = self.frames.get_mut().clear(ClearBuffer::Output) {
@@ -245,10 +235,9 @@ impl<'a> Session<'a> {
 
     fn fault_of(&self, how: io::Result<()>) -> LinkFault {
         match how {
-            Err(error) if error.raw_os_error() != Some(EIO) => LinkFault::Io {
-                doing: "reading or writing the port",
-                says: error.to_string(),
-            },
+            Err(error) if error.raw_os_error() != Some(EIO) => {
+                LinkFault::Io { doing: "reading or writing the port", says: error.to_string() }
+            }
             Ok(()) | Err(_) => LinkFault::Gone(self.settings.path.clone()),
         }
     }
@@ -259,18 +248,10 @@ impl<'a> Session<'a> {
             End::Fault(_) => SendFault::Down,
             End::Stopped => SendFault::Stopped,
         };
-        let begun = self
-            .writing
-            .take()
-            .into_iter()
-            .chain(self.unconfirmed.drain(..));
+        let begun = self.writing.take().into_iter().chain(self.unconfirmed.drain(..));
         let tickets: Vec<u64> = begun
             .map(|begun| begun.ticket)
-            .chain(
-                self.schedule
-                    .drain()
-                    .map(|transmission| transmission.ticket),
-            )
+            .chain(self.schedule.drain().map(|transmission| transmission.ticket))
             .collect();
         for ticket in tickets {
             self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
@@ -296,13 +277,11 @@ async fn port_event(frames: &mut FramedRead<SerialStream, Wire>, outgoing: &[u8]
                 Poll::Pending => {}
             }
         }
-        Pin::new(&mut *frames)
-            .poll_next(context)
-            .map(|heard| match heard {
-                Some(Ok(heard)) => PortEvent::Heard(heard),
-                Some(Err(error)) => PortEvent::Gone(Err(error)),
-                None => PortEvent::Gone(Ok(())),
-            })
+        Pin::new(&mut *frames).poll_next(context).map(|heard| match heard {
+            Some(Ok(heard)) => PortEvent::Heard(heard),
+            Some(Err(error)) => PortEvent::Gone(Err(error)),
+            None => PortEvent::Gone(Ok(())),
+        })
     })
     .await
 }

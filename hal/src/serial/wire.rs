@@ -22,11 +22,7 @@ const BITS_PER_BYTE: u64 = 10;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// A frame that ended this long before its bytes came.
-    Frame {
-        age: Duration,
-        signal: Signal,
-        bytes: Vec<u8>,
-    },
+    Frame { age: Duration, signal: Signal, bytes: Vec<u8> },
     /// What became of a transmission: the low bits of its ticket, or `None` for
     /// the oldest that is unconfirmed.
     Outcome { ticket: Option<u32>, sent: bool },
@@ -141,11 +137,9 @@ fn bare(packet: Packet) -> Heard {
         Packet::Whole(bytes) if bytes.len() > crate::link::FRAME_BYTES_MAX => {
             Heard::Bad(LinkCount::Oversize(1))
         }
-        Packet::Whole(bytes) => Heard::Frame {
-            age: Duration::ZERO,
-            signal: Signal::default(),
-            bytes,
-        },
+        Packet::Whole(bytes) => {
+            Heard::Frame { age: Duration::ZERO, signal: Signal::default(), bytes }
+        }
         Packet::Bad => Heard::Bad(LinkCount::BadCobs(1)),
         Packet::Oversize => Heard::Bad(LinkCount::Oversize(1)),
     }
@@ -167,21 +161,16 @@ fn enveloped(packet: Packet) -> Option<Heard> {
             },
             bytes: rx.frame,
         },
-        Some(Envelope::Done(done)) => Heard::Outcome {
-            ticket: Some(done.ticket),
-            sent: done.result == 0,
-        },
+        Some(Envelope::Done(done)) => {
+            Heard::Outcome { ticket: Some(done.ticket), sent: done.result == 0 }
+        }
         Some(Envelope::Tx(_)) | None => Heard::Bad(LinkCount::BadEnvelope(1)),
     })
 }
 
 fn line(line: Line) -> Option<Heard> {
     Some(match line {
-        Line::Received {
-            rssi_dbm,
-            snr_db,
-            frame,
-        } => Heard::Frame {
+        Line::Received { rssi_dbm, snr_db, frame } => Heard::Frame {
             age: Duration::ZERO,
             signal: Signal {
                 rssi_dbm: Some(rssi_dbm),
@@ -190,14 +179,8 @@ fn line(line: Line) -> Option<Heard> {
             },
             bytes: frame,
         },
-        Line::Ok => Heard::Outcome {
-            ticket: None,
-            sent: true,
-        },
-        Line::Error(_) => Heard::Outcome {
-            ticket: None,
-            sent: false,
-        },
+        Line::Ok => Heard::Outcome { ticket: None, sent: true },
+        Line::Error(_) => Heard::Outcome { ticket: None, sent: false },
         Line::Other => return None,
         Line::Bad => Heard::Bad(LinkCount::BadText(1)),
         Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),

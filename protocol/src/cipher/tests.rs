@@ -29,9 +29,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn seals_as_rfc_3610() {
     for vector in &PACKET_VECTORS {
         let key: KeyBytes = bytes(vector.key).try_into().expect("a key has 16 bytes");
-        let nonce: NonceBytes = bytes(vector.nonce)
-            .try_into()
-            .expect("a nonce has 13 bytes");
+        let nonce: NonceBytes = bytes(vector.nonce).try_into().expect("a nonce has 13 bytes");
         let mut text = bytes(vector.text);
         let tag = Cipher::new((&key).into())
             .encrypt_inout_detached(
@@ -41,12 +39,7 @@ fn seals_as_rfc_3610() {
             )
             .expect("short enough");
         text.extend_from_slice(&tag);
-        assert_eq!(
-            text,
-            bytes(vector.sealed),
-            "packet vector {}",
-            vector.number
-        );
+        assert_eq!(text, bytes(vector.sealed), "packet vector {}", vector.number);
     }
 }
 
@@ -54,9 +47,7 @@ fn seals_as_rfc_3610() {
 fn opens_as_rfc_3610_and_nothing_else() {
     for vector in &PACKET_VECTORS {
         let key: KeyBytes = bytes(vector.key).try_into().expect("a key has 16 bytes");
-        let nonce: NonceBytes = bytes(vector.nonce)
-            .try_into()
-            .expect("a nonce has 13 bytes");
+        let nonce: NonceBytes = bytes(vector.nonce).try_into().expect("a nonce has 13 bytes");
         let header = bytes(vector.header);
         let sealed = bytes(vector.sealed);
         let open = |sealed: &[u8]| {
@@ -67,20 +58,11 @@ fn opens_as_rfc_3610_and_nothing_else() {
                 .decrypt_inout_detached((&nonce).into(), &header, text.as_mut_slice().into(), tag)
                 .map(|()| text)
         };
-        assert_eq!(
-            open(&sealed),
-            Ok(bytes(vector.text)),
-            "packet vector {}",
-            vector.number
-        );
+        assert_eq!(open(&sealed), Ok(bytes(vector.text)), "packet vector {}", vector.number);
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                open(&flipped).is_err(),
-                "packet vector {}, bit {bit}",
-                vector.number
-            );
+            assert!(open(&flipped).is_err(), "packet vector {}, bit {bit}", vector.number);
         }
     }
 }

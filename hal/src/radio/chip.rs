@@ -1,0 +1,134 @@
+//! What a radio link needs of a chip and of the wires to it.
+
+use super::interface::{Interface, Snoop, Watch};
+use crate::link::LinkFault;
+use embedded_hal_async::spi::SpiDevice;
+use lora_phy::mod_traits::RadioKind;
+pub use lora_phy::sx126x::TcxoCtrlVoltage;
+use lora_phy::sx126x::{self, DeviceSel, Sx126xVariant};
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A kind of chip behind some wires, as lora-phy knows it.
+pub trait Chip: Send + 'static {
+    /// lora-phy's driver of the chip.
+    type Kind: RadioKind;
+
+    /// Opens the wires, anew each time: also after an outage.
+    fn open(&mut self, watch: &Watch) -> Result<Self::Kind, LinkFault>;
+
+    /// From the command to transmit until the first symbol leaves.
+    fn start_latency(&self) -> Duration;
+}
+
+/// The wires to a chip: an SPI bus with chip select, and single lines.
+pub trait Bus: Send + 'static {
+    /// The SPI bus. One transaction is one assertion of chip select.
+    type Spi: SpiDevice<u8>;
+    /// The single lines.
+    type Lines: Lines;
+
+    /// Opens the wires.
+    fn open(&mut self) -> Result<(Self::Spi, Self::Lines), LinkFault>;
+}
+
+/// The single lines of an SX126x. No method may block longer than a GPIO access.
+pub trait Lines {
+    /// Waits until DIO1 is high and says since when, as far as it is known. Must
+    /// look at the level before it waits for an edge, and lose nothing if the
+    /// caller stops waiting.
+    fn dio1(&mut self) -> impl Future<Output = io::Result<Instant>> + Send;
+
+    /// Whether BUSY is high.
+    fn busy(&mut self) -> io::Result<bool>;
+
+    /// Pulls NRST low, or lets it go.
+    fn reset(&mut self, low: bool) -> io::Result<()>;
+
+    /// Connects the antenna, if lines of the host switch it.
+    fn antenna(&mut self, antenna: Antenna) -> io::Result<()>;
+}
+
+/// What the antenna is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Antenna {
+    /// Nothing.
+    Off,
+    /// The receiver.
+    Receive,
+    /// The power amplifier.
+    Transmit,
+}
+
+/// What stands around an SX126x on its board.
+#[derive(Clone, Copy)]
+pub struct Board {
+    /// Whether the chip is an SX1261 (up to 15 dBm), not an SX1262 (up to 22 dBm).
+    pub low_power_amplifier: bool,
+    /// Supply of a temperature-compensated oscillator on DIO3, if there is one.
+    pub tcxo: Option<TcxoCtrlVoltage>,
+    /// Whether the board has the inductor for the DC-DC converter.
+    pub dcdc: bool,
+    /// Whether DIO2 switches the antenna.
+    pub dio2_switches_antenna: bool,
+    /// 3 dB more sensitivity for 2 mA more current.
+    pub receive_boost: bool,
+}
+
+impl Sx126xVariant for Board {
+    fn get_device_sel(&self) -> DeviceSel {
+        if self.low_power_amplifier { DeviceSel::LowPowerPA } else { DeviceSel::HighPowerPA }
+    }
+
+    fn use_dio2_as_rfswitch(&self) -> bool {
+        self.dio2_switches_antenna
+    }
+}
+
+/// An SX1261 or SX1262 on a bus.
+pub struct Sx126x<B> {
+    bus: B,
+    board: Board,
+}
+
+impl<B: Bus> Sx126x<B> {
+    /// A chip on this bus and board.
+    pub fn new(bus: B, board: Board) -> Self {
+        Self { bus, board }
+    }
+}
+
+/// From STDBY_RC to TX (SX1261/2 datasheet rev 2.1, table 8-2).
+const STANDBY_TO_TX: Duration = Duration::from_micros(126);
+
+/// What the driver grants a TCXO to start; the chip waits as long each time it
+/// leaves STDBY_RC (SX1261/2 datasheet rev 2.1, section 13.3.6).
+const TCXO_START: Duration = Duration::from_millis(10);
+
+impl<B: Bus> Chip for Sx126x<B> {
+    type Kind = sx126x::Sx126x<Snoop<B::Spi>, Interface<B::Lines>, Board>;
+
+    fn open(&mut self, watch: &Watch) -> Result<Self::Kind, LinkFault> {
+        let (spi, lines) = self.bus.open()?;
+        let config = sx126x::Config {
+            chip: self.board,
+            tcxo_ctrl: self.board.tcxo,
+            use_dcdc: self.board.dcdc,
+            rx_boost: self.board.receive_boost,
+        };
+        Ok(sx126x::Sx126x::new(
+            Snoop::new(spi, watch.clone()),
+            Interface::new(lines, watch.clone()),
+            config,
+        ))
+    }
+
+    fn start_latency(&self) -> Duration {
+        match self.board.tcxo {
+            Some(_) => TCXO_START + STANDBY_TO_TX,
+            None => STANDBY_TO_TX,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The task that owns a radio: brings it up, listens, answers on time, and
+//! begins again when it fails.
+
+use super::RadioSettings;
+use super::chip::Chip;
+use super::desk::Desk;
+use super::interface::{Tally, Watch};
+use crate::link::{
+    FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
+};
+use crate::outage::Outage;
+use crate::outbox::Outbox;
+use crate::schedule::is_late;
+use embedded_hal_async::delay::DelayNs;
+use lora_phy::mod_params::{ModulationParams, PacketParams, RadioError};
+use lora_phy::mod_traits::RadioKind;
+use lora_phy::{LoRa, RxMode};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Setting a chip up for a transmission takes about twelve SPI transfers; a
+/// slow host needs a millisecond for each at worst. The radio is deaf meanwhile.
+const PREPARE_LEAD: Duration = Duration::from_millis(12);
+
+/// The runtime's timer counts milliseconds and rounds up: half of one on average.
+const TIMER_LATE: Duration = Duration::from_micros(500);
+
+type Events = mpsc::Sender<(u8, LinkEvent)>;
+
+pub(super) async fn run<C: Chip>(
+    settings: RadioSettings,
+    chip: C,
+    tag: u8,
+    events: Events,
+    transmissions: mpsc::Receiver<Transmission>,
+) {
+    let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
+    let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
+    let tally = Tally::new(Outbox::new(tag, events.clone()));
+    let drive = supervise(&settings, chip, &desk, &tally, Outbox::new(tag, events));
+    tokio::join!(intake, drive);
+}
+
+/// Reads the channel onto the desk, whatever the radio is doing.
+async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Receiver<Transmission>) {
+    while let Some(transmission) = transmissions.recv().await {
+        let ticket = transmission.ticket;
+        if let Err(fault) = desk.insert(transmission) {
+            outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+        }
+    }
+    desk.stop();
+}
+
+async fn supervise<C: Chip>(
+    settings: &RadioSettings,
+    mut chip: C,
+    desk: &Desk,
+    tally: &Tally,
+    mut outbox: Outbox,
+) {
+    let mut outage = Outage::default();
+    while !desk.is_stopped() {
+        let watch = Watch::new(desk.clone(), tally.clone());
+        let fault = match bring_up(settings, &mut chip, &watch).await {
+            Ok(radio) => {
+                desk.open();
+                outage.end(&mut outbox).await;
+                let up = Instant::now();
+                let end = radio.serve(desk, &watch, &mut outbox).await;
+                outage.had_worked_for(up.elapsed());
+                let fault = if end.is_ok() { SendFault::Stopped } else { SendFault::Down };
+                for Transmission { ticket, .. } in desk.close() {
+                    outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+                }
+                match end {
+                    Ok(()) => return,
+                    Err(fault) => fault,
+                }
+            }
+            Err(fault) => fault,
+        };
+        let hopeless = matches!(fault, LinkFault::Settings(_));
+        outage.tell(fault, &mut outbox).await;
+        if hopeless {
+            desk.stopped().await;
+        }
+        tokio::select! {
+            () = sleep(outage.next_pause()) => {}
+            () = desk.stopped() => {}
+        }
+    }
+}
+
+/// A radio that is set up.
+struct Radio<K: RadioKind> {
+    lora: LoRa<K, Delay>,
+    modulation: ModulationParams,
+    uplink: PacketParams,
+    downlink: PacketParams,
+    settings: RadioSettings,
+    start_latency: Duration,
+}
+
+async fn bring_up<C: Chip>(
+    settings: &RadioSettings,
+    chip: &mut C,
+    watch: &Watch,
+) -> Result<Radio<C::Kind>, LinkFault> {
+    let (factor, bandwidth, rate) =
+        settings.driver_terms().map_err(|fault| LinkFault::Settings(fault.to_string()))?;
+    let kind = chip.open(watch)?;
+    let explain = |error| fault_of(error, watch);
+    let mut lora = LoRa::new(kind, !settings.private_network, Delay).await.map_err(explain)?;
+    let modulation = lora
+        .create_modulation_params(factor, bandwidth, rate, settings.frequency_hz)
+        .map_err(explain)?;
+    let preamble = settings.preamble_symbols;
+    let uplink = lora
+        .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &modulation)
+        .map_err(explain)?;
+    let downlink =
+        lora.create_tx_packet_params(preamble, false, true, true, &modulation).map_err(explain)?;
+    let mut radio = Radio {
+        lora,
+        modulation,
+        uplink,
+        downlink,
+        settings: settings.clone(),
+        start_latency: chip.start_latency(),
+    };
+    // The driver writes happily to a bus without a chip: what cannot be set up
+    // to listen, or does not answer sensibly when asked, is not up.
+    radio.listen().await.map_err(explain)?;
+    radio.lora.process_irq_event().await.map_err(explain)?;
+    Ok(radio)
+}
+
+impl<K: RadioKind> Radio<K> {
+    /// Listens and answers. Ends well if the link was stopped.
+    async fn serve(
+        mut self,
+        desk: &Desk,
+        watch: &Watch,
+        outbox: &mut Outbox,
+    ) -> Result<(), LinkFault> {
+        let mut buffer = [0; FRAME_BYTES_MAX];
+        let mut listening = true;
+        loop {
+            if desk.is_stopped() {
+                // A chip that does not go to sleep is reset by whoever starts next.
+                let _ = self.lora.sleep(false).await;
+                return Ok(());
+            }
+            if let Some(transmission) = desk.take_due() {
+                self.transmit(transmission, watch, outbox).await?;
+                listening = false;
+                continue;
+            }
+            if !listening {
+                self.listen().await.map_err(|error| fault_of(error, watch))?;
+                listening = true;
+            }
+            watch.receiving();
+            match self.lora.rx(&self.uplink, &mut buffer).await {
+                Ok((length, _)) => self.deliver(&buffer[..usize::from(length)], watch),
+                Err(error) => match watch.take_fault() {
+                    // Only a due transmission or the end of the link interrupts
+                    // without a fault.
+                    None if error == RadioError::Irq => {}
+                    Some(fault) => return Err(fault),
+                    None => return Err(fault_of(error, watch)),
+                },
+            }
+        }
+    }
+
+    async fn listen(&mut self) -> Result<(), RadioError> {
+        self.lora.prepare_for_rx(RxMode::Continuous, &self.modulation, &self.uplink).await
+    }
+
+    fn deliver(&self, bytes: &[u8], watch: &Watch) {
+        let snooped = watch.snooped();
+        if snooped.crc_error {
+            watch.count(LinkCount::PhyCrc(1));
+        } else if !bytes.is_empty() {
+            watch.receive(Reception {
+                ended: snooped.ended,
+                signal: Signal {
+                    rssi_dbm: Some(snooped.rssi_dbm),
+                    snr_quarter_db: Some(snooped.snr_quarter_db),
+                    frequency_hz: Some(self.settings.frequency_hz),
+                    spreading_factor: Some(self.settings.spreading_factor),
+                },
+                bytes: bytes.to_vec(),
+            });
+        }
+    }
+
+    async fn transmit(
+        &mut self,
+        transmission: Transmission,
+        watch: &Watch,
+        outbox: &mut Outbox,
+    ) -> Result<(), LinkFault> {
+        let Transmission { ticket, at, bytes } = transmission;
+        if is_late(at, Instant::now()) {
+            let fault = SendFault::Late;
+            outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+            return Ok(());
+        }
+        match self.transmit_at(at, &bytes, watch).await {
+            Ok(began) => {
+                outbox.tell(LinkEvent::Sent { ticket, at: began }).await;
+                Ok(())
+            }
+            Err(error) => {
+                let fault = SendFault::Down;
+                outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+                Err(fault_of(error, watch))
+            }
+        }
+    }
+
+    /// Everything but the start is done before the time has come.
+    async fn transmit_at(
+        &mut self,
+        at: Instant,
+        bytes: &[u8],
+        watch: &Watch,
+    ) -> Result<Instant, RadioError> {
+        self.lora
+            .prepare_for_tx(
+                &self.modulation,
+                &mut self.downlink,
+                i32::from(self.settings.power_dbm),
+                bytes,
+            )
+            .await?;
+        let airtime = self.settings.shape().frame(bytes.len() as u8);
+        if let Some(start) = at.checked_sub(self.start_latency + TIMER_LATE) {
+            sleep_until(start).await;
+        }
+        let began = Instant::now() + self.start_latency;
+        watch.transmitting(self.start_latency + airtime);
+        self.lora.tx().await?;
+        Ok(began)
+    }
+}
+
+/// The driver's error in our terms; the watch knows more than the driver says.
+fn fault_of(error: RadioError, watch: &Watch) -> LinkFault {
+    if let Some(fault) = watch.take_fault() {
+        return fault;
+    }
+    match error {
+        RadioError::Busy => LinkFault::BusyStuck,
+        RadioError::Irq | RadioError::DIO1 => LinkFault::IrqLine,
+        RadioError::TransmitTimeout => LinkFault::TransmitStuck,
+        RadioError::SPI => LinkFault::NoChip,
+        RadioError::InvalidBandwidthForFrequency
+        | RadioError::InvalidOutputPowerForFrequency
+        | RadioError::InvalidSF6ExplicitHeaderRequest
+        | RadioError::UnavailableBandwidth
+        | RadioError::UnavailableSpreadingFactor => LinkFault::Settings(format!("{error:?}")),
+        _ => LinkFault::Io { doing: "driving the radio", says: format!("{error:?}") },
+    }
+}
+
+/// Pauses in the runtime's time.
+struct Delay;
+
+impl DelayNs for Delay {
+    async fn delay_ns(&mut self, nanoseconds: u32) {
+        sleep(Duration::from_nanos(u64::from(nanoseconds))).await;
+    }
+}

@@ -1,0 +1,149 @@
+//! A monitoring centre: hears events, knows them again, proves that none is
+//! missing, and answers each with the `received` receipt.
+//!
+//! Receipts are the same for every event of every lane, so that the site learns
+//! nothing from them. A message is acknowledged to the broker only after it was
+//! handed over and its receipt is on its way; the session at the broker outlives
+//! the connection. So neither a restart here nor one of the broker loses an event.
+
+mod connection;
+mod describe;
+mod event;
+mod ledger;
+mod register;
+
+pub use describe::COVERT_ADVICE;
+pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
+pub use ledger::{Ledger, Missing, Series, Since};
+pub use register::{Flaw, Heard, Register};
+
+use rustls::ClientConfig;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// News that wait to be taken; beyond, the broker keeps the rest.
+const NEWS_MAX: usize = 4096;
+
+/// How to reach the broker, and what to hear.
+#[derive(Clone)]
+pub struct CentreSettings {
+    /// The broker's host, as in its certificate.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Our name at the broker; the session is kept under it.
+    pub client_id: String,
+    /// TLS with our own certificate.
+    pub tls: Arc<ClientConfig>,
+    /// The site to hear, or `+` for all.
+    pub site: String,
+    /// The gateway to hear, or `+` for all.
+    pub gateway: String,
+    /// Whether to answer with receipts. An onlooker beside the true centre must not.
+    pub receipts: bool,
+    /// From where on every number is expected.
+    pub since: Since,
+    /// How often the connection shows that it lives.
+    pub keep_alive: Duration,
+    /// How long the broker keeps what we miss.
+    pub session_expiry: Duration,
+}
+
+impl CentreSettings {
+    /// A centre that hears everything from the start and answers with receipts.
+    #[must_use]
+    pub fn new(host: &str, port: u16, client_id: &str, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            client_id: client_id.into(),
+            tls,
+            site: "+".into(),
+            gateway: "+".into(),
+            receipts: true,
+            since: Since::Start,
+            keep_alive: Duration::from_secs(20),
+            session_expiry: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+impl fmt::Debug for CentreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CentreSettings")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a centre is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Connected and subscribed.
+    Up {
+        /// The broker had kept our session.
+        session_kept: bool,
+    },
+    /// Not connected, for this reason; it goes on trying. Told again only when
+    /// the reason changes.
+    Down(String),
+    /// A message came.
+    Heard(Heard),
+}
+
+/// A centre at work.
+#[derive(Debug)]
+pub struct Centre {
+    news: mpsc::Receiver<News>,
+    register: Arc<Mutex<Register>>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Centre {
+    /// Begins; goes on until [`Self::stop`] or until it is dropped.
+    #[must_use]
+    pub fn start(settings: CentreSettings) -> Self {
+        let (news_sender, news) = mpsc::channel(NEWS_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let register = Arc::new(Mutex::new(Register::new(settings.since)));
+        let task =
+            tokio::spawn(connection::run(settings, Arc::clone(&register), news_sender, stopped));
+        Self { news, register, stop, task }
+    }
+
+    /// The next news. They must be taken: events that are not taken are not
+    /// receipted.
+    pub async fn next(&mut self) -> Option<News> {
+        self.news.recv().await
+    }
+
+    /// The next event that did not come before; other news are passed over.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let News::Heard(Heard::Event { event, again: false, .. }) = self.next().await? {
+                return Some(*event);
+            }
+        }
+    }
+
+    /// Which numbers are missing now: on their way, or lost.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Missing> {
+        // Nothing panics while it holds this lock.
+        self.register.lock().unwrap_or_else(PoisonError::into_inner).missing()
+    }
+
+    /// Leaves the broker properly; the session stays there.
+    pub async fn stop(self) {
+        drop(self.news);
+        drop(self.stop);
+        // Ends by what we just did; a panic in it has told of itself.
+        let _ = self.task.await;
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line: one file a subcommand.
+
+mod sim;
+mod watch;
+
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and all was as expected
+  1  something was not as expected: a step of a scenario, a missing event
+  2  the command line, a file or the machine does not allow it; the message says why";
+
+/// For benches, labs and monitoring centres: the other sides of a pendant gateway.
+#[derive(Parser)]
+#[command(name = "pendant-kit", version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play pendants from a scenario file and check what the gateway answers
+    Sim(sim::Arguments),
+    /// Watch as a monitoring centre does: show events, send receipts, find gaps
+    Watch(watch::Arguments),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    AsExpected = 0,
+    Unexpected = 1,
+    Refused = 2,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&Refusal(format!("no runtime: {error}"))),
+    };
+    let ended = runtime.block_on(async {
+        match arguments.command {
+            Command::Sim(arguments) => sim::sim(arguments).await,
+            Command::Watch(arguments) => watch::watch(arguments).await,
+        }
+    });
+    match ended {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> ExitCode {
+    // If nobody reads standard error either, so be it.
+    let _ = writeln!(io::stderr(), "pendant-kit: {}", refusal.0);
+    ExitCode::from(Exit::Refused as u8)
+}
+
+/// Writes a line to standard output. `println!` would panic when nobody reads it.
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}

@@ -1,0 +1,215 @@
+//! Runs a scenario: simulated pendants against a gateway that somebody else
+//! runs, over a pseudo terminal, a real serial port or the virtual air.
+//!
+//! Each pendant goes through its own steps in order; pendants do not wait for
+//! each other.
+
+mod report;
+mod scenario;
+
+pub use report::{Report, StepReport};
+pub use scenario::{
+    Action, Expectation, PendantSettings, Scenario, ScenarioError, Step, WireCodec, WireSettings,
+    outcome_name, parse_enrolment,
+};
+
+use crate::bench::{self, Memory, PendantHandle, SayError};
+use crate::pendant::{Habits, Pendant, Seen};
+use crate::wire::Wire;
+use pendant_hal::serial::SerialSettings;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Why a scenario could not be run to its end.
+#[derive(Debug)]
+pub enum SimError {
+    /// This wire could not be had.
+    Wire(String, io::Error),
+    /// This pendant's memory could not be read.
+    Memory(String, io::Error),
+    /// No random numbers.
+    Chance(getrandom::Error),
+}
+
+impl fmt::Display for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wire(name, error) => write!(f, "wire {name:?}: {error}"),
+            Self::Memory(name, error) => write!(f, "memory of pendant {name:?}: {error}"),
+            Self::Chance(error) => write!(f, "no random numbers: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SimError {}
+
+/// What goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A wire is there; the gateway opens it at this place.
+    Ready {
+        /// Its name.
+        wire: String,
+        /// Where, if the gateway can open it on this machine.
+        at: Option<String>,
+    },
+    /// A step ended.
+    Ended(StepReport),
+}
+
+/// Runs a scenario and tells its progress.
+///
+/// # Errors
+/// See [`SimError`]; steps that go wrong are in the report.
+pub async fn run(scenario: Scenario, mut tell: impl FnMut(&Progress)) -> Result<Report, SimError> {
+    let handles = set_up(&scenario, &mut tell)?;
+    let start = Instant::now();
+    let Scenario { name, pendants, steps, .. } = scenario;
+    let count = steps.len();
+    let mut own: Vec<Vec<(usize, Step)>> = pendants.iter().map(|_| Vec::new()).collect();
+    for (place, step) in steps.into_iter().enumerate() {
+        own[step.pendant].push((place + 1, step));
+    }
+    let (sender, mut reports) = mpsc::channel(count.max(1));
+    let mut running = JoinSet::new();
+    for ((pendant, handle), steps) in pendants.into_iter().zip(handles).zip(own) {
+        running.spawn(go(pendant.name, handle, steps, start, sender.clone()));
+    }
+    drop(sender);
+    let mut steps = Vec::with_capacity(count);
+    while let Some(report) = reports.recv().await {
+        tell(&Progress::Ended(report.clone()));
+        steps.push(report);
+    }
+    steps.sort_by_key(|report| report.place);
+    Ok(Report { name, steps, took: start.elapsed() })
+}
+
+/// Makes wires and puts the pendants on them; handles in the order of pendants.
+fn set_up(
+    scenario: &Scenario,
+    tell: &mut impl FnMut(&Progress),
+) -> Result<Vec<PendantHandle>, SimError> {
+    let mut handles: Vec<Option<PendantHandle>> = scenario.pendants.iter().map(|_| None).collect();
+    for (place, settings) in scenario.wires.iter().enumerate() {
+        let (wire, at) =
+            open(settings).map_err(|error| SimError::Wire(settings.name().to_owned(), error))?;
+        tell(&Progress::Ready { wire: settings.name().to_owned(), at });
+        let mut here = Vec::new();
+        let mut places = Vec::new();
+        for (number, pendant) in scenario.pendants.iter().enumerate() {
+            if pendant.wire == place {
+                here.push(power_up(pendant)?);
+                places.push(number);
+            }
+        }
+        let (made, _task) = bench::spawn(wire, here);
+        for (number, handle) in places.into_iter().zip(made) {
+            handles[number] = Some(handle);
+        }
+    }
+    Ok(handles
+        .into_iter()
+        .map(|handle| handle.expect("a checked scenario's pendants have a wire"))
+        .collect())
+}
+
+fn open(settings: &WireSettings) -> io::Result<(Wire, Option<String>)> {
+    match settings {
+        WireSettings::Pty { link, .. } => {
+            let (wire, path) = Wire::pty(link.as_deref())?;
+            Ok((wire, Some(path.display().to_string())))
+        }
+        WireSettings::Serial { path, baud, codec, .. } => {
+            // The port may come and go later; that there is none now is a mistake.
+            std::fs::metadata(path)?;
+            let codec = (*codec).into();
+            Ok((Wire::port(SerialSettings { path: path.clone(), baud: *baud, codec }), None))
+        }
+    }
+}
+
+fn power_up(settings: &PendantSettings) -> Result<(Pendant, Memory), SimError> {
+    let memory = Memory::File(settings.memory.clone());
+    let remembered =
+        memory.recall().map_err(|error| SimError::Memory(settings.name.clone(), error))?;
+    let default = Habits::default();
+    let attempts_max = settings.attempts_max.unwrap_or(default.attempts_max);
+    let habits = Habits { attempts_max, ..default };
+    let seed = getrandom::u64().map_err(SimError::Chance)?;
+    Ok((Pendant::power_up(settings.identity.clone(), habits, remembered, seed), memory))
+}
+
+/// One pendant's steps.
+async fn go(
+    name: String,
+    handle: PendantHandle,
+    steps: Vec<(usize, Step)>,
+    start: Instant,
+    reports: mpsc::Sender<StepReport>,
+) {
+    for (place, step) in steps {
+        sleep_until(start + step.not_before).await;
+        let begin = Instant::now();
+        let (seen, failure) = match step.action {
+            Action::Wait(time) => {
+                sleep(time).await;
+                ("waited".to_owned(), None)
+            }
+            Action::Say { body, expect, within } => {
+                let said = timeout(within, handle.say(body)).await;
+                judge(expect, within, said.ok())
+            }
+        };
+        let report = StepReport {
+            place,
+            pendant: name.clone(),
+            label: step.label,
+            took: begin.elapsed(),
+            seen,
+            failure,
+        };
+        if reports.send(report).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What came of a step, and why that is wrong. `None`: nothing came in time.
+fn judge(
+    expect: Expectation,
+    within: Duration,
+    said: Option<Result<Seen, SayError>>,
+) -> (String, Option<String>) {
+    let seen = match said {
+        Some(Ok(seen)) => seen,
+        Some(Err(error)) => return (error.to_string(), Some(error.to_string())),
+        None => {
+            let text = format!("no acknowledgement within {} ms", within.as_millis());
+            let failed = expect != Expectation::Nothing;
+            return (text.clone(), failed.then_some(text));
+        }
+    };
+    let attempts = seen.attempts;
+    let Some(answer) = &seen.answer else {
+        let text = format!("no acknowledgement of {attempts} transmissions");
+        let failed = expect != Expectation::Nothing;
+        return (text.clone(), failed.then_some(text));
+    };
+    let outcome = outcome_name(answer.message.outcome);
+    let delay_ms = answer.delay.as_millis();
+    let text = format!("{outcome}, {delay_ms} ms after transmission {attempts}");
+    let failure = match expect {
+        Expectation::Acknowledged => None,
+        Expectation::Outcome(expected) if expected == answer.message.outcome => None,
+        Expectation::Outcome(expected) => {
+            Some(format!("{outcome} instead of {}", outcome_name(expected)))
+        }
+        Expectation::Nothing => Some(format!("{outcome} instead of nothing")),
+    };
+    (text, failure)
+}

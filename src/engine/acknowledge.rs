@@ -1,0 +1,144 @@
+//! `Record` -> `Assured` -> `Released`: the custody rule (P1) in types. A
+//! downlink can be made only of a `Released`, that only of an `Assured`, and that
+//! only of a journal's `Durable` or, while the journal has failed, of the
+//! centre's `Receipted`.
+
+use super::delivery::Receipted;
+use super::event::EventId;
+use super::journal::{Durable, Lsn};
+use super::seam::{LinkId, Transmit, TransmitId};
+use super::settings::Chance;
+use super::time::Mono;
+use pendant_protocol::{FrameBytes, PendantId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Listening windows of a pendant open this long after its frame and again
+/// after twice that (docs/protocol.md).
+const WINDOW_MS: u64 = 1_000;
+/// Least time that a link needs to prepare a downlink, ms.
+const PREPARE_MS: u64 = 5;
+/// Most acknowledgements that may wait; a frame gets 1 in the order of reception.
+const WAITING_MAX: usize = 1024;
+
+/// An acknowledgement that may not leave yet.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) pendant: PendantId,
+    pub(super) link: LinkId,
+    /// End of the frame that is answered.
+    pub(super) ended: Mono,
+    pub(super) reply: FrameBytes,
+    pub(super) event: EventId,
+    /// Where the record stands; `None` if the journal had no room for it.
+    pub(super) lsn: Option<Lsn>,
+}
+
+/// What the frame said is safe, and so is the state that it changed.
+struct Assured(Waiting);
+
+impl Assured {
+    fn by_journal(waiting: Waiting, durable: Durable) -> Result<Self, Waiting> {
+        if waiting.lsn.is_some_and(|lsn| durable.covers(lsn)) {
+            Ok(Self(waiting))
+        } else {
+            Err(waiting)
+        }
+    }
+
+    fn by_centre(waiting: Waiting, receipted: Receipted) -> Result<Self, Waiting> {
+        if waiting.event == receipted.event() { Ok(Self(waiting)) } else { Err(waiting) }
+    }
+
+    fn release(self) -> Released {
+        Released(self.0)
+    }
+}
+
+/// An acknowledgement that may leave.
+pub(super) struct Released(Waiting);
+
+impl Released {
+    /// The answer to a retransmission of a frame whose record is durable.
+    pub(super) fn again(waiting: Waiting, durable: Durable) -> Result<Self, Waiting> {
+        Assured::by_journal(waiting, durable).map(Assured::release)
+    }
+
+    pub(super) fn pendant(&self) -> PendantId {
+        self.0.pendant
+    }
+
+    /// The downlink, at the next window that can still be met; `None` if both
+    /// are over, and then the pendant repeats.
+    pub(super) fn transmit(&self, id: TransmitId, chance: Chance, now: Mono) -> Option<Transmit> {
+        let windows: &[u64] = match chance {
+            Chance::Either => &[1, 2],
+            Chance::First => &[1],
+            Chance::Second => &[2],
+        };
+        let at = windows
+            .iter()
+            .map(|window| self.0.ended.plus_ms(WINDOW_MS * window))
+            .find(|at| *at >= now.plus_ms(PREPARE_MS))?;
+        Some(Transmit { id, link: self.0.link, at, frame: self.0.reply })
+    }
+}
+
+/// Acknowledgements that wait for their assurance, in order of reception.
+#[derive(Default)]
+pub(super) struct Custody {
+    waiting: VecDeque<Waiting>,
+}
+
+impl Custody {
+    /// Takes an acknowledgement. The oldest gives way when there are too many:
+    /// its windows are over long since.
+    pub(super) fn take(&mut self, waiting: Waiting) {
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(waiting);
+    }
+
+    /// A retransmission arrived while its record is not safe yet: the answer
+    /// goes to the windows of the latest copy. False if nothing waits for it.
+    pub(super) fn postpone(&mut self, reply: &FrameBytes, link: LinkId, ended: Mono) -> bool {
+        let found = self.waiting.iter_mut().find(|waiting| waiting.reply == *reply);
+        if let Some(waiting) = found {
+            waiting.link = link;
+            waiting.ended = ended;
+            return true;
+        }
+        false
+    }
+
+    /// What the journal has made safe.
+    pub(super) fn assured_by_journal(&mut self, durable: Durable) -> Vec<Released> {
+        self.sift(|waiting| Assured::by_journal(waiting, durable))
+    }
+
+    /// What the centre has made safe while the journal has failed.
+    pub(super) fn assured_by_centre(&mut self, receipted: Receipted) -> Vec<Released> {
+        self.sift(|waiting| Assured::by_centre(waiting, receipted))
+    }
+
+    pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
+        for waiting in &mut self.waiting {
+            if let Some(lsn) = &mut waiting.lsn {
+                *lsn = moved.get(lsn).copied().unwrap_or(*lsn);
+            }
+        }
+    }
+
+    fn sift(&mut self, assure: impl Fn(Waiting) -> Result<Assured, Waiting>) -> Vec<Released> {
+        let mut released = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.waiting.len());
+        for waiting in self.waiting.drain(..) {
+            match assure(waiting) {
+                Ok(assured) => released.push(assured.release()),
+                Err(waiting) => kept.push_back(waiting),
+            }
+        }
+        self.waiting = kept;
+        released
+    }
+}

@@ -1,0 +1,59 @@
+//! Chance as an argument: a keyed stream drawn from the seed that the shell
+//! hands in, so that the same seed gives the same run.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// 256 random bits from outside, new for every boot.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Seed(pub [u8; 32]);
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
+/// HMAC-SHA-256 in counter mode (the shape of NIST SP 800-108's KDF).
+#[derive(Clone)]
+pub(super) struct Chance {
+    seed: Seed,
+    blocks: u64,
+    block: [u8; 32],
+    used: usize,
+}
+
+impl Chance {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self { seed, blocks: 0, block: [0; 32], used: 32 }
+    }
+
+    /// A new salt; never 0, which means "none heard" in a pendant's echo.
+    pub(super) fn salt(&mut self) -> u16 {
+        loop {
+            let salt = u16::from_le_bytes(self.draw());
+            if salt != 0 {
+                return salt;
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        u64::from_le_bytes(self.draw())
+    }
+
+    fn draw<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.block.len() {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&self.seed.0)
+                .expect("HMAC takes a key of any length");
+            mac.update(&self.blocks.to_le_bytes());
+            self.block = mac.finalize().into_bytes().into();
+            self.blocks += 1;
+            self.used = 0;
+        }
+        let drawn = self.block[self.used..self.used + N].try_into().expect("N bytes are left");
+        self.used += N;
+        drawn
+    }
+}

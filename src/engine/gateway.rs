@@ -1,0 +1,532 @@
+//! The gateway as one state machine: `handle` one input, then `poll_output`
+//! until there is none.
+
+use super::acknowledge::{Custody, Released, Waiting};
+use super::authenticate::Sealed;
+use super::chance::{Chance, Seed};
+use super::decide::decide;
+use super::deduplicate::{Fresh, Heard, deduplicate};
+use super::delivery::{Delivery, DeliveryNews};
+use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
+use super::journal::recover::{RecoverError, Recovered, Replay};
+use super::journal::{Journal, Lsn, News, Shed};
+use super::keyring::{Keyring, Member};
+use super::notice::{Notice, Refusal};
+use super::payload::{Voice, parse_receipt};
+use super::pendant::PendantState;
+use super::record::{Hearing, record};
+use super::seam::{BrokerInput, Input, LinkId, Output, TransmitId};
+use super::settings::Settings;
+use super::time::{Mono, Now};
+use pendant_protocol::{FrameBytes, PendantId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Copies of one frame that arrive through another receiver within this time
+/// are the same transmission; later ones are repetitions that want an answer.
+const SAME_TRANSMISSION_MS: u64 = 500;
+/// Stale counters and refusals of one kind are told at most this often, ms.
+const TELL_AGAIN_MS: u64 = 3_600_000;
+
+/// What recovery found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// This boot.
+    pub boot: Boot,
+    /// The boot before, if the journal knows one.
+    pub previous: Option<EndedBoot>,
+    /// Events still to be delivered.
+    pub backlog: u64,
+    /// Frames that could not be read back.
+    pub damaged: u64,
+}
+
+/// What anyone on site may ask. Counts only: no lane, no kind, no event (P5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This boot.
+    pub boot: Boot,
+    /// Enrolled pendants.
+    pub pendants: usize,
+    /// Events that the centre has not receipted yet.
+    pub backlog: u64,
+    /// Whether the broker is connected.
+    pub broker_up: bool,
+    /// Whether the centre receipts.
+    pub centre_heard: bool,
+    /// Whether the journal can be written.
+    pub journal_works: bool,
+}
+
+/// The latest frame of a pendant, to tell a second receiver's copy from a repetition.
+struct Latest {
+    counter: u32,
+    link: LinkId,
+    ended: Mono,
+}
+
+/// The engine.
+pub struct Gateway {
+    settings: Settings,
+    voice: Voice,
+    boot: Boot,
+    secret: [u8; 32],
+    members: BTreeMap<PendantId, Member>,
+    states: BTreeMap<PendantId, PendantState>,
+    /// Pendants whose newest state the journal had no room for.
+    volatile: BTreeSet<PendantId>,
+    latest: BTreeMap<PendantId, Latest>,
+    chance: Chance,
+    journal: Journal,
+    delivery: Delivery,
+    custody: Custody,
+    numbers: [u64; 3],
+    transmits: u64,
+    links_up: BTreeMap<LinkId, bool>,
+    refusal_told: BTreeMap<u8, Mono>,
+    broker_up: bool,
+    centre_heard: bool,
+    /// What the start has to tell, until the journal has room for it.
+    to_tell: VecDeque<(Kind, Detail)>,
+    stopping: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Gateway {
+    /// Takes up where the journal ends.
+    ///
+    /// # Errors
+    /// The journal is foreign: nothing was changed.
+    pub fn recover(
+        settings: Settings,
+        keyring: &Keyring,
+        seed: Seed,
+        now: Now,
+        replay: Replay,
+    ) -> Result<(Self, RecoveryReport), RecoverError> {
+        let mut chance = Chance::new(seed);
+        let boot = chance.number();
+        let mut secret = [0; 32];
+        for word in secret.chunks_exact_mut(8) {
+            word.copy_from_slice(&chance.number().to_le_bytes());
+        }
+        let found = replay.finish(boot, settings.journal)?;
+        let report = RecoveryReport {
+            boot,
+            previous: found.previous,
+            backlog: found.journal.live(),
+            damaged: found.damaged,
+        };
+        let to_tell = start_news(&found);
+        let mut gateway = Self {
+            voice: Voice::new(&settings, boot),
+            boot,
+            secret,
+            members: BTreeMap::new(),
+            states: found.states,
+            volatile: BTreeSet::new(),
+            latest: BTreeMap::new(),
+            chance,
+            journal: found.journal,
+            delivery: Delivery::new(settings.delivery, now.mono),
+            custody: Custody::default(),
+            numbers: [0; 3],
+            transmits: 0,
+            links_up: BTreeMap::new(),
+            refusal_told: BTreeMap::new(),
+            broker_up: false,
+            centre_heard: true,
+            to_tell,
+            stopping: false,
+            outputs: VecDeque::new(),
+            settings,
+        };
+        for state in gateway.states.values_mut() {
+            state.resume(now);
+        }
+        gateway.take_keyring(keyring);
+        if report.damaged > 0 {
+            gateway.notice(Notice::JournalDamage { slots: report.damaged });
+        }
+        gateway.pump(now);
+        Ok((gateway, report))
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Timer => {}
+            Input::Frame { link, ended, signal, bytes } => {
+                let received = Stamp { mono: ended, wall: now.wall_at(ended) };
+                self.frame(&bytes, Hearing { link, signal, received }, now);
+            }
+            Input::Link { link, up } => self.link(link, up, now),
+            Input::Disk(done) => self.journal.handle(done, now.mono),
+            Input::Broker(news) => self.broker(news, now),
+            Input::TransmitDone { id: _, sent } => {
+                if !sent {
+                    self.notice(Notice::TransmitFailed);
+                }
+            }
+            Input::Keyring(keyring) => self.take_keyring(&keyring),
+            Input::Shutdown => {
+                self.stopping = true;
+                self.tell(Kind::GatewayStopping, Detail::None, now);
+                self.delivery.release_all(&mut self.journal);
+            }
+        }
+        self.delivery.handle_time(&mut self.journal, now.mono);
+        self.pump(now);
+    }
+
+    /// The next thing to do, until there is nothing more.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When `Input::Timer` is due at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.delivery.next_deadline().into_iter().chain(self.journal.next_deadline()).min()
+    }
+
+    /// What may be shown on site.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            boot: self.boot,
+            pendants: self.members.len(),
+            backlog: self.journal.live(),
+            broker_up: self.broker_up,
+            centre_heard: self.centre_heard,
+            journal_works: !self.journal.has_failed(),
+        }
+    }
+
+    fn frame(&mut self, bytes: &[u8], hearing: Hearing, now: Now) {
+        let members = std::mem::take(&mut self.members);
+        match Sealed::identify(bytes, &members).and_then(Sealed::authenticate) {
+            Err(why) => self.notice(Notice::FrameRefused { link: hearing.link, why }),
+            Ok(authentic) => {
+                let pendant = authentic.pendant();
+                let counter = authentic.counter();
+                match deduplicate(authentic, &self.states[&pendant]) {
+                    Heard::Fresh(fresh) => self.fresh(fresh, hearing, now),
+                    Heard::Again(reply) => {
+                        let event = members[&pendant].event_id.of_frame(counter, 0);
+                        self.again(pendant, (counter, event, reply), hearing, now);
+                    }
+                    Heard::Used => self.refuse(hearing.link, Refusal::Replayed),
+                    Heard::TooOld => self.too_old(pendant, hearing.link, now),
+                }
+            }
+        }
+        self.members = members;
+    }
+
+    fn fresh(&mut self, fresh: Fresh<'_>, hearing: Hearing, now: Now) {
+        let pendant = fresh.authentic().pendant();
+        let counter = fresh.authentic().counter();
+        let decision = decide(fresh, &self.states[&pendant], now);
+        let number = self.next_number(decision.kind.lane());
+        let salt = self.chance.salt();
+        let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
+        let waiting = Waiting {
+            pendant,
+            link: hearing.link,
+            ended: hearing.received.mono,
+            reply: record.reply,
+            event: record.event.id,
+            lsn: None,
+        };
+        self.states.insert(pendant, record.state.clone());
+        self.latest
+            .insert(pendant, Latest { counter, link: hearing.link, ended: hearing.received.mono });
+        let lsn = self.keep(&record.event, Some(record.state), now);
+        match lsn {
+            Some(_) => self.volatile.remove(&pendant),
+            None => self.volatile.insert(pendant),
+        };
+        if self.acknowledges(hearing.link) {
+            self.custody.take(Waiting { lsn, ..waiting });
+        }
+        self.notice(Notice::Heard { link: hearing.link, pendant });
+    }
+
+    /// The same bytes again: answered again, but not recorded again.
+    fn again(
+        &mut self,
+        pendant: PendantId,
+        (counter, event, reply): (u32, EventId, FrameBytes),
+        hearing: Hearing,
+        now: Now,
+    ) {
+        self.notice(Notice::HeardAgain { link: hearing.link, pendant });
+        let (link, ended) = (hearing.link, hearing.received.mono);
+        let copy = self.latest.get(&pendant).is_some_and(|latest| {
+            latest.counter == counter
+                && latest.link != link
+                && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
+        });
+        if copy || !self.acknowledges(link) {
+            return;
+        }
+        self.latest.insert(pendant, Latest { counter, link, ended });
+        if self.custody.postpone(&reply, link, ended) || self.volatile.contains(&pendant) {
+            return;
+        }
+        let lsn = self.journal.state_at(pendant);
+        let waiting = Waiting { pendant, link, ended, reply, event, lsn };
+        match Released::again(waiting, self.journal.durable()) {
+            Ok(released) => self.transmit(&released, now),
+            Err(waiting) => self.custody.take(waiting),
+        }
+    }
+
+    fn too_old(&mut self, pendant: PendantId, link: LinkId, now: Now) {
+        self.refuse(link, Refusal::Replayed);
+        let Some(state) = self.states.get_mut(&pendant) else { return };
+        let quiet = state.stale_told.is_none_or(|told| now.mono.ms_since(told) >= TELL_AGAIN_MS);
+        if quiet {
+            state.stale_told = Some(now.mono);
+            self.tell(Kind::CounterStale, Detail::Pendant(pendant.get()), now);
+        }
+    }
+
+    fn link(&mut self, link: LinkId, up: bool, now: Now) {
+        let before = self.links_up.insert(link, up);
+        self.notice(Notice::Link { link, up });
+        match (before, up) {
+            (Some(false), true) => self.tell(Kind::LinkUp, Detail::Link(link), now),
+            (None | Some(true), false) => self.tell(Kind::LinkDown, Detail::Link(link), now),
+            _ => {}
+        }
+    }
+
+    fn broker(&mut self, news: BrokerInput, now: Now) {
+        match news {
+            BrokerInput::Up => {
+                self.broker_up = true;
+                self.delivery.broker_up(now.mono);
+                self.notice(Notice::Broker { up: true });
+            }
+            BrokerInput::Down => {
+                self.broker_up = false;
+                self.delivery.broker_down(now.mono);
+                self.notice(Notice::Broker { up: false });
+            }
+            BrokerInput::Taken(publish) => self.delivery.taken(publish, now.mono),
+            BrokerInput::Refused { publish, reason } => {
+                self.delivery.refused(publish, reason, now.mono);
+            }
+            BrokerInput::Receipt(payload) => match parse_receipt(&payload) {
+                None => self.notice(Notice::ReceiptUnreadable),
+                Some(event) => self.receipt(event, now),
+            },
+        }
+    }
+
+    fn receipt(&mut self, event: EventId, now: Now) {
+        let Some(receipted) = self.delivery.receipted(event) else { return };
+        if self.journal.has_failed() || !self.volatile.is_empty() {
+            for released in self.custody.assured_by_centre(receipted) {
+                self.transmit(&released, now);
+            }
+        }
+    }
+
+    fn take_keyring(&mut self, keyring: &Keyring) {
+        self.members = keyring.members(self.settings.slot);
+        let members = &self.members;
+        let gone: Vec<PendantId> = (self.states.iter())
+            .filter(|(pendant, state)| {
+                members.get(pendant).is_none_or(|member| member.enrolment.id != state.enrolment)
+            })
+            .map(|(pendant, _)| *pendant)
+            .collect();
+        for pendant in gone {
+            self.states.remove(&pendant);
+            self.latest.remove(&pendant);
+            self.volatile.remove(&pendant);
+            self.journal.drop_state(pendant);
+        }
+        for (pendant, member) in &self.members {
+            self.states
+                .entry(*pendant)
+                .or_insert_with(|| PendantState::new(*pendant, member.enrolment.id));
+        }
+    }
+
+    /// Something that the gateway has to say of itself.
+    fn tell(&mut self, kind: Kind, detail: Detail, now: Now) {
+        let lane = kind.lane();
+        let number = self.next_number(lane);
+        let event = Event {
+            id: gateway_event_id(&self.secret, self.boot, lane, number),
+            kind,
+            boot: self.boot,
+            number,
+            received: Stamp { mono: now.mono, wall: now.wall },
+            from: None,
+            detail,
+        };
+        self.keep(&event, None, now);
+    }
+
+    /// Records an event and offers it at once, beside the sync and not after it.
+    fn keep(&mut self, event: &Event, state: Option<PendantState>, now: Now) -> Option<Lsn> {
+        let lsn = self.journal.append_event(event.clone(), state).ok();
+        if lsn.is_none() {
+            self.notice(Notice::JournalOverflow);
+        }
+        if let Some(publish) = self.delivery.offer_fresh(event, lsn, &self.voice, now) {
+            self.outputs.push_back(Output::Publish(publish));
+        }
+        lsn
+    }
+
+    /// Moves everything on that can move, until nothing does.
+    fn pump(&mut self, now: Now) {
+        loop {
+            self.say_start(now);
+            while let Some(news) = self.journal.poll_news() {
+                self.journal_news(news, now);
+            }
+            while let Some(news) = self.delivery.poll_news() {
+                self.delivery_news(news, now);
+            }
+            self.carry_states();
+            let publish = self.delivery.poll(&mut self.journal, &self.voice, now);
+            let operation = self.journal.poll_operation(now.mono);
+            if publish.is_none() && operation.is_none() {
+                break;
+            }
+            self.outputs.extend(operation.map(Output::Disk));
+            self.outputs.extend(publish.map(Output::Publish));
+        }
+        if self.stopping && self.journal.is_settled() {
+            self.stopping = false;
+            self.outputs.push_back(Output::Stopped);
+        }
+    }
+
+    fn say_start(&mut self, now: Now) {
+        while self.journal.has_room() {
+            let Some((kind, detail)) = self.to_tell.pop_front() else { return };
+            self.tell(kind, detail, now);
+        }
+    }
+
+    fn journal_news(&mut self, news: News, now: Now) {
+        match news {
+            News::Durable(durable) => {
+                for released in self.custody.assured_by_journal(durable) {
+                    self.transmit(&released, now);
+                }
+            }
+            News::Backlog(events, end) => self.delivery.backlog(events, end),
+            News::Moved(moved) => {
+                let moved = moved.into_iter().collect();
+                self.delivery.moved(&moved);
+                self.custody.moved(&moved);
+            }
+            News::Failed(fault) => {
+                self.notice(Notice::JournalFailed { fault });
+                self.tell(Kind::JournalFailed, Detail::None, now);
+            }
+            News::Restored => {
+                self.notice(Notice::JournalRestored);
+                self.tell(Kind::JournalRestored, Detail::None, now);
+            }
+            News::Shed(shed) => {
+                for shed in shed {
+                    self.notice(Notice::Shed { lane: shed.lane, count: shed.count });
+                    self.tell(Kind::EventsShed, void(&shed), now);
+                }
+            }
+            News::Unreadable(lsn) => self.delivery.unreadable(lsn, now.mono),
+            News::Damaged(slots) => {
+                self.notice(Notice::JournalDamage { slots });
+                self.tell(Kind::JournalDamage, Detail::Damage { slots }, now);
+            }
+        }
+    }
+
+    fn delivery_news(&mut self, news: DeliveryNews, now: Now) {
+        match news {
+            DeliveryNews::Refused { reason, event } => {
+                self.notice(Notice::BrokerRefused { reason });
+                let told = self.refusal_told.get(&reason);
+                if told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS) {
+                    self.refusal_told.insert(reason, now.mono);
+                    self.tell(Kind::BrokerRefused, Detail::Refused { reason, event }, now);
+                }
+            }
+            DeliveryNews::Centre { heard } => {
+                self.centre_heard = heard;
+                self.notice(Notice::Centre { heard });
+                let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
+                self.tell(kind, Detail::None, now);
+            }
+            DeliveryNews::Dropped => self.notice(Notice::JournalOverflow),
+        }
+    }
+
+    /// States that must move on, and states that found no room before.
+    fn carry_states(&mut self) {
+        let carry = self.journal.states_to_carry();
+        let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
+        for pendant in carry.into_iter().chain(volatile) {
+            let Some(state) = self.states.get(&pendant) else { continue };
+            if self.journal.carry_state(pendant, state.clone()) {
+                self.volatile.remove(&pendant);
+            }
+        }
+    }
+
+    fn transmit(&mut self, released: &Released, now: Now) {
+        self.transmits += 1;
+        let id = TransmitId(self.transmits);
+        match released.transmit(id, self.settings.chance, now.mono) {
+            Some(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+            None => self.notice(Notice::AcknowledgementLate { pendant: released.pendant() }),
+        }
+    }
+
+    fn acknowledges(&self, link: LinkId) -> bool {
+        self.settings.links.get(usize::from(link.0)).is_some_and(|link| link.acknowledges)
+    }
+
+    fn next_number(&mut self, lane: Lane) -> u64 {
+        self.numbers[lane as usize] += 1;
+        self.numbers[lane as usize]
+    }
+
+    fn refuse(&mut self, link: LinkId, why: Refusal) {
+        self.notice(Notice::FrameRefused { link, why });
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Tell(notice));
+    }
+}
+
+/// What the centre must hear first of this boot.
+fn start_news(found: &Recovered) -> VecDeque<(Kind, Detail)> {
+    let mut news =
+        VecDeque::from([(Kind::GatewayStarted, Detail::Started { previous: found.previous })]);
+    if found.damaged > 0 {
+        news.push_back((Kind::JournalDamage, Detail::Damage { slots: found.damaged }));
+    }
+    news.extend(found.voids.iter().map(|shed| (Kind::JournalDamage, void(shed))));
+    news
+}
+
+fn void(shed: &Shed) -> Detail {
+    Detail::Void {
+        boot: shed.boot,
+        lane: shed.lane,
+        first: shed.first,
+        last: shed.last,
+        count: shed.count,
+    }
+}

@@ -1,0 +1,487 @@
+//! The journal: what must not be lost. Pure; it asks for disk operations and
+//! learns how they ended. The format is in `slot`, the rules by cases in
+//! `docs/journal.md`.
+//!
+//! One log of preallocated segments takes the frames of every lane in order of
+//! reception, so that neither the file nor the place written tells a heartbeat
+//! from a cry for help. Rooms are budgets: `space` gives up routine first.
+
+pub mod recover;
+mod segment;
+mod slot;
+mod space;
+
+pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
+pub use space::Limits;
+
+use super::event::{Boot, Event, Lane};
+use super::pendant::PendantState;
+use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
+use super::time::Mono;
+use pendant_protocol::PendantId;
+use segment::Segment;
+use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
+use space::Cleaning;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Most frames waiting to become durable: 512 KiB. Beyond it the disk is too
+/// slow for the air, and events go out live and unacknowledged.
+const OPEN_MAX: usize = 1024;
+/// Most frames in one commit: 128 KiB, so that a group never holds the disk long.
+const COMMIT_SLOTS_MAX: usize = 256;
+/// Most frames in one read.
+const READ_SLOTS_MAX: u64 = 64;
+/// First and longest wait before a failed journal is tried again, ms.
+const RETRY_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
+
+/// A position in the log: segment id * 2048 + index. Never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub(crate) u64);
+
+impl Lsn {
+    fn first_of(segment: u64) -> Self {
+        Self(segment * SLOTS_PER_SEGMENT)
+    }
+
+    fn segment(self) -> u64 {
+        self.0 / SLOTS_PER_SEGMENT
+    }
+
+    fn index(self) -> u64 {
+        self.0 % SLOTS_PER_SEGMENT
+    }
+
+    fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Everything below a position is on the medium. Only the journal can make one,
+/// out of a sync that returned: the proof behind an acknowledgement (P1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durable {
+    below: Lsn,
+}
+
+impl Durable {
+    pub(super) fn covers(self, lsn: Lsn) -> bool {
+        lsn < self.below
+    }
+}
+
+/// The journal has no room for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+/// What the journal has to report.
+#[derive(Debug)]
+pub(super) enum News {
+    /// More is durable than before.
+    Durable(Durable),
+    /// Frames read for the backlog, live ones only, and where the reading ended.
+    Backlog(Vec<(Lsn, Event)>, Lsn),
+    /// Frames have other positions now.
+    Moved(Vec<(Lsn, Lsn)>),
+    /// Writing failed; it will be tried again.
+    Failed(DiskFault),
+    /// Writing works again.
+    Restored,
+    /// Events were given up for room.
+    Shed(Vec<Shed>),
+    /// The disk gives no answer for this frame at present.
+    Unreadable(Lsn),
+    /// Frames were read back and are not what was written; their events are lost.
+    Damaged(u64),
+}
+
+/// Numbers of one (boot, lane) that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shed {
+    pub(super) boot: Boot,
+    pub(super) lane: Lane,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) count: u64,
+}
+
+struct Running {
+    ticket: DiskTicket,
+    end: Lsn,
+}
+
+struct Failure {
+    retry_at: Mono,
+    wait_ms: u64,
+    /// The open frames stand under new positions and may be written.
+    reopened: bool,
+}
+
+enum ReadFor {
+    Backlog,
+    Cleaning,
+}
+
+struct Reading {
+    purpose: ReadFor,
+    first: Lsn,
+    slots: u64,
+}
+
+/// The journal of one boot.
+pub(super) struct Journal {
+    store: JournalKey,
+    boot: Boot,
+    ciphers: BTreeMap<Boot, BootCipher>,
+    limits: Limits,
+    opened: Opened,
+    segments: BTreeMap<u64, Segment>,
+    free: VecDeque<u32>,
+    vacant: Vec<u32>,
+    files: u32,
+    head: Lsn,
+    durable: Lsn,
+    tail: Lsn,
+    open: VecDeque<(Lsn, Plain)>,
+    running: Option<Running>,
+    failure: Option<Failure>,
+    allocating: Option<(DiskTicket, u32)>,
+    growth_blocked_until: Option<Mono>,
+    cleaning: Option<Cleaning>,
+    reads: BTreeMap<DiskTicket, Reading>,
+    states: BTreeMap<Lsn, PendantId>,
+    state_at: BTreeMap<PendantId, Lsn>,
+    indexed: [BTreeSet<Lsn>; 2],
+    live: u64,
+    tickets: u64,
+    operations: VecDeque<DiskOp>,
+    news: VecDeque<News>,
+}
+
+impl Journal {
+    /// Records an event with the state that it left; durable later.
+    pub(super) fn append_event(
+        &mut self,
+        event: Event,
+        state: Option<PendantState>,
+    ) -> Result<Lsn, NoRoom> {
+        let lane = event.kind.lane();
+        let pendant = state.as_ref().and_then(|state| PendantId::new(state.pendant));
+        let number = event.number;
+        let record = Record::Event(Box::new(event), state.map(Box::new));
+        let lsn = self.append(&record, lane == Lane::Urgent)?;
+        self.opened.last[lane as usize] = number;
+        self.keep(lsn, lane);
+        if let Some(pendant) = pendant {
+            self.note_state(pendant, lsn);
+        }
+        Ok(lsn)
+    }
+
+    /// Marks events as needing no keeping any more, and journals that.
+    pub(super) fn release(&mut self, events: &BTreeSet<Lsn>) {
+        let mut runs: Vec<Run> = Vec::new();
+        for &lsn in events.iter().filter(|lsn| self.forget(**lsn)).collect::<Vec<_>>() {
+            match runs.last_mut() {
+                Some(run) if run.first + u64::from(run.count) == lsn.0 => run.count += 1,
+                _ => runs.push(Run { first: lsn.0, count: 1 }),
+            }
+        }
+        for runs in runs.chunks(RUNS_MAX) {
+            // Without room the events are merely offered again after a restart.
+            let _ = self.append(&Record::Released(runs.to_vec()), true);
+        }
+    }
+
+    /// Whether an event is still to be delivered.
+    pub(super) fn is_live(&self, lsn: Lsn) -> bool {
+        self.segments.get(&lsn.segment()).is_some_and(|segment| segment.is_live(lsn.index()))
+    }
+
+    /// How many events are to be delivered.
+    pub(super) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// The proof that goes with what is durable now.
+    pub(super) fn durable(&self) -> Durable {
+        Durable { below: self.durable }
+    }
+
+    /// Whether the journal cannot be written at present.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Live events of the urgent or the trouble lane from a position on, oldest first.
+    pub(super) fn indexed(&self, lane: Lane, from: Lsn) -> impl Iterator<Item = Lsn> + '_ {
+        self.indexed.get(lane as usize).into_iter().flat_map(move |set| set.range(from..)).copied()
+    }
+
+    /// Whether an event is of the urgent or the trouble lane.
+    pub(super) fn is_indexed(&self, lsn: Lsn) -> bool {
+        self.indexed.iter().any(|set| set.contains(&lsn))
+    }
+
+    /// Where a pendant's latest state stands.
+    pub(super) fn state_at(&self, pendant: PendantId) -> Option<Lsn> {
+        self.state_at.get(&pendant).copied()
+    }
+
+    /// Whether nothing waits to be written, or cannot be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.failure.is_some() || (self.open.is_empty() && self.running.is_none())
+    }
+
+    /// Whether an event of any lane would find room now.
+    pub(super) fn has_room(&self) -> bool {
+        self.head.index() != 0 || self.free.len() > 1
+    }
+
+    /// The first live event at or after `from`.
+    pub(super) fn next_live(&self, from: Lsn) -> Option<Lsn> {
+        self.segments.range(from.segment()..).find_map(|(&id, segment)| {
+            let start = if id == from.segment() { from.index() } else { 0 };
+            segment.next_live(start).map(|index| Lsn(Lsn::first_of(id).0 + index))
+        })
+    }
+
+    /// An event that is not durable yet and therefore still in memory.
+    pub(super) fn open_event(&self, lsn: Lsn) -> Option<Event> {
+        let place = self.open.binary_search_by_key(&lsn, |(lsn, _)| *lsn).ok()?;
+        match self.open[place].1.record() {
+            Some(Record::Event(event, _)) => Some(*event),
+            _ => None,
+        }
+    }
+
+    /// Asks for a stretch of the backlog from a durable event on.
+    pub(super) fn read_backlog(&mut self, from: Lsn) {
+        self.read(from, READ_SLOTS_MAX, ReadFor::Backlog);
+    }
+
+    /// Next disk operation, if one is due.
+    pub(super) fn poll_operation(&mut self, now: Mono) -> Option<DiskOp> {
+        self.retry(now);
+        self.keep_room(now);
+        self.start_commit();
+        self.operations.pop_front()
+    }
+
+    /// Next report.
+    pub(super) fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// When the journal wants to be polled again by itself.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        let retry = self.failure.as_ref().filter(|f| !f.reopened).map(|f| f.retry_at);
+        retry.into_iter().chain(self.growth_deadline()).min()
+    }
+
+    /// Takes the end of an operation.
+    pub(super) fn handle(&mut self, done: DiskDone, now: Mono) {
+        match done {
+            DiskDone::Committed(ticket) => self.committed(ticket),
+            DiskDone::Allocated(ticket) => self.allocated(ticket),
+            DiskDone::Read(ticket, bytes) => {
+                if let Some(reading) = self.reads.remove(&ticket) {
+                    self.take_read(&reading, &bytes);
+                }
+            }
+            DiskDone::Failed(ticket, fault) => {
+                if self.running.as_ref().is_some_and(|running| running.ticket == ticket) {
+                    self.commit_failed(fault, now);
+                } else if self.allocating.is_some_and(|(waiting, _)| waiting == ticket) {
+                    self.allocation_failed(now);
+                } else if let Some(reading) = self.reads.remove(&ticket) {
+                    self.read_failed(reading);
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, record: &Record, may_use_reserve: bool) -> Result<Lsn, NoRoom> {
+        if self.open.len() >= OPEN_MAX {
+            return Err(NoRoom);
+        }
+        if self.head.index() == 0 {
+            self.open_segment(may_use_reserve)?;
+        }
+        let lsn = self.head;
+        self.open.push_back((lsn, Plain::new(record)));
+        self.head = lsn.next();
+        Ok(lsn)
+    }
+
+    fn start_commit(&mut self) {
+        let blocked = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
+        let Some(&(first, _)) = self.open.front() else { return };
+        if self.running.is_some() || blocked {
+            return;
+        }
+        let segment = &self.segments[&first.segment()];
+        let cipher = &self.ciphers[&self.boot];
+        let mut bytes = Vec::with_capacity(self.open.len().min(COMMIT_SLOTS_MAX) * SLOT_BYTES);
+        let mut end = first;
+        let same_segment = self.open.iter().take_while(|(lsn, _)| lsn.segment() == first.segment());
+        for (lsn, plain) in same_segment.take(COMMIT_SLOTS_MAX) {
+            let header = Header {
+                lsn: *lsn,
+                durable_before: self.durable,
+                previous_end: segment.previous_end,
+                tail: self.tail,
+                boot: self.boot,
+            };
+            slot::seal(cipher, &header, plain, &mut bytes);
+            end = lsn.next();
+        }
+        let file = segment.file;
+        let offset = byte_offset(first);
+        let ticket = self.ticket();
+        self.running = Some(Running { ticket, end });
+        self.operations.push_back(DiskOp::Commit { ticket, file, offset, bytes });
+    }
+
+    fn committed(&mut self, ticket: DiskTicket) {
+        let Some(running) = self.running.take_if(|running| running.ticket == ticket) else {
+            return;
+        };
+        while self.open.front().is_some_and(|(lsn, _)| *lsn < running.end) {
+            self.open.pop_front();
+        }
+        self.durable = running.end;
+        if self.failure.take().is_some() {
+            self.news.push_back(News::Restored);
+        }
+        self.news.push_back(News::Durable(self.durable()));
+    }
+
+    fn commit_failed(&mut self, fault: DiskFault, now: Mono) {
+        self.running = None;
+        let wait_ms = match &self.failure {
+            None => *RETRY_MS.start(),
+            Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),
+        };
+        if self.failure.is_none() {
+            self.news.push_back(News::Failed(fault));
+        }
+        self.failure = Some(Failure { retry_at: now.plus_ms(wait_ms), wait_ms, reopened: false });
+    }
+
+    /// After a failed sync the kernel may have dropped the pages and forgotten
+    /// the error, so syncing again in place proves nothing: every open frame is
+    /// written anew, elsewhere.
+    fn retry(&mut self, now: Mono) {
+        let due = |failure: &&mut Failure| !failure.reopened && failure.retry_at <= now;
+        let Some(failure) = self.failure.as_mut().filter(due) else { return };
+        failure.retry_at = now.plus_ms(failure.wait_ms);
+        let Some(moved) = self.reopen() else { return };
+        if let Some(failure) = &mut self.failure {
+            failure.reopened = true;
+        }
+        self.news.push_back(News::Moved(moved));
+    }
+
+    fn read(&mut self, from: Lsn, slots_max: u64, purpose: ReadFor) {
+        let Some(segment) = self.segments.get(&from.segment()) else { return };
+        let file = segment.file;
+        let slots = slots_max.min(SLOTS_PER_SEGMENT - from.index());
+        let bytes = u32::try_from(slots).expect("at most 64 frames") * SLOT_BYTES as u32;
+        let ticket = self.ticket();
+        self.reads.insert(ticket, Reading { purpose, first: from, slots });
+        self.operations.push_back(DiskOp::Read { ticket, file, offset: byte_offset(from), bytes });
+    }
+
+    fn take_read(&mut self, reading: &Reading, bytes: &[u8]) {
+        let mut events = Vec::new();
+        let mut bad = 0;
+        for step in 0..reading.slots {
+            let lsn = Lsn(reading.first.0 + step);
+            if lsn >= self.durable || !self.is_live(lsn) {
+                continue;
+            }
+            let at = step as usize * SLOT_BYTES;
+            let found = bytes.get(at..at + SLOT_BYTES).and_then(|slot| self.event_at(lsn, slot));
+            match found {
+                Some(event) => events.push((lsn, event)),
+                None => {
+                    self.forget(lsn);
+                    bad += 1;
+                }
+            }
+        }
+        if bad > 0 {
+            self.news.push_back(News::Damaged(bad));
+        }
+        let end = Lsn(reading.first.0 + reading.slots);
+        match reading.purpose {
+            ReadFor::Backlog => self.news.push_back(News::Backlog(events, end)),
+            ReadFor::Cleaning => self.clean_chunk(end, events),
+        }
+    }
+
+    /// A stretch that cannot be read is tried frame by frame, so that one bad
+    /// sector hides no more than its own frame.
+    fn read_failed(&mut self, reading: Reading) {
+        if reading.slots > 1 {
+            self.read(reading.first, 1, reading.purpose);
+            return;
+        }
+        match reading.purpose {
+            ReadFor::Backlog => self.news.push_back(News::Unreadable(reading.first)),
+            ReadFor::Cleaning => self.take_read(&reading, &[]),
+        }
+    }
+
+    fn event_at(&mut self, lsn: Lsn, bytes: &[u8]) -> Option<Event> {
+        let slot: &Slot = bytes.try_into().ok()?;
+        let header = Header::read(slot, lsn.index()).filter(|header| header.lsn == lsn)?;
+        let store = &self.store;
+        let cipher =
+            self.ciphers.entry(header.boot).or_insert_with(|| BootCipher::new(store, header.boot));
+        match slot::open(cipher, &header, slot)? {
+            Record::Event(event, _) => Some(*event),
+            _ => None,
+        }
+    }
+
+    fn keep(&mut self, lsn: Lsn, lane: Lane) {
+        let segment = self.segments.get_mut(&lsn.segment()).expect("its segment is open");
+        segment.set_live(lsn.index());
+        self.live += 1;
+        if let Some(index) = self.indexed.get_mut(lane as usize) {
+            index.insert(lsn);
+        }
+    }
+
+    /// Takes an event out of what is to be delivered. False if it was not in it.
+    fn forget(&mut self, lsn: Lsn) -> bool {
+        let live = self
+            .segments
+            .get_mut(&lsn.segment())
+            .is_some_and(|segment| segment.clear_live(lsn.index()));
+        if live {
+            self.live -= 1;
+            for index in &mut self.indexed {
+                index.remove(&lsn);
+            }
+        }
+        live
+    }
+
+    fn note_state(&mut self, pendant: PendantId, lsn: Lsn) {
+        if let Some(old) = self.state_at.insert(pendant, lsn) {
+            self.states.remove(&old);
+        }
+        self.states.insert(lsn, pendant);
+    }
+
+    fn ticket(&mut self) -> DiskTicket {
+        self.tickets += 1;
+        DiskTicket(self.tickets)
+    }
+}
+
+fn byte_offset(lsn: Lsn) -> u32 {
+    u32::try_from(lsn.index()).expect("an index is below 2048") * SLOT_BYTES as u32
+}

@@ -1,0 +1,221 @@
+//! One frame of the journal: 512 bytes, one sector, so that a cut or a bad
+//! sector hits whole frames and no frame's length depends on what it holds.
+//!
+//! ```text
+//!   0  4  CRC-32C of bytes 4..512, seeded with the segment's id
+//!   4  1  format version, 1
+//!   5  3  zero
+//!   8  8  position (LSN): segment id * 2048 + index in the segment
+//!  16  8  every LSN below this one was durable when this frame was written
+//!  24  8  where the segment before ended
+//!  32  8  tail: every LSN below this one is void
+//!  40  8  boot
+//!  48 448 sealed: record length u16, record (postcard), zeros
+//! 496 16  AES-128-CCM tag; bytes 4..48 are associated data
+//! ```
+//! Integers are little-endian. The key is derived from the store's key and the
+//! boot; the nonce is the LSN, which a boot never writes twice.
+
+use super::Lsn;
+use crate::engine::event::{Boot, EndedBoot, Event};
+use crate::engine::pendant::PendantState;
+use aes::Aes128;
+use ccm::aead::{AeadInOut, KeyInit};
+use ccm::consts::{U13, U16};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Bytes of a frame: one sector of the media in use.
+pub const SLOT_BYTES: usize = 512;
+/// Frames in a segment.
+pub const SLOTS_PER_SEGMENT: u64 = 2048;
+/// Bytes of a segment file: 1 MiB.
+pub const SEGMENT_BYTES: u32 = (SLOT_BYTES as u32) * (SLOTS_PER_SEGMENT as u32);
+/// Bytes of a record with its padding.
+const RECORD_BYTES: usize = 448;
+/// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
+pub(super) const RUNS_MAX: usize = 24;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 48;
+
+type Cipher = ccm::Ccm<Aes128, U16, U13>;
+
+/// One frame as it stands on the medium.
+pub(super) type Slot = [u8; SLOT_BYTES];
+
+/// What every boot's key is derived from; itself derived from the store's key.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct JournalKey([u8; 32]);
+
+impl JournalKey {
+    /// Takes the key.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// One boot's key, derived by HKDF-SHA-256 (RFC 5869).
+    fn of_boot(&self, boot: Boot) -> [u8; 16] {
+        let mut purpose = *b"lonework/1 journal 00000000";
+        purpose[19..].copy_from_slice(&boot.to_le_bytes());
+        let mut key = [0u8; 16];
+        hkdf::Hkdf::<Sha256>::new(None, &self.0)
+            .expand(&purpose, &mut key)
+            .expect("16 bytes are within HKDF's limit");
+        key
+    }
+}
+
+impl std::fmt::Debug for JournalKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JournalKey(..)")
+    }
+}
+
+/// What one boot seals its frames with.
+pub(super) struct BootCipher(Cipher);
+
+impl BootCipher {
+    pub(super) fn new(store: &JournalKey, boot: Boot) -> Self {
+        Self(Cipher::new_from_slice(&store.of_boot(boot)).expect("AES-128 takes 16 bytes"))
+    }
+}
+
+/// A run of consecutive positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) count: u32,
+}
+
+/// What a frame holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Record {
+    /// First frame of every segment.
+    Opened(Opened),
+    /// An event with the state that it left.
+    Event(Box<Event>, Option<Box<PendantState>>),
+    /// A pendant's state, carried forward before its segment is recycled.
+    State(Box<PendantState>),
+    /// Events that need no keeping any more.
+    Released(Vec<Run>),
+}
+
+/// What a segment's first frame tells, so that numbers go on although every
+/// event was recycled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Opened {
+    /// The last numbers given in this boot, in the order of `Lane::ALL`.
+    pub(super) last: [u64; 3],
+    /// How the boot before ended.
+    pub(super) previous: Option<EndedBoot>,
+}
+
+/// A record in plain, ready to be sealed under whichever position it gets.
+#[derive(Clone)]
+pub(super) struct Plain(Box<[u8; RECORD_BYTES]>);
+
+impl Plain {
+    pub(super) fn new(record: &Record) -> Self {
+        let mut bytes = Box::new([0u8; RECORD_BYTES]);
+        let used = postcard::to_slice(record, &mut bytes[2..])
+            .expect("the longest record fits a frame, which a test shows")
+            .len();
+        let used = u16::try_from(used).expect("a record is shorter than 448 bytes");
+        bytes[..2].copy_from_slice(&used.to_le_bytes());
+        Self(bytes)
+    }
+
+    pub(super) fn record(&self) -> Option<Record> {
+        let used = usize::from(u16::from_le_bytes([self.0[0], self.0[1]]));
+        postcard::from_bytes(self.0.get(2..2 + used)?).ok()
+    }
+}
+
+/// The clear part of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) lsn: Lsn,
+    pub(super) durable_before: Lsn,
+    pub(super) previous_end: Lsn,
+    pub(super) tail: Lsn,
+    pub(super) boot: Boot,
+}
+
+impl Header {
+    /// Reads a frame's header if the frame is whole and stands at `index`.
+    pub(super) fn read(slot: &Slot, index: u64) -> Option<Self> {
+        let word = |at: usize| {
+            u64::from_le_bytes(slot[at..at + 8].try_into().expect("8 bytes of the header"))
+        };
+        let lsn = Lsn(word(8));
+        let crc = u32::from_le_bytes(slot[..4].try_into().expect("4 bytes of the header"));
+        let whole = slot[4] == VERSION && lsn.index() == index && crc == checksum(slot, lsn);
+        whole.then(|| Self {
+            lsn,
+            durable_before: Lsn(word(16)),
+            previous_end: Lsn(word(24)),
+            tail: Lsn(word(32)),
+            boot: word(40),
+        })
+    }
+}
+
+/// Whether a frame is whole but of a version that this build cannot read.
+pub(super) fn is_of_other_version(slot: &Slot) -> bool {
+    let lsn = Lsn(u64::from_le_bytes(slot[8..16].try_into().expect("8 bytes of the header")));
+    let crc = u32::from_le_bytes(slot[..4].try_into().expect("4 bytes of the header"));
+    slot[4] != VERSION && lsn.0 != 0 && crc == checksum(slot, lsn)
+}
+
+fn checksum(slot: &Slot, lsn: Lsn) -> u32 {
+    let seed = crc32c::crc32c(&lsn.segment().to_le_bytes());
+    crc32c::crc32c_append(seed, &slot[4..])
+}
+
+fn nonce(lsn: Lsn) -> [u8; 13] {
+    let mut nonce = [0u8; 13];
+    nonce[..8].copy_from_slice(&lsn.0.to_le_bytes());
+    nonce
+}
+
+/// Seals a record into a frame at the end of `out`.
+pub(super) fn seal(cipher: &BootCipher, header: &Header, plain: &Plain, out: &mut Vec<u8>) {
+    let mut slot: Slot = [0; SLOT_BYTES];
+    slot[4] = VERSION;
+    slot[8..16].copy_from_slice(&header.lsn.0.to_le_bytes());
+    slot[16..24].copy_from_slice(&header.durable_before.0.to_le_bytes());
+    slot[24..32].copy_from_slice(&header.previous_end.0.to_le_bytes());
+    slot[32..40].copy_from_slice(&header.tail.0.to_le_bytes());
+    slot[40..48].copy_from_slice(&header.boot.to_le_bytes());
+    slot[HEADER_BYTES..HEADER_BYTES + RECORD_BYTES].copy_from_slice(&plain.0[..]);
+    let (head, body) = slot.split_at_mut(HEADER_BYTES);
+    let (text, tag) = body.split_at_mut(RECORD_BYTES);
+    let sealed = cipher
+        .0
+        .encrypt_inout_detached(&nonce(header.lsn).into(), &head[4..], text.into())
+        .expect("448 bytes are within CCM's limit");
+    tag.copy_from_slice(&sealed);
+    let crc = checksum(&slot, header.lsn);
+    slot[..4].copy_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&slot);
+}
+
+/// Opens a whole frame; `None` if it was sealed with another key or altered.
+pub(super) fn open(cipher: &BootCipher, header: &Header, slot: &Slot) -> Option<Record> {
+    let mut bytes = Box::new([0u8; RECORD_BYTES]);
+    bytes.copy_from_slice(&slot[HEADER_BYTES..HEADER_BYTES + RECORD_BYTES]);
+    let tag: [u8; 16] = slot[HEADER_BYTES + RECORD_BYTES..].try_into().expect("16 bytes of tag");
+    cipher
+        .0
+        .decrypt_inout_detached(
+            &nonce(header.lsn).into(),
+            &slot[4..HEADER_BYTES],
+            (&mut bytes[..]).into(),
+            &tag.into(),
+        )
+        .ok()?;
+    Plain(bytes).record()
+}

@@ -1,0 +1,310 @@
+//! What goes over the wire: structured CloudEvents 1.0 JSON, padded with spaces
+//! (RFC 8259 allows them after a text) so that topic and payload of every event
+//! have one constant sum of lengths. The contract is in `docs/mqtt.md`.
+
+use super::event::{Boot, Detail, Event, Freshness, FromPendant, Kind, Lane};
+use super::seam::{Publish, PublishId};
+use super::settings::Settings;
+use super::time::{Now, Wall, WallSource};
+use serde::{Serialize, Serializer};
+use std::time::{Duration, SystemTime};
+
+/// Topic and payload of any event, bytes. The longest event has room in it,
+/// and with MQTT's and TLS's headers it still fits one Ethernet frame.
+pub const EVENT_WIRE_BYTES: usize = 1344;
+/// State messages (birth and last will), topic and payload, bytes.
+pub const STATE_WIRE_BYTES: usize = 384;
+
+/// The gateway's voice: topics and names that stand in every payload.
+pub(super) struct Voice {
+    topics: [String; 3],
+    source: String,
+    links: Vec<String>,
+    boot: Boot,
+}
+
+impl Voice {
+    pub(super) fn new(settings: &Settings, boot: Boot) -> Self {
+        let base = topic_base(settings);
+        Self {
+            topics: Lane::ALL.map(|lane| format!("{base}/event/{}", lane.as_str())),
+            source: format!("/lonework/{}/{}", settings.site, settings.gateway),
+            links: settings.links.iter().map(|link| link.name.to_string()).collect(),
+            boot,
+        }
+    }
+
+    /// One offer of an event. `replayed`: it comes out of the backlog.
+    pub(super) fn publish(
+        &self,
+        id: PublishId,
+        event: &Event,
+        replayed: bool,
+        now: Now,
+    ) -> Publish {
+        let lane = event.kind.lane();
+        let topic = self.topics[lane as usize].clone();
+        let length = EVENT_WIRE_BYTES - topic.len();
+        let mut payload = Vec::with_capacity(length);
+        serde_json::to_writer(&mut payload, &self.envelope(event, replayed, now))
+            .expect("writing JSON to memory does not fail");
+        assert!(payload.len() <= length, "an event outgrew the constant size");
+        payload.resize(length, b' ');
+        Publish { id, lane, topic, payload }
+    }
+
+    fn envelope<'e>(&'e self, event: &'e Event, replayed: bool, now: Now) -> Envelope<'e> {
+        let lane = event.kind.lane();
+        let same_boot = event.boot == self.boot;
+        let wall = match event.received.wall {
+            // The clock was set later in the same boot: reckon back.
+            Wall::Unset if same_boot => now.wall_at(event.received.mono),
+            known => known,
+        };
+        Envelope {
+            specversion: "1.0",
+            id: Text(event.id),
+            source: &self.source,
+            kind: Type(event.kind),
+            subject: event.from.as_ref().map(|from| Text(Subject(from.pendant))),
+            time: time_text(wall),
+            datacontenttype: "application/json",
+            data: Data {
+                lane: lane.as_str(),
+                kind: event.kind.as_str(),
+                covert: event.kind.covert(),
+                test: event.kind == Kind::Test,
+                boot: Text(Hex64(event.boot)),
+                room: lane.as_str(),
+                number: event.number,
+                clock: clock(wall),
+                mono_ms: event.received.mono.us() / 1000,
+                replayed,
+                delay_ms: delay_ms(event, same_boot, now),
+                codes: event.kind.codes().map(|codes| (codes.sia, codes.contact_id)),
+                pendant: event.from.as_ref().map(|from| self.pendant_data(from)),
+                detail: DetailData::of(&event.detail, &self.links),
+            },
+        }
+    }
+
+    fn pendant_data<'e>(&'e self, from: &'e FromPendant) -> PendantData<'e> {
+        PendantData {
+            pendant: Text(PendantNumber(from.pendant)),
+            enrolment: Text(Hex64(from.enrolment)),
+            wearer: from.wearer.as_str(),
+            counter: from.counter,
+            authentication: "aes-ccm-64",
+            fresh: from.freshness == Freshness::Proven,
+            battery_percent: from.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
+            place: (from.place != 0).then_some(from.place),
+            link: link_name(&self.links, from.link.0),
+            rssi_dbm: from.signal.rssi_dbm,
+            snr_db: from.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
+            frequency_hz: from.signal.frequency_hz,
+            spreading_factor: from.signal.spreading_factor,
+        }
+    }
+}
+
+/// `lonework/v1/{site}/{gateway}`: every topic of the gateway begins with it.
+#[must_use]
+pub fn topic_base(settings: &Settings) -> String {
+    format!("lonework/v1/{}/{}", settings.site, settings.gateway)
+}
+
+/// The event id in a message on the receipt topic: `{"received":"<uuid>"}`.
+/// `None` if it is none.
+pub(super) fn parse_receipt(payload: &[u8]) -> Option<super::event::EventId> {
+    #[derive(serde::Deserialize)]
+    struct Receipt<'t> {
+        received: &'t str,
+    }
+    let receipt: Receipt<'_> = serde_json::from_slice(payload).ok()?;
+    super::event::EventId::parse(receipt.received)
+}
+
+#[derive(Serialize)]
+struct Envelope<'e> {
+    specversion: &'static str,
+    id: Text<super::event::EventId>,
+    source: &'e str,
+    #[serde(rename = "type")]
+    kind: Type,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Text<Subject>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    datacontenttype: &'static str,
+    data: Data<'e>,
+}
+
+#[derive(Serialize)]
+struct Data<'e> {
+    lane: &'static str,
+    kind: &'static str,
+    covert: bool,
+    test: bool,
+    boot: Text<Hex64>,
+    room: &'static str,
+    number: u64,
+    clock: ClockData,
+    mono_ms: u64,
+    replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codes: Option<(&'static str, u16)>,
+    #[serde(flatten)]
+    pendant: Option<PendantData<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<DetailData<'e>>,
+}
+
+#[derive(Serialize)]
+struct ClockData {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertainty_ms: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct PendantData<'e> {
+    pendant: Text<PendantNumber>,
+    enrolment: Text<Hex64>,
+    wearer: &'e str,
+    counter: u32,
+    authentication: &'static str,
+    fresh: bool,
+    battery_percent: Option<u16>,
+    place: Option<u16>,
+    link: &'e str,
+    rssi_dbm: Option<i16>,
+    snr_db: Option<f32>,
+    frequency_hz: Option<u32>,
+    spreading_factor: Option<u8>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum DetailData<'e> {
+    Session { minutes: u16, due: Option<String> },
+    Previous { boot: Text<Hex64>, last_urgent: u64, last_trouble: u64, last_routine: u64 },
+    Void { boot: Text<Hex64>, room: &'static str, first: u64, last: u64, count: u64 },
+    Damage { frames: u64 },
+    Refused { reason: u8, event: Text<super::event::EventId> },
+    Link(&'e str),
+    Pendant(Text<PendantNumber>),
+    Times(u32),
+}
+
+impl<'e> DetailData<'e> {
+    fn of(detail: &Detail, links: &'e [String]) -> Option<Self> {
+        Some(match *detail {
+            Detail::None | Detail::Started { previous: None } => return None,
+            Detail::Session { minutes, due_unix_ms } => {
+                Self::Session { minutes, due: due_unix_ms.and_then(rfc3339) }
+            }
+            Detail::Started { previous: Some(ended) } => Self::Previous {
+                boot: Text(Hex64(ended.boot)),
+                last_urgent: ended.last[Lane::Urgent as usize],
+                last_trouble: ended.last[Lane::Trouble as usize],
+                last_routine: ended.last[Lane::Routine as usize],
+            },
+            Detail::Void { boot, lane, first, last, count } => {
+                Self::Void { boot: Text(Hex64(boot)), room: lane.as_str(), first, last, count }
+            }
+            Detail::Damage { slots } => Self::Damage { frames: slots },
+            Detail::Refused { reason, event } => Self::Refused { reason, event: Text(event) },
+            Detail::Link(link) => Self::Link(link_name(links, link.0)),
+            Detail::Pendant(pendant) => Self::Pendant(Text(PendantNumber(pendant))),
+            Detail::Times(times) => Self::Times(times),
+        })
+    }
+}
+
+fn link_name(links: &[String], link: u8) -> &str {
+    links.get(usize::from(link)).map_or("removed", String::as_str)
+}
+
+fn clock(wall: Wall) -> ClockData {
+    match wall {
+        Wall::Unset => ClockData { source: "unset", uncertainty_ms: None },
+        Wall::Set { uncertainty_ms, source, .. } => ClockData {
+            source: match source {
+                WallSource::Ntp => "ntp",
+                WallSource::Unverified => "unverified",
+            },
+            uncertainty_ms: Some(uncertainty_ms),
+        },
+    }
+}
+
+/// How long the event has been on its way; `None` if no clock can tell.
+fn delay_ms(event: &Event, same_boot: bool, now: Now) -> Option<u64> {
+    if same_boot {
+        return Some(now.mono.ms_since(event.received.mono));
+    }
+    match (event.received.wall, now.wall) {
+        (Wall::Set { unix_ms: then, .. }, Wall::Set { unix_ms: now, .. }) => {
+            u64::try_from(now.saturating_sub(then)).ok()
+        }
+        _ => None,
+    }
+}
+
+fn time_text(wall: Wall) -> Option<String> {
+    match wall {
+        Wall::Unset => None,
+        Wall::Set { unix_ms, .. } => rfc3339(unix_ms),
+    }
+}
+
+/// RFC 3339 with milliseconds; `None` outside the years 1970 to 9999.
+fn rfc3339(unix_ms: i64) -> Option<String> {
+    const YEAR_10000_MS: u64 = 253_402_300_800_000;
+    let ms = u64::try_from(unix_ms).ok().filter(|ms| *ms < YEAR_10000_MS)?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    Some(humantime::format_rfc3339_millis(time).to_string())
+}
+
+/// Serialises by `Display`, without a string in between.
+struct Text<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+struct Type(Kind);
+
+impl Serialize for Type {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("lonework.v1.{}", self.0.as_str()))
+    }
+}
+
+struct Hex64(u64);
+
+impl std::fmt::Display for Hex64 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+struct PendantNumber(u32);
+
+impl std::fmt::Display for PendantNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:06x}", self.0)
+    }
+}
+
+struct Subject(u32);
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "pendant/{:06x}", self.0)
+    }
+}

@@ -1,0 +1,170 @@
+//! What the gateway knows of one pendant: the absolute state that is journalled
+//! with every event of it, so that an event and what it changed are one frame.
+
+use super::keyring::EnrolmentId;
+use super::time::{Mono, Now, Wall};
+use pendant_protocol::{FrameBytes, PendantId};
+use serde::{Deserialize, Serialize};
+
+/// Replies kept for retransmissions. Two, since a panic may interrupt the
+/// retries of the message before it.
+const REPLIES_KEPT: usize = 2;
+
+/// A reply with the frame that it answers. A retransmission is known by its
+/// tag: 64 bits that nobody without the key can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reply {
+    pub(super) counter: u32,
+    pub(super) tag: u64,
+    pub(super) frame: FrameBytes,
+}
+
+/// A session as everybody on site knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Session {
+    /// Counter of the frame that started it: names the session.
+    pub(super) started: u32,
+    /// Minutes asked for, extensions included.
+    pub(super) minutes: u16,
+    /// When it falls due on this boot's steady clock.
+    pub(super) due: Mono,
+    /// The same on the wall clock, ms since 1970, if it was set.
+    pub(super) due_unix_ms: Option<i64>,
+}
+
+impl Session {
+    /// Whole minutes until it falls due, rounded up; 0 if it is due.
+    #[must_use]
+    pub(super) fn minutes_left(&self, now: Now) -> u16 {
+        let left_ms = self.due.ms_since(now.mono);
+        u16::try_from(left_ms.div_ceil(60_000)).unwrap_or(u16::MAX)
+    }
+}
+
+/// What anyone on site can know. Nothing in here, and nothing computed from it,
+/// depends on which of the two PINs was entered (P5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Apparent {
+    /// The running session.
+    pub(super) session: Option<Session>,
+    /// An open alert that the wearer raised for all to see.
+    pub(super) alert: bool,
+    /// Wrong PINs in a row, as the pendant's user has seen them.
+    pub(super) wrong_pins: u8,
+}
+
+/// What only the centre may know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Actual {
+    /// Counter of the frame that opened the covert incident. Only the centre
+    /// closes it (P6); no frame can.
+    pub(super) covert_incident: Option<u32>,
+}
+
+/// Everything about one enrolment of one pendant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PendantState {
+    pub(super) pendant: u32,
+    pub(super) enrolment: EnrolmentId,
+    /// Highest counter heard; `None` before the first frame.
+    pub(super) highest: Option<u32>,
+    /// Bit `n`: counter `highest - n` was heard.
+    pub(super) window: u64,
+    pub(super) replies: [Option<Reply>; REPLIES_KEPT],
+    /// Salt of the last downlink made; 0 none.
+    pub(super) salt: u16,
+    /// The window may be behind: it is new, or the journal lost frames. Until the
+    /// pendant echoes, it may alarm and nothing else.
+    pub(super) suspect: bool,
+    pub(super) apparent: Apparent,
+    pub(super) actual: Actual,
+    /// When stale counters were last told, to limit the rate.
+    pub(super) stale_told: Option<Mono>,
+}
+
+/// What a counter says of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CounterVerdict {
+    /// Above all that was heard.
+    Newest,
+    /// Not heard, but something sent after it was.
+    Late,
+    /// Heard.
+    Used,
+    /// Below the window: cannot be told from a replay.
+    TooOld,
+}
+
+impl PendantState {
+    pub(super) fn new(pendant: PendantId, enrolment: EnrolmentId) -> Self {
+        Self {
+            pendant: pendant.get(),
+            enrolment,
+            highest: None,
+            window: 0,
+            replies: [None; REPLIES_KEPT],
+            salt: 0,
+            suspect: true,
+            apparent: Apparent::default(),
+            actual: Actual::default(),
+            stale_told: None,
+        }
+    }
+
+    pub(super) fn judge_counter(&self, counter: u32) -> CounterVerdict {
+        let Some(highest) = self.highest else {
+            return CounterVerdict::Newest;
+        };
+        if counter > highest {
+            return CounterVerdict::Newest;
+        }
+        match 1u64.checked_shl(highest - counter) {
+            None => CounterVerdict::TooOld,
+            Some(bit) if self.window & bit == 0 => CounterVerdict::Late,
+            Some(_) => CounterVerdict::Used,
+        }
+    }
+
+    /// Marks a counter as heard. The caller has judged it `Newest` or `Late`.
+    pub(super) fn mark(&mut self, counter: u32) {
+        match self.highest {
+            Some(highest) if counter <= highest => self.window |= 1u64 << (highest - counter),
+            Some(highest) => {
+                self.window = self.window.checked_shl(counter - highest).unwrap_or(0) | 1;
+                self.highest = Some(counter);
+            }
+            None => {
+                self.window = 1;
+                self.highest = Some(counter);
+            }
+        }
+    }
+
+    pub(super) fn remember(&mut self, reply: Reply) {
+        self.replies.rotate_right(1);
+        self.replies[0] = Some(reply);
+    }
+
+    pub(super) fn reply_to(&self, counter: u32, tag: u64) -> Option<FrameBytes> {
+        self.replies
+            .iter()
+            .flatten()
+            .find(|reply| reply.counter == counter && reply.tag == tag)
+            .map(|reply| reply.frame)
+    }
+
+    /// After a restart: steady time began anew, so due times are reckoned from
+    /// the wall clock where it is set, else from the whole length.
+    pub(super) fn resume(&mut self, now: Now) {
+        self.stale_told = None;
+        if let Some(session) = &mut self.apparent.session {
+            let left_ms = match (session.due_unix_ms, now.wall) {
+                (Some(due), Wall::Set { unix_ms, .. }) => {
+                    u64::try_from(due.saturating_sub(unix_ms)).unwrap_or(0)
+                }
+                _ => u64::from(session.minutes) * 60_000,
+            };
+            session.due = now.mono.plus_ms(left_ms);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `Decision` -> `Record`: the event with its identity and number, the state
+//! that goes with it, and the sealed reply.
+
+use super::decide::Decision;
+use super::event::{Boot, Event, FromPendant, Stamp};
+use super::pendant::{PendantState, Reply};
+use super::seam::{LinkId, Signal};
+use pendant_protocol::{FrameBytes, Slot};
+
+/// What is journalled for one frame.
+pub(super) struct Record {
+    pub(super) event: Event,
+    pub(super) state: PendantState,
+    pub(super) reply: FrameBytes,
+}
+
+/// Where and how a frame was heard.
+#[derive(Clone, Copy)]
+pub(super) struct Hearing {
+    pub(super) link: LinkId,
+    pub(super) signal: Signal,
+    pub(super) received: Stamp,
+}
+
+/// Makes the record of a decision. The reply's nonce has the slot, the counter
+/// and a random salt, so that neither a second gateway nor a restored card
+/// repeats one with another text.
+pub(super) fn record(
+    decision: Decision<'_>,
+    hearing: Hearing,
+    (boot, number): (Boot, u64),
+    slot: Slot,
+    salt: u16,
+) -> Record {
+    let fresh = decision.fresh();
+    let authentic = fresh.authentic();
+    let member = authentic.member();
+    let message = authentic.message();
+    let counter = authentic.counter();
+    let reply = decision.answer.seal(&member.downlink, slot, authentic.pendant(), counter, salt);
+    let event = Event {
+        id: member.event_id.of_frame(counter, 0),
+        kind: decision.kind,
+        boot,
+        number,
+        received: hearing.received,
+        from: Some(FromPendant {
+            pendant: authentic.pendant().get(),
+            enrolment: member.enrolment.id,
+            wearer: member.enrolment.wearer.clone(),
+            counter,
+            link: hearing.link,
+            signal: hearing.signal,
+            battery: message.status.battery.fourteenths(),
+            place: message.body.place(),
+            freshness: fresh.freshness(),
+        }),
+        detail: decision.detail.clone(),
+    };
+    let tag = authentic.tag();
+    let mut state = decision.state;
+    state.salt = salt;
+    state.remember(Reply { counter, tag, frame: reply });
+    Record { event, state, reply }
+}

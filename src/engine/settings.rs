@@ -1,0 +1,57 @@
+//! What the engine must be told once: names, slots, budgets. Checked before it
+//! gets here (`crate::config`).
+
+use super::journal::Limits;
+use super::name::Name;
+use pendant_protocol::Slot;
+
+/// One link, by its place in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// Its name in events.
+    pub name: Name,
+    /// Whether acknowledgements are sent through it.
+    pub acknowledges: bool,
+}
+
+/// Which of a pendant's two listening windows this gateway answers in, so that
+/// two gateways of one site never answer at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chance {
+    /// The site's only gateway: 1000 ms after the frame, or 2000 ms if that is missed.
+    Either,
+    /// 1000 ms after the frame.
+    First,
+    /// 2000 ms after the frame.
+    Second,
+}
+
+/// How events are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// Whether an event is kept until the centre says `received`.
+    pub receipts: bool,
+    /// How long the centre may take for that, ms.
+    pub receipt_wait_ms: u64,
+    /// How often releases are journalled, ms.
+    pub release_interval_ms: u64,
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The site's name in topics.
+    pub site: Name,
+    /// The gateway's name in topics.
+    pub gateway: Name,
+    /// The gateway's slot in downlinks.
+    pub slot: Slot,
+    /// Which windows it answers in.
+    pub chance: Chance,
+    /// The links.
+    pub links: Vec<LinkSettings>,
+    /// Delivery.
+    pub delivery: DeliverySettings,
+    /// Room for the journal.
+    pub journal: Limits,
+}
