@@ -26,10 +26,7 @@ pub(super) struct Pins {
 
 /// Two lines from an open file descriptor: the safe PIN, the duress PIN.
 pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
-    let refused = |text: String| Failure {
-        exit: Exit::Refused,
-        text,
-    };
+    let refused = |text: String| Failure { exit: Exit::Refused, text };
     let mut text = Zeroizing::new(String::with_capacity(PINS_BYTES_MAX as usize + 1));
     File::open(format!("/dev/fd/{descriptor}"))
         .and_then(|file| file.take(PINS_BYTES_MAX).read_to_string(&mut text))
@@ -69,16 +66,11 @@ pub(super) fn from_wearer() -> Result<Pins, Failure> {
             Err(fault) => tell(&fault.to_string()),
         }
     }
-    Err(Failure::failed(
-        "no good pair of PINs was typed; nothing was enrolled",
-    ))
+    Err(Failure::failed("no good pair of PINs was typed; nothing was enrolled"))
 }
 
 fn judge(safe: &str, duress: &str) -> Result<Pins, PinFault> {
-    let pins = Pins {
-        safe: one_pin(Which::Safe, safe)?,
-        duress: one_pin(Which::Duress, duress)?,
-    };
+    let pins = Pins { safe: one_pin(Which::Safe, safe)?, duress: one_pin(Which::Duress, duress)? };
     far_enough_apart(safe, duress).map(|()| pins)
 }
 
@@ -114,9 +106,7 @@ struct QuietTerminal {
 impl QuietTerminal {
     fn new() -> io::Result<Self> {
         let terminal = File::options().read(true).write(true).open("/dev/tty")?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let interrupts = signal(SignalKind::interrupt())?;
         drop(entered);
@@ -126,12 +116,7 @@ impl QuietTerminal {
         quiet.local_modes -=
             LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
         tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
-        Ok(Self {
-            terminal,
-            before,
-            _interrupts: interrupts,
-            _runtime: runtime,
-        })
+        Ok(Self { terminal, before, _interrupts: interrupts, _runtime: runtime })
     }
 }
 

@@ -9,11 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 fn finding(said: &Said, words: &str) -> (String, String) {
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let findings = json["findings"].as_array().expect("a list");
-    let found = findings.iter().find(|finding| {
-        finding["text"]
-            .as_str()
-            .is_some_and(|text| text.contains(words))
-    });
+    let found = findings
+        .iter()
+        .find(|finding| finding["text"].as_str().is_some_and(|text| text.contains(words)));
     let found = found.unwrap_or_else(|| panic!("no finding with {words:?}: {findings:#?}"));
     let text = |member: &str| found[member].as_str().expect("a text").to_owned();
     (text("grade"), text("remedy"))
@@ -25,11 +23,7 @@ fn expect_wrong(site: &Site, words: &str, remedy: &str) {
     assert_eq!(grade, "wrong", "{words}");
     assert!(told.contains(remedy), "{told}");
     let said = site.run(&["check"]).expect(1);
-    assert!(
-        said.out.contains("WRONG ") && said.out.contains(words),
-        "{}",
-        said.out
-    );
+    assert!(said.out.contains("WRONG ") && said.out.contains(words), "{}", said.out);
 }
 
 #[test]
@@ -66,21 +60,14 @@ fn advice_is_no_failure() {
     site.write("gateway.pem", &certificate, 0o644);
     site.write("gateway.key", &key, 0o600);
     let said = site.run(&["check", "--json"]).expect(0);
-    assert_eq!(
-        finding(&said, "was not signed by an authority in ca_file").0,
-        "advice"
-    );
+    assert_eq!(finding(&said, "was not signed by an authority in ca_file").0, "advice");
 }
 
 #[test]
 fn what_is_wrong_with_certificates_and_keys_is_told() {
     let site = Site::new();
     site.certify((2000, 2001), ClientAuth);
-    expect_wrong(
-        &site,
-        "gateway.pem has expired",
-        "have a new certificate signed",
-    );
+    expect_wrong(&site, "gateway.pem has expired", "have a new certificate signed");
     site.certify((2099, 2100), ClientAuth);
     expect_wrong(&site, "gateway.pem is not valid yet", "clock");
     site.certify((2000, 2100), ServerAuth);
@@ -91,13 +78,8 @@ fn what_is_wrong_with_certificates_and_keys_is_told() {
     site.write("gateway.key", &other_key, 0o600);
     expect_wrong(&site, "gateway.key is not the key of", "of one request");
     let in_one_line = other_key.replace('\n', "");
-    for text in [
-        "",
-        "no key\n",
-        "-----BEGIN PRIVATE KEY-----\nMIIC\n",
-        &site.ca.pem,
-        &in_one_line,
-    ] {
+    for text in ["", "no key\n", "-----BEGIN PRIVATE KEY-----\nMIIC\n", &site.ca.pem, &in_one_line]
+    {
         site.write("gateway.key", text, 0o600);
         expect_wrong(
             &site,
@@ -111,21 +93,9 @@ fn what_is_wrong_with_certificates_and_keys_is_told() {
     site.certify((2000, 2100), ClientAuth);
     site.write("ca.pem", "", 0o644);
     expect_wrong(&site, "ca.pem holds no certificate", "BEGIN CERTIFICATE");
-    site.write(
-        "ca.pem",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        0o644,
-    );
-    expect_wrong(
-        &site,
-        "cannot be an authority's",
-        "that signed the broker's",
-    );
-    site.write(
-        "ca.pem",
-        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-        0o644,
-    );
+    site.write("ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o644);
+    expect_wrong(&site, "cannot be an authority's", "that signed the broker's");
+    site.write("ca.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", 0o644);
     expect_wrong(&site, "ca.pem cannot be understood", "BEGIN CERTIFICATE");
 }
 
@@ -136,20 +106,12 @@ fn what_is_wrong_with_files_is_told() {
         fs::set_permissions(site.path(file), Permissions::from_mode(mode)).expect("ours")
     };
     open("gateway.key", 0o644);
-    expect_wrong(
-        &site,
-        "gateway.key holds a secret, but its permissions 0644",
-        "chmod 600",
-    );
+    expect_wrong(&site, "gateway.key holds a secret, but its permissions 0644", "chmod 600");
     let said = site.run(&["run"]).expect(2);
     assert!(said.err.contains("gateway.toml:18:12: "), "{}", said.err);
     open("gateway.key", 0o600);
     open("password", 0o640);
-    expect_wrong(
-        &site,
-        "password holds a secret, but its permissions 0640",
-        "chmod 600",
-    );
+    expect_wrong(&site, "password holds a secret, but its permissions 0640", "chmod 600");
     open("password", 0o600);
     fs::remove_file(site.path("ca.pem")).expect("there");
     expect_wrong(&site, "there is no file", "correct the path");
@@ -200,10 +162,7 @@ fn what_is_wrong_with_a_port_is_told() {
         "there is no serial port /dev/serial/by-id/usb-gone",
         "plug the receiver in",
     );
-    site.edit(
-        "/dev/serial/by-id/usb-gone",
-        &site.path("ca.pem").display().to_string(),
-    );
+    site.edit("/dev/serial/by-id/usb-gone", &site.path("ca.pem").display().to_string());
     expect_wrong(&site, "ca.pem is no serial port", "correct the path");
 }
 
@@ -212,10 +171,7 @@ fn a_refused_configuration_is_told_as_findings_too() {
     let site = Site::new();
     site.edit("slot = 0", "slot = \"7\"");
     let said = site.run(&["check", "--json"]).expect(2);
-    assert_eq!(
-        finding(&said, "`slot` is a whole number").1,
-        "write: slot = 7"
-    );
+    assert_eq!(finding(&said, "`slot` is a whole number").1, "write: slot = 7");
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(json["well"], false);
     assert_eq!(json["findings"][0]["place"]["line"], 3);

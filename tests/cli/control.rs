@@ -13,12 +13,8 @@ fn gateway(site: &Site, answer: &'static str) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a command connects");
         let mut asked = String::new();
-        BufReader::new(&stream)
-            .read_line(&mut asked)
-            .expect("a line");
-        stream
-            .write_all(answer.as_bytes())
-            .expect("the command waits for it");
+        BufReader::new(&stream).read_line(&mut asked).expect("a line");
+        stream.write_all(answer.as_bytes()).expect("the command waits for it");
         asked
     })
 }
@@ -30,10 +26,7 @@ fn status_prints_what_the_gateway_answers() {
     let asked = gateway(&site, answer);
     let said = site.run(&["status"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"status\"}\n");
-    assert_eq!(
-        said.out,
-        "links:\n  -\n    name: serial-1\n    up: yes\nuptime s: 5\n"
-    );
+    assert_eq!(said.out, "links:\n  -\n    name: serial-1\n    up: yes\nuptime s: 5\n");
     let asked = gateway(&site, answer);
     let said = site.run(&["status", "--json"]).expect(0);
     asked.join().expect("answered");
@@ -58,10 +51,7 @@ fn no_gateway_and_one_that_talks_nonsense_are_told_apart() {
         ("", "no whole line came back"),
         ("{\"up", "no whole line came back"),
         ("hello\n", "what came back is not JSON"),
-        (
-            "{\"error\":\"not now\\u001b[2J\"}\n",
-            "the gateway answers: not now\\u{1b}[2J",
-        ),
+        ("{\"error\":\"not now\\u001b[2J\"}\n", "the gateway answers: not now\\u{1b}[2J"),
     ] {
         let asked = gateway(&site, answer);
         let said = site.run(&["status"]).expect(1);
@@ -76,19 +66,14 @@ fn a_running_gateway_learns_of_enrolments_at_once() {
     let site = Site::new();
     let said = site.enroll("00012f", &pins(), &[]).expect(0);
     assert!(
-        said.err
-            .contains("No gateway is running; it will know it when it starts."),
+        said.err.contains("No gateway is running; it will know it when it starts."),
         "{}",
         said.err
     );
     let asked = gateway(&site, "{\"pendants\":2}\n");
     let said = site.enroll("000130", &pins(), &[]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
-    assert!(
-        said.err.contains("The running gateway knows it."),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("The running gateway knows it."), "{}", said.err);
     let asked = gateway(&site, "{\"pendants\":1}\n");
     site.run(&["revoke", "000130"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");

@@ -17,10 +17,7 @@ fn a_pendant_is_enrolled_listed_and_revoked() {
         json(&site.run(&["pendants", "--json"]).expect(0))["pendants"],
         serde_json::json!([])
     );
-    assert!(
-        !site.path("store/store.key").exists(),
-        "listing makes nothing"
-    );
+    assert!(!site.path("store/store.key").exists(), "listing makes nothing");
     let sheet = site.enroll("00012F", &pins(), &[]).expect(0);
     for words in [
         "Pendant 00012f is enrolled for m.okafor",
@@ -50,21 +47,13 @@ fn a_pendant_is_enrolled_listed_and_revoked() {
     assert_eq!(listed["pendants"].as_array().map(Vec::len), Some(2));
     assert_eq!(listed["pendants"][1]["enrolment"], other["enrolment"]);
     let said = site.run(&["pendants"]).expect(0);
-    assert!(
-        said.out.starts_with("00012f  ") && said.out.contains("m.okafor"),
-        "{}",
-        said.out
-    );
+    assert!(said.out.starts_with("00012f  ") && said.out.contains("m.okafor"), "{}", said.out);
     assert!(said.err.contains("2 pendants enrolled"), "{}", said.err);
 
     let said = site.run(&["revoke", "00012f"]).expect(0);
     assert_eq!(said.out, "Pendant 00012f is revoked.\n");
     let said = site.run(&["revoke", "00012f"]).expect(1);
-    assert!(
-        said.err.contains("pendant 00012f is not enrolled"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("pendant 00012f is not enrolled"), "{}", said.err);
     let said = site.run(&["pendants"]).expect(0);
     assert!(said.err.contains("1 pendant enrolled"), "{}", said.err);
 }
@@ -74,19 +63,11 @@ fn an_enrolment_is_replaced_only_on_demand() {
     let site = Site::new();
     let first = json(&site.enroll("00012f", &pins(), &["--json"]).expect(0));
     let said = site.enroll("00012f", &pins(), &[]).expect(1);
-    assert!(
-        said.err.contains("is enrolled already; with --replace"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("is enrolled already; with --replace"), "{}", said.err);
     assert!(said.out.is_empty());
     let listed = json(&site.run(&["pendants", "--json"]).expect(0));
     assert_eq!(listed["pendants"][0]["enrolment"], first["enrolment"]);
-    let second = json(
-        &site
-            .enroll("00012f", &pins(), &["--json", "--replace"])
-            .expect(0),
-    );
+    let second = json(&site.enroll("00012f", &pins(), &["--json", "--replace"]).expect(0));
     assert_ne!(second["enrolment"], first["enrolment"]);
     assert_ne!(second["key"], first["key"]);
 }
@@ -95,59 +76,19 @@ fn an_enrolment_is_replaced_only_on_demand() {
 fn bad_pins_are_refused_in_words_without_digits() {
     let site = Site::new();
     for (pins, code, words) in [
-        (
-            format!("{SAFE}\n{SAFE}\n"),
-            1,
-            "the duress PIN is the safe PIN",
-        ),
-        (
-            "2749\n2740\n".to_owned(),
-            1,
-            "one wrong, missing or additional digit apart",
-        ),
-        (
-            "2749\n7249\n".to_owned(),
-            1,
-            "two neighbouring digits exchanged",
-        ),
+        (format!("{SAFE}\n{SAFE}\n"), 1, "the duress PIN is the safe PIN"),
+        ("2749\n2740\n".to_owned(), 1, "one wrong, missing or additional digit apart"),
+        ("2749\n7249\n".to_owned(), 1, "two neighbouring digits exchanged"),
         ("2799\n2800\n".to_owned(), 1, "neighbouring numbers"),
-        (
-            "2749\n274918\n".to_owned(),
-            1,
-            "begins with the whole other PIN",
-        ),
-        (
-            format!("0000\n{DURESS}\n"),
-            1,
-            "the safe PIN is one that is guessed first",
-        ),
-        (
-            format!("{SAFE}\n1234\n"),
-            1,
-            "the duress PIN is one that is guessed first",
-        ),
-        (
-            format!("274\n{DURESS}\n"),
-            1,
-            "the safe PIN must have 4 to 8 digits",
-        ),
-        (
-            format!("{SAFE}\n{DURESS}1\n"),
-            1,
-            "the duress PIN must have 4 to 8 digits",
-        ),
-        (
-            format!("{SAFE} \n{DURESS}\n"),
-            1,
-            "the safe PIN must have 4 to 8 digits",
-        ),
+        ("2749\n274918\n".to_owned(), 1, "begins with the whole other PIN"),
+        (format!("0000\n{DURESS}\n"), 1, "the safe PIN is one that is guessed first"),
+        (format!("{SAFE}\n1234\n"), 1, "the duress PIN is one that is guessed first"),
+        (format!("274\n{DURESS}\n"), 1, "the safe PIN must have 4 to 8 digits"),
+        (format!("{SAFE}\n{DURESS}1\n"), 1, "the duress PIN must have 4 to 8 digits"),
+        (format!("{SAFE} \n{DURESS}\n"), 1, "the safe PIN must have 4 to 8 digits"),
         (String::new(), 2, "must give two lines"),
         (format!("{SAFE}\n"), 2, "must give two lines"),
-        (
-            format!("{SAFE}\n{DURESS}\n{DURESS}\n"),
-            2,
-            "must give two lines",
-        ),
+        (format!("{SAFE}\n{DURESS}\n{DURESS}\n"), 2, "must give two lines"),
         ("7".repeat(100_000), 2, "must give two lines"),
     ] {
         let said = site.enroll("00012f", &pins, &[]).expect(code);
@@ -174,21 +115,9 @@ fn pins_come_from_any_descriptor() {
         ])
         .args([config, site.path("pins")]);
     run(command, "").expect(0);
-    let arguments = [
-        "enroll",
-        "--pendant",
-        "000130",
-        "--wearer",
-        "m",
-        "--pins-fd",
-        "77",
-    ];
+    let arguments = ["enroll", "--pendant", "000130", "--wearer", "m", "--pins-fd", "77"];
     let said = site.run(&arguments).expect(2);
-    assert!(
-        said.err.contains("PINs from file descriptor 77"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("PINs from file descriptor 77"), "{}", said.err);
 }
 
 /// The program at a terminal of its own, which `script` of util-linux gives it.
@@ -205,10 +134,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .expect("`script` of util-linux is there");
-        Self {
-            child,
-            shown: String::new(),
-        }
+        Self { child, shown: String::new() }
     }
 
     fn wait_for(&mut self, words: &str) {
@@ -224,9 +150,7 @@ impl Terminal {
 
     fn types(&mut self, text: &str) {
         let input = self.child.stdin.as_mut().expect("piped");
-        input
-            .write_all(text.as_bytes())
-            .expect("the terminal takes it");
+        input.write_all(text.as_bytes()).expect("the terminal takes it");
     }
 }
 
@@ -258,10 +182,7 @@ fn the_wearer_types_each_pin_twice_and_nothing_is_shown() {
     let shown = &terminal.shown;
     assert!(terminal.child.wait().expect("it ends").success(), "{shown}");
     assert!(shown.contains("The two entries differ"), "{shown}");
-    assert!(
-        shown.contains("one wrong, missing or additional digit apart"),
-        "{shown}"
-    );
+    assert!(shown.contains("one wrong, missing or additional digit apart"), "{shown}");
     for pin in [SAFE, DURESS, "27491837"] {
         assert!(!shown.contains(pin), "{shown}");
     }
@@ -291,16 +212,8 @@ fn a_damaged_enrolment_is_told_listed_without_and_can_be_revoked() {
     site.enroll("000130", &pins(), &[]).expect(0);
     site.write("store/keyring/000130.enrolment", "garbage", 0o600);
     let said = site.run(&["pendants"]).expect(1);
-    assert!(
-        said.out.contains("00012f") && !said.out.contains("000130"),
-        "{}",
-        said.out
-    );
-    assert!(
-        said.err.contains("000130.enrolment is damaged"),
-        "{}",
-        said.err
-    );
+    assert!(said.out.contains("00012f") && !said.out.contains("000130"), "{}", said.out);
+    assert!(said.err.contains("000130.enrolment is damaged"), "{}", said.err);
     site.run(&["revoke", "000130"]).expect(0);
     site.run(&["pendants"]).expect(0);
 }
@@ -319,10 +232,6 @@ fn a_store_key_that_is_open_or_lost_or_damaged_stops_enrolling() {
     assert!(said.err.contains("is not a store key"), "{}", said.err);
     fs::remove_file(&key).expect("there");
     let said = site.enroll("000130", &pins(), &[]).expect(1);
-    assert!(
-        said.err.contains("restore the key from the backup"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("restore the key from the backup"), "{}", said.err);
     assert!(!key.exists());
 }

@@ -52,10 +52,7 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).expect("signed").pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// A client's certificate and key, valid within the years given.
@@ -73,10 +70,7 @@ impl Authority {
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        let site = Self {
-            folder,
-            ca: Authority::new(),
-        };
+        let site = Self { folder, ca: Authority::new() };
         let root = site.root().display();
         site.write(
             "gateway.toml",
@@ -127,10 +121,7 @@ impl Site {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command
-            .arg("--config")
-            .arg(self.path("gateway.toml"))
-            .args(arguments);
+        command.arg("--config").arg(self.path("gateway.toml")).args(arguments);
         command
     }
 
@@ -140,15 +131,7 @@ impl Site {
 
     /// Enrols with the PINs on standard input.
     fn enroll(&self, pendant: &str, pins: &str, more: &[&str]) -> Said {
-        let arguments = [
-            "enroll",
-            "--pendant",
-            pendant,
-            "--wearer",
-            "m.okafor",
-            "--pins-fd",
-            "0",
-        ];
+        let arguments = ["enroll", "--pendant", pendant, "--wearer", "m.okafor", "--pins-fd", "0"];
         run(self.command(&[&arguments[..], more].concat()), pins)
     }
 }
@@ -165,18 +148,10 @@ fn run(mut command: Command, input: &str) -> Said {
         .spawn()
         .expect("the program was built");
     // A program that refuses at once does not read.
-    let _ = child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input.as_bytes());
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("plain text");
-    Said {
-        code: output.status.code(),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 #[test]
@@ -192,33 +167,12 @@ fn a_wrong_command_line_is_refused_and_help_tells_the_exit_codes() {
     let said = program(&["revoke", "12f"]).expect(2);
     assert!(said.err.contains("six hexadecimal digits"), "{}", said.err);
     let said = program(&["enroll", "--pendant", "00012f", "--wearer", "M. Okafor"]).expect(2);
-    assert!(
-        said.err.contains("' ' may not stand in a name"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("' ' may not stand in a name"), "{}", said.err);
     // PINs are never arguments.
-    program(&[
-        "enroll",
-        "--pendant",
-        "00012f",
-        "--wearer",
-        "m",
-        "--safe-pin",
-        SAFE,
-    ])
-    .expect(2);
+    program(&["enroll", "--pendant", "00012f", "--wearer", "m", "--safe-pin", SAFE]).expect(2);
     let said = program(&["--help"]).expect(0);
-    for word in [
-        "run",
-        "check",
-        "enroll",
-        "revoke",
-        "pendants",
-        "status",
-        "config",
-        "Exit codes:",
-    ] {
+    for word in ["run", "check", "enroll", "revoke", "pendants", "status", "config", "Exit codes:"]
+    {
         assert!(said.out.contains(word), "{word}\n{}", said.out);
     }
 }
@@ -246,37 +200,20 @@ fn config_prints_the_documented_default_and_the_effective_one() {
 fn a_refused_configuration_stops_every_command_before_it_does_anything() {
     let site = Site::new();
     site.edit("slot = 0", "slto = 0");
-    let commands: [&[&str]; 6] = [
-        &["run"],
-        &["check"],
-        &["revoke", "00012f"],
-        &["pendants"],
-        &["status"],
-        &["config"],
-    ];
+    let commands: [&[&str]; 6] =
+        [&["run"], &["check"], &["revoke", "00012f"], &["pendants"], &["status"], &["config"]];
     for arguments in commands {
         let said = site.run(arguments).expect(2);
         let told = format!("{}{}", said.out, said.err);
-        assert!(
-            told.contains("gateway.toml:3:1: unknown key `slto`"),
-            "{told}"
-        );
+        assert!(told.contains("gateway.toml:3:1: unknown key `slto`"), "{told}");
         assert!(told.contains("did you mean `slot`?"), "{told}");
     }
     site.enroll("00012f", &pins(), &[]).expect(2);
-    assert_eq!(
-        fs::read_dir(site.path("store")).expect("readable").count(),
-        0
-    );
+    assert_eq!(fs::read_dir(site.path("store")).expect("readable").count(), 0);
     let mut command = Command::new(PROGRAM);
     command.args(["--config", "/nonexistent/gateway.toml", "check"]);
     let said = run(command, "").expect(2);
-    assert!(
-        said.err
-            .contains("/nonexistent/gateway.toml: cannot be read"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("/nonexistent/gateway.toml: cannot be read"), "{}", said.err);
 }
 
 #[test]
@@ -284,16 +221,10 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
     let site = Site::new();
     let sheet = site.enroll("00012f", &pins(), &["--json"]).expect(0);
     let sheet_json: serde_json::Value = serde_json::from_str(&sheet.out).expect("JSON");
-    let key = sheet_json["key"]
-        .as_str()
-        .expect("printed this once")
-        .to_owned();
+    let key = sheet_json["key"].as_str().expect("printed this once").to_owned();
     let store_key = fs::read_to_string(site.path("store/store.key")).expect("made");
     let client_key = fs::read_to_string(site.path("gateway.key")).expect("written");
-    let client_key = client_key
-        .lines()
-        .nth(1)
-        .expect("the first line of the key");
+    let client_key = client_key.lines().nth(1).expect("the first line of the key");
     let raw_key: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).expect("hexadecimal"))
         .collect();
@@ -317,23 +248,13 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         let said = run(site.command(arguments), &pins());
         texts.push(said.out + &said.err);
     }
-    for pins in [
-        format!("{SAFE}\n{SAFE}\n"),
-        format!("{DURESS}\n"),
-        format!("{SAFE}x\n{DURESS}\n"),
-    ] {
+    for pins in [format!("{SAFE}\n{SAFE}\n"), format!("{DURESS}\n"), format!("{SAFE}x\n{DURESS}\n")]
+    {
         let said = site.enroll("000130", &pins, &[]);
         assert_ne!(said.code, Some(0));
         texts.push(said.out + &said.err);
     }
-    for secret in [
-        SAFE,
-        DURESS,
-        &key,
-        store_key.trim(),
-        client_key,
-        "correct-horse-47",
-    ] {
+    for secret in [SAFE, DURESS, &key, store_key.trim(), client_key, "correct-horse-47"] {
         for text in &texts {
             assert!(!text.contains(secret), "{text}");
         }
