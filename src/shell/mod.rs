@@ -1,4 +1,5 @@
 //! The thin tokio shell.
 
+pub mod history;
 pub mod tls;
 pub mod uplink;
