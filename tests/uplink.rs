@@ -25,20 +25,14 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     running.up().await;
     let (_, topic, online) = centre.next().await;
     assert_eq!((topic.as_str(), online.len()), (STATE, STATE_BYTES));
-    assert!(
-        online.starts_with(r#"{"state":"online","boot":"0123456789abcdef"}"#),
-        "{online}"
-    );
+    assert!(online.starts_with(r#"{"state":"online","boot":"0123456789abcdef"}"#), "{online}");
 
     for id in 0..200 {
         running.offer(id, URGENT, &format!("event {id}"));
     }
     for id in 0..200 {
         running.taken(id).await;
-        assert_eq!(
-            centre.next().await,
-            (false, URGENT.into(), format!("event {id}"))
-        );
+        assert_eq!(centre.next().await, (false, URGENT.into(), format!("event {id}")));
     }
 
     let publish = async |payload: String| {
@@ -54,11 +48,7 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     let status = running.status(|status| status.receipts_dropped == 1).await;
     assert!(status.connected && status.fault.is_none(), "{status:?}");
     assert_eq!(status.in_flight_max, 20, "what mosquitto allows");
-    assert_eq!(
-        status.certificate_ends_unix_s,
-        Some(4_733_510_400),
-        "2120-01-01"
-    );
+    assert_eq!(status.certificate_ends_unix_s, Some(4_733_510_400), "2120-01-01");
 
     running.offer(900, URGENT, "last words");
     running.handle.stop().await;
@@ -66,10 +56,7 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     while said.last().is_none_or(|last| !last.contains("offline")) {
         said.push(centre.next().await.2);
     }
-    assert!(
-        said.iter().any(|payload| payload == "last words"),
-        "{said:?}"
-    );
+    assert!(said.iter().any(|payload| payload == "last words"), "{said:?}");
     assert_eq!(said.last().map(String::len), Some(STATE_BYTES));
 }
 
@@ -86,9 +73,7 @@ async fn a_restarted_broker_is_down_then_up_and_old_offers_are_void() {
 
     drop((broker, centre));
     running.down().await;
-    running
-        .status(|status| matches!(status.fault, Some(BrokerFault::Unreachable(_))))
-        .await;
+    running.status(|status| matches!(status.fault, Some(BrokerFault::Unreachable(_)))).await;
     running.offer(2, URGENT, "offered to nobody");
 
     let mut broker = Mosquitto::restart(port, &site.authority, &site.server, OPEN_TO_ALL).await;
@@ -110,14 +95,7 @@ async fn receipts_given_while_we_were_away_come_with_the_session() {
     let mut running = Running::start(site.settings(broker.port));
     running.up().await;
     running.handle.stop().await;
-    mosquitto::publish(
-        broker.port,
-        &site.authority,
-        &site.centre,
-        RECEIPT,
-        "kept".into(),
-    )
-    .await;
+    mosquitto::publish(broker.port, &site.authority, &site.centre, RECEIPT, "kept".into()).await;
     let mut running = Running::start(site.settings(broker.port));
     loop {
         match running.next().await {
@@ -137,9 +115,7 @@ async fn a_killed_gateway_is_offline_by_its_last_will() {
     let runtime = std::thread::spawn({
         let settings = site.settings(broker.port);
         move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let mut running = Running::start(settings);
                 running.up().await;
@@ -152,10 +128,7 @@ async fn a_killed_gateway_is_offline_by_its_last_will() {
     runtime.join().expect("the gateway's thread ends");
     assert!(centre.next().await.2.contains("online"));
     let (_, _, offline) = centre.next().await;
-    assert!(
-        offline.contains("offline") && offline.len() == STATE_BYTES,
-        "{offline}"
-    );
+    assert!(offline.contains("offline") && offline.len() == STATE_BYTES, "{offline}");
 }
 
 #[tokio::test]
@@ -164,10 +137,7 @@ async fn certificates_that_do_not_fit_are_told_apart() {
     let broker = site.broker(OPEN_TO_ALL).await;
     let settings = || site.settings(broker.port);
 
-    let wrong_name = BrokerSettings {
-        server_name: "elsewhere.site".into(),
-        ..settings()
-    };
+    let wrong_name = BrokerSettings { server_name: "elsewhere.site".into(), ..settings() };
     let fault = fault_of(wrong_name).await;
     assert!(
         matches!(&fault, BrokerFault::TlsName(names) if names.iter().any(|n| n.contains("broker.site"))),
@@ -184,10 +154,7 @@ async fn certificates_that_do_not_fit_are_told_apart() {
     expired_client.tls.certificate = expired.certificate.clone();
     expired_client.tls.key = expired.key;
     let fault = fault_of(expired_client).await;
-    assert_eq!(
-        fault,
-        BrokerFault::ClientCertificateExpired(Some(1_609_459_200))
-    );
+    assert_eq!(fault, BrokerFault::ClientCertificateExpired(Some(1_609_459_200)));
 
     let foreign = stranger.issue("gw-foreign", &[], VALID);
     let mut foreign_client = settings();
@@ -195,29 +162,20 @@ async fn certificates_that_do_not_fit_are_told_apart() {
     foreign_client.tls.key = foreign.key.clone();
     let fault = fault_of(foreign_client).await;
     assert!(
-        matches!(
-            fault,
-            BrokerFault::ClientCertificateRefused(_) | BrokerFault::ClosedEarly
-        ),
+        matches!(fault, BrokerFault::ClientCertificateRefused(_) | BrokerFault::ClosedEarly),
         "{fault:?}"
     );
 
     let mut mismatch = settings();
     mismatch.tls.key = foreign.key;
     let fault = fault_of(mismatch).await;
-    assert!(
-        matches!(&fault, BrokerFault::Files(e) if e.which == TlsFile::Key),
-        "{fault:?}"
-    );
+    assert!(matches!(&fault, BrokerFault::Files(e) if e.which == TlsFile::Key), "{fault:?}");
     assert!(fault.to_string().contains("does not belong"), "{fault}");
 
     let mut missing = settings();
     missing.tls.authority = "/nowhere/authority.pem".into();
     let fault = fault_of(missing).await;
-    assert!(
-        fault.to_string().contains("/nowhere/authority.pem"),
-        "{fault}"
-    );
+    assert!(fault.to_string().contains("/nowhere/authority.pem"), "{fault}");
 
     let der = CertificateDer::from_pem_file(&expired.certificate).expect("it was just written");
     let validity = validity(&der).expect("rcgen writes what RFC 5280 says");
@@ -228,19 +186,12 @@ async fn certificates_that_do_not_fit_are_told_apart() {
 #[tokio::test]
 async fn an_expired_broker_is_refused_and_one_from_the_future_is_not() {
     let mut site = Site::new();
-    site.server = site
-        .authority
-        .issue("broker-old", &["broker.site"], EXPIRED);
+    site.server = site.authority.issue("broker-old", &["broker.site"], EXPIRED);
     let broker = site.broker(OPEN_TO_ALL).await;
-    assert_eq!(
-        fault_of(site.settings(broker.port)).await,
-        BrokerFault::TlsExpired
-    );
+    assert_eq!(fault_of(site.settings(broker.port)).await, BrokerFault::TlsExpired);
 
     // To us it looks like this when our clock has no battery and starts in the past.
-    site.server = site
-        .authority
-        .issue("broker-ahead", &["broker.site"], (2110, 2120));
+    site.server = site.authority.issue("broker-ahead", &["broker.site"], (2110, 2120));
     let broker = site.broker(OPEN_TO_ALL).await;
     let mut running = Running::start(site.settings(broker.port));
     running.up().await;
@@ -251,20 +202,12 @@ async fn an_expired_broker_is_refused_and_one_from_the_future_is_not() {
 async fn nobody_at_the_port_no_such_host_and_no_tls_are_told_apart() {
     let site = Site::new();
     let fault = fault_of(site.settings(free_port())).await;
-    assert_eq!(
-        fault,
-        BrokerFault::Unreachable(std::io::ErrorKind::ConnectionRefused)
-    );
+    assert_eq!(fault, BrokerFault::Unreachable(std::io::ErrorKind::ConnectionRefused));
 
-    let nameless = BrokerSettings {
-        host: "no-such-host.invalid".into(),
-        ..site.settings(1)
-    };
+    let nameless = BrokerSettings { host: "no-such-host.invalid".into(), ..site.settings(1) };
     assert_eq!(fault_of(nameless).await, BrokerFault::Dns);
 
-    let plain = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a free port");
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = plain.local_addr().expect("it is bound").port();
     let server = tokio::spawn(async move {
         let (mut stream, _) = plain.accept().await.expect("the uplink dials");
@@ -289,10 +232,7 @@ async fn a_refused_login_is_told_and_a_right_one_is_let_in() {
          37Mye539XVBRjJEhml6G2JILpyNXJqWLiQ==\n",
     )
     .expect("the folder can be written to");
-    let more = format!(
-        "allow_anonymous false\npassword_file {}",
-        passwords.display()
-    );
+    let more = format!("allow_anonymous false\npassword_file {}", passwords.display());
     let broker = site.broker(&more).await;
     let login = |password: &str| BrokerSettings {
         credentials: Some(Credentials {
@@ -302,14 +242,8 @@ async fn a_refused_login_is_told_and_a_right_one_is_let_in() {
         ..site.settings(broker.port)
     };
     assert_eq!(fault_of(login("wrong")).await, BrokerFault::LoginRefused);
-    assert_eq!(
-        fault_of(site.settings(broker.port)).await,
-        BrokerFault::LoginRefused
-    );
-    assert!(
-        !format!("{:?}", login("secret")).contains("secret"),
-        "passwords are not shown"
-    );
+    assert_eq!(fault_of(site.settings(broker.port)).await, BrokerFault::LoginRefused);
+    assert!(!format!("{:?}", login("secret")).contains("secret"), "passwords are not shown");
     let mut running = Running::start(login("secret"));
     running.up().await;
     running.handle.stop().await;
@@ -362,10 +296,7 @@ async fn a_broker_that_stops_in_mid_stream_is_noticed() {
     // Two keep-alives of five seconds: a ping goes out, and no answer comes.
     running.down().await;
     let fault = running.fault().await;
-    assert!(
-        matches!(fault, BrokerFault::ProtocolTimeout(_)),
-        "{fault:?}"
-    );
+    assert!(matches!(fault, BrokerFault::ProtocolTimeout(_)), "{fault:?}");
     signal(&broker, "CONT");
     running.up().await;
     running.handle.stop().await;
@@ -373,9 +304,7 @@ async fn a_broker_that_stops_in_mid_stream_is_noticed() {
 
 fn signal(broker: &Mosquitto, name: &str) {
     let process = broker.process().to_string();
-    let status = std::process::Command::new("/bin/kill")
-        .args(["-s", name, &process])
-        .status();
+    let status = std::process::Command::new("/bin/kill").args(["-s", name, &process]).status();
     assert!(status.expect("kill can be started").success());
 }
 
@@ -390,10 +319,7 @@ async fn a_client_with_the_same_id_is_told() {
     first.down().await;
     // Mosquitto 2.0.11 closes without the DISCONNECT that would say so.
     let fault = first.fault().await;
-    assert!(
-        matches!(fault, BrokerFault::TakenOver | BrokerFault::Closed(None)),
-        "{fault:?}"
-    );
+    assert!(matches!(fault, BrokerFault::TakenOver | BrokerFault::Closed(None)), "{fault:?}");
     first.handle.stop().await;
     second.handle.stop().await;
 }
@@ -416,14 +342,7 @@ async fn an_offer_leaves_at_once() {
         round_trips.push(begun.elapsed());
     }
     round_trips.sort();
-    eprintln!(
-        "offer to Taken: p50 {:?}, p99 {:?}",
-        round_trips[100], round_trips[198]
-    );
-    assert!(
-        round_trips[100] < Duration::from_millis(20),
-        "{:?}",
-        round_trips[100]
-    );
+    eprintln!("offer to Taken: p50 {:?}, p99 {:?}", round_trips[100], round_trips[198]);
+    assert!(round_trips[100] < Duration::from_millis(20), "{:?}", round_trips[100]);
     running.handle.stop().await;
 }

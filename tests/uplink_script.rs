@@ -67,11 +67,7 @@ impl Broker {
                 }
             }
         });
-        Self {
-            port,
-            task,
-            packets,
-        }
+        Self { port, task, packets }
     }
 }
 
@@ -210,10 +206,7 @@ async fn garbage_ends_the_connection_and_nothing_else() {
     ];
     for script in GARBAGE {
         let (fault, _) = fault_by(script).await;
-        assert!(
-            matches!(fault, BrokerFault::Protocol(_)),
-            "{script:?}: {fault:?}"
-        );
+        assert!(matches!(fault, BrokerFault::Protocol(_)), "{script:?}: {fault:?}");
     }
 }
 

@@ -106,7 +106,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
     let path = arguments.config.as_path();
     let text_only = || Config::read_text(path);
     let exit = match arguments.command {
-        Command::Run => return Ok(run::run(Config::read(path)?)),
+        Command::Run => return Ok(run::run(&Config::read(path)?)),
         Command::Check(Json { json }) => check::check(path, json)?,
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,

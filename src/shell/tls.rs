@@ -100,11 +100,7 @@ pub struct ClientTls {
 /// name nor an address is reported against the authority file's use.
 pub fn client_tls(files: &TlsFiles, server_name: &str) -> Result<ClientTls, TlsFilesError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let fault = |which, path: &Path, why: String| TlsFilesError {
-        which,
-        path: path.into(),
-        why,
-    };
+    let fault = |which, path: &Path, why: String| TlsFilesError { which, path: path.into(), why };
 
     let roots = root_store(&files.authority)?;
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
@@ -126,10 +122,7 @@ pub fn client_tls(files: &TlsFiles, server_name: &str) -> Result<ClientTls, TlsF
         .with_custom_certificate_verifier(Arc::new(NamedServer { inner, name }))
         .with_client_auth_cert(chain, key)
         .map_err(|e| fault(TlsFile::Key, &files.key, key_trouble(&e)))?;
-    Ok(ClientTls {
-        config: Arc::new(config),
-        own,
-    })
+    Ok(ClientTls { config: Arc::new(config), own })
 }
 
 fn root_store(path: &Path) -> Result<RootCertStore, TlsFilesError> {
@@ -150,17 +143,9 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsFilesError> {
     let read = || -> Result<Vec<_>, pem::Error> {
         let found: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
-        if found.is_empty() {
-            Err(pem::Error::NoItemsFound)
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) }
     };
-    read().map_err(|e| TlsFilesError {
-        which,
-        path: path.into(),
-        why: pem_trouble(&e),
-    })
+    read().map_err(|e| TlsFilesError { which, path: path.into(), why: pem_trouble(&e) })
 }
 
 /// Own words: the library's would quote the file, which may be a key.
@@ -213,9 +198,7 @@ impl ServerCertVerifier for NamedServer {
                 verdict => return verdict,
             }
         }
-        Err(rustls::Error::InvalidCertificate(
-            CertificateError::NotValidYet,
-        ))
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet))
     }
 
     fn verify_tls12_signature(
@@ -261,10 +244,7 @@ pub fn validity(certificate: &[u8]) -> Option<Validity> {
     let (dates, _) = element(rest, SEQUENCE)?;
     let (not_before_unix_s, dates) = time(dates)?;
     let (not_after_unix_s, _) = time(dates)?;
-    Some(Validity {
-        not_before_unix_s,
-        not_after_unix_s,
-    })
+    Some(Validity { not_before_unix_s, not_after_unix_s })
 }
 
 /// The contents of the DER element with `tag` at the front, and what follows it.
@@ -281,9 +261,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
             return None;
         }
         let (digits, after) = rest.split_at_checked(octets)?;
-        length = digits
-            .iter()
-            .fold(0, |sum, &digit| (sum << 8) | usize::from(digit));
+        length = digits.iter().fold(0, |sum, &digit| (sum << 8) | usize::from(digit));
         rest = after;
     }
     rest.split_at_checked(length)
@@ -313,9 +291,7 @@ fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| sum * 10 + i64::from(digit - b'0'))
+        digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
     })
 }
 

@@ -173,21 +173,10 @@ pub fn spawn(settings: BrokerSettings, news: mpsc::Sender<BrokerInput>) -> Uplin
     let (offers, offered) = mpsc::channel(OFFERS_MAX);
     let (status_out, status) = watch::channel(UplinkStatus::default());
     let (stop, stopped) = watch::channel(false);
-    let uplink = Uplink {
-        settings,
-        news,
-        offered,
-        status: status_out,
-        stopped,
-        state_refused: None,
-    };
+    let uplink =
+        Uplink { settings, news, offered, status: status_out, stopped, state_refused: None };
     let task = tokio::spawn(uplink.run());
-    UplinkHandle {
-        offers,
-        status,
-        stop,
-        task,
-    }
+    UplinkHandle { offers, status, stop, task }
 }
 
 /// What outlives a connection.
@@ -299,11 +288,7 @@ mod tests {
             server_name: "broker".into(),
             client_id: "gateway".into(),
             credentials: None,
-            tls: TlsFiles {
-                authority: "a".into(),
-                certificate: "b".into(),
-                key: "c".into(),
-            },
+            tls: TlsFiles { authority: "a".into(), certificate: "b".into(), key: "c".into() },
             keep_alive_s: 30,
             session_expiry_s: 60,
             site: name("north"),

@@ -1,11 +1,7 @@
 //! A real mosquitto with mutual TLS on a free port of 127.0.0.1, with
 //! certificates made on the spot.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses its own part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -55,10 +51,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         write(&folder.path().join("authority.pem"), &certificate.pem());
-        Self {
-            issuer: Issuer::new(params, key),
-            folder,
-        }
+        Self { issuer: Issuer::new(params, key), folder }
     }
 
     /// The authority's own certificate.
@@ -70,10 +63,8 @@ impl Authority {
     pub fn issue(&self, name: &str, hosts: &[&str], years: Years) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(name, hosts, years);
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
         let identity = Identity {
             certificate: self.folder.path().join(format!("{name}.pem")),
@@ -131,10 +122,7 @@ impl Mosquitto {
         server: &Identity,
         more: &str,
     ) -> Option<Self> {
-        let configuration = authority
-            .folder
-            .path()
-            .join(format!("mosquitto-{port}.conf"));
+        let configuration = authority.folder.path().join(format!("mosquitto-{port}.conf"));
         let text = format!(
             "user root\nlog_dest stderr\nlog_type all\nlistener {port} 127.0.0.1\ncafile {}\n\
              certfile {}\nkeyfile {}\nrequire_certificate true\npersistence false\n{more}\n",
@@ -161,17 +149,12 @@ impl Mosquitto {
             seen += &line;
             seen.push('\n');
         }
-        assert!(
-            seen.contains("Address already in use"),
-            "mosquitto did not start:\n{seen}"
-        );
+        assert!(seen.contains("Address already in use"), "mosquitto did not start:\n{seen}");
         None
     }
 
     async fn next_line(&mut self) -> Option<String> {
-        tokio::time::timeout(SOON, self.log.recv())
-            .await
-            .expect("mosquitto says something")
+        tokio::time::timeout(SOON, self.log.recv()).await.expect("mosquitto says something")
     }
 
     /// Waits until the broker's log has a line with `part`.
@@ -228,9 +211,7 @@ impl Subscriber {
     /// The next message: retained or not, topic, payload.
     pub async fn next(&mut self) -> (bool, String, String) {
         let line = tokio::time::timeout(SOON, self.lines.recv()).await;
-        let line = line
-            .expect("a message in time")
-            .expect("mosquitto_sub goes on");
+        let line = line.expect("a message in time").expect("mosquitto_sub goes on");
         let mut parts = line.splitn(3, ' ');
         let mut part = || parts.next().unwrap_or_default().to_owned();
         (part() == "1", part(), part())
@@ -253,9 +234,7 @@ pub async fn publish(
     payload: String,
 ) {
     let mut command = client("mosquitto_pub", port, authority, who);
-    command
-        .args(["-q", "1", "-t", topic, "-s"])
-        .stdin(Stdio::piped());
+    command.args(["-q", "1", "-t", topic, "-s"]).stdin(Stdio::piped());
     let done = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().expect("mosquitto_pub can be started");
         let mut input = child.stdin.take().expect("stdin is piped");
@@ -286,10 +265,7 @@ fn command(program: &str, debian_package: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());
-    let found = folders
-        .iter()
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file());
+    let found = folders.iter().map(|folder| folder.join(program)).find(|file| file.is_file());
     let found = found.unwrap_or_else(|| {
         panic!("{program} is missing: install the Debian package {debian_package}")
     });

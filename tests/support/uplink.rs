@@ -1,10 +1,6 @@
 //! An uplink under test, with the certificates of a site.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses its own part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
 use pendant_gateway::engine::event::Lane;
@@ -80,10 +76,7 @@ pub struct Running {
 impl Running {
     pub fn start(settings: BrokerSettings) -> Self {
         let (send, news) = mpsc::channel(16);
-        Self {
-            handle: uplink::spawn(settings, send),
-            news,
-        }
+        Self { handle: uplink::spawn(settings, send), news }
     }
 
     pub async fn next(&mut self) -> BrokerInput {
@@ -113,19 +106,13 @@ impl Running {
 
     pub async fn taken(&mut self, id: u64) {
         let news = self.next().await;
-        assert!(
-            matches!(news, BrokerInput::Taken(PublishId(n)) if n == id),
-            "{news:?}, not {id}"
-        );
+        assert!(matches!(news, BrokerInput::Taken(PublishId(n)) if n == id), "{news:?}, not {id}");
     }
 
     /// Which offer was refused, and why.
     pub async fn refused(&mut self) -> (u64, u8) {
         match self.next().await {
-            BrokerInput::Refused {
-                publish: PublishId(id),
-                reason,
-            } => (id, reason),
+            BrokerInput::Refused { publish: PublishId(id), reason } => (id, reason),
             other => panic!("{other:?}, not Refused"),
         }
     }
@@ -154,10 +141,7 @@ pub async fn fault_of(settings: BrokerSettings) -> BrokerFault {
     let fault = running.fault().await;
     let stopping = Instant::now();
     running.handle.stop().await;
-    assert!(
-        stopping.elapsed() < Duration::from_secs(2),
-        "stops although it cannot connect"
-    );
+    assert!(stopping.elapsed() < Duration::from_secs(2), "stops although it cannot connect");
     assert!(running.news.try_recv().is_err(), "never up, so never down");
     fault
 }

@@ -115,10 +115,7 @@ impl<'a> Connection<'a> {
         let tls = match tls {
             Ok(tls) => tls,
             Err(error) => {
-                return Ended::Lost {
-                    fault: BrokerFault::Files(error),
-                    progressed: false,
-                };
+                return Ended::Lost { fault: BrokerFault::Files(error), progressed: false };
             }
         };
         let own = tls.own;
@@ -140,10 +137,7 @@ impl<'a> Connection<'a> {
         };
         match connection.serve(&mut event_loop).await {
             Break::Stopped => Ended::Stopped,
-            Break::Fault(fault) => Ended::Lost {
-                fault,
-                progressed: connection.progressed,
-            },
+            Break::Fault(fault) => Ended::Lost { fault, progressed: connection.progressed },
         }
     }
 
@@ -157,11 +151,7 @@ impl<'a> Connection<'a> {
                 Ok(event) => event,
                 Err(PollError::Failed(error)) => {
                     let fault = self.fault(&error);
-                    return self
-                        .last_events(event_loop)
-                        .await
-                        .err()
-                        .unwrap_or(fault.into());
+                    return self.last_events(event_loop).await.err().unwrap_or(fault.into());
                 }
                 Err(PollError::TimedOut) => return self.overdue(),
                 Err(PollError::Panicked) => {
@@ -213,19 +203,14 @@ impl<'a> Connection<'a> {
         if told.is_zero() || told > wanted {
             event_loop.options.set_keep_alive(wanted);
         }
-        let allowed = connack
-            .properties
-            .as_ref()
-            .and_then(|properties| properties.receive_max);
+        let allowed = connack.properties.as_ref().and_then(|properties| properties.receive_max);
         self.uplink.status.send_modify(|status| {
             status.connections += 1;
             status.in_flight_max = allowed.unwrap_or(u16::MAX).min(OFFERS_MAX as u16);
         });
         self.stage = Stage::Subscribing;
         self.due = Some(Instant::now() + SUBSCRIBE_WAIT);
-        self.client
-            .try_subscribe(&self.receipt_topic, QoS::AtLeastOnce)
-            .map_err(|_| library_full())
+        self.client.try_subscribe(&self.receipt_topic, QoS::AtLeastOnce).map_err(|_| library_full())
     }
 
     async fn subscribed(&mut self, suback: &SubAck) -> Result<(), Break> {
@@ -239,10 +224,7 @@ impl<'a> Connection<'a> {
         self.due = None;
         self.uplink.forget_offers();
         self.say_state("online")?;
-        self.uplink.tell(
-            true,
-            self.uplink.state_refused.map(BrokerFault::StateRefused),
-        );
+        self.uplink.tell(true, self.uplink.state_refused.map(BrokerFault::StateRefused));
         self.news(BrokerInput::Up).await
     }
 
@@ -275,8 +257,7 @@ impl<'a> Connection<'a> {
         match (offer, reason_code(puback.reason)) {
             (Offer::State, reason) if reason >= 0x80 => {
                 self.uplink.state_refused = Some(reason);
-                self.uplink
-                    .tell(true, Some(BrokerFault::StateRefused(reason)));
+                self.uplink.tell(true, Some(BrokerFault::StateRefused(reason)));
                 Ok(())
             }
             (Offer::State, _) => Ok(()),
@@ -296,42 +277,27 @@ impl<'a> Connection<'a> {
             return Ok(());
         }
         if message.payload.len() > RECEIPT_BYTES_MAX {
-            self.uplink
-                .status
-                .send_modify(|status| status.receipts_dropped += 1);
+            self.uplink.status.send_modify(|status| status.receipts_dropped += 1);
             return Ok(());
         }
-        self.news(BrokerInput::Receipt(message.payload.into()))
-            .await
+        self.news(BrokerInput::Receipt(message.payload.into())).await
     }
 
     async fn offer(&mut self, publish: Publish) -> Result<(), Break> {
-        let Publish {
-            id, topic, payload, ..
-        } = publish;
-        match self
-            .client
-            .try_publish(topic, QoS::AtLeastOnce, false, payload)
-        {
+        let Publish { id, topic, payload, .. } = publish;
+        match self.client.try_publish(topic, QoS::AtLeastOnce, false, payload) {
             Ok(()) => {
                 self.requested(Offer::Event(id));
                 Ok(())
             }
             // The library takes no topic with a wildcard. No broker would.
-            Err(_) => {
-                self.news(BrokerInput::Refused {
-                    publish: id,
-                    reason: 0x90,
-                })
-                .await
-            }
+            Err(_) => self.news(BrokerInput::Refused { publish: id, reason: 0x90 }).await,
         }
     }
 
     fn requested(&mut self, offer: Offer) {
         self.correlation.requested(offer);
-        self.due
-            .get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_WAIT);
+        self.due.get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_WAIT);
     }
 
     fn say_state(&mut self, state: &str) -> Result<(), Break> {
@@ -340,12 +306,7 @@ impl<'a> Connection<'a> {
         }
         let settings = &self.uplink.settings;
         self.client
-            .try_publish(
-                settings.topic("state"),
-                QoS::AtLeastOnce,
-                true,
-                settings.state(state),
-            )
+            .try_publish(settings.topic("state"), QoS::AtLeastOnce, true, settings.state(state))
             .map_err(|_| library_full())?;
         self.requested(Offer::State);
         Ok(())
@@ -360,14 +321,8 @@ impl<'a> Connection<'a> {
             let Ok(publish) = self.uplink.offered.try_recv() else {
                 break;
             };
-            let Publish {
-                id, topic, payload, ..
-            } = publish;
-            if self
-                .client
-                .try_publish(topic, QoS::AtLeastOnce, false, payload)
-                .is_ok()
-            {
+            let Publish { id, topic, payload, .. } = publish;
+            if self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok() {
                 self.requested(Offer::Event(id));
             }
         }
@@ -407,9 +362,7 @@ impl<'a> Connection<'a> {
     }
 
     fn fault(&self, error: &ConnectionError) -> BrokerFault {
-        let since_1970 = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok();
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
         let now_unix_s = since_1970.and_then(|since| i64::try_from(since.as_secs()).ok());
         let circumstances = Circumstances {
             answered: !matches!(self.stage, Stage::Connecting),
@@ -421,11 +374,7 @@ impl<'a> Connection<'a> {
 
     /// Tells the engine. If nobody listens the gateway is ending.
     async fn news(&self, news: BrokerInput) -> Result<(), Break> {
-        self.uplink
-            .news
-            .send(news)
-            .await
-            .map_err(|_| Break::Stopped)
+        self.uplink.news.send(news).await.map_err(|_| Break::Stopped)
     }
 }
 
@@ -451,9 +400,7 @@ fn options(settings: &BrokerSettings, tls: ClientTls) -> MqttOptions {
 
     let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
     options
-        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
-            tls.config,
-        )))
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.config)))
         .set_network_options(network)
         .set_connection_timeout(CONNECT_WAIT.as_secs())
         .set_keep_alive(keep_alive(settings))

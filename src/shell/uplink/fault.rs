@@ -156,8 +156,7 @@ impl BrokerFault {
 impl fmt::Display for BrokerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.advice())?;
-        self.detail()
-            .map_or(Ok(()), |detail| write!(f, " ({detail})"))
+        self.detail().map_or(Ok(()), |detail| write!(f, " ({detail})"))
     }
 }
 
@@ -229,9 +228,7 @@ impl Circumstances {
     }
 
     fn io_fault(&self, error: &io::Error) -> BrokerFault {
-        let inner = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
             Some(error) => self.tls_fault(error),
             None => self.hung_up(),
@@ -272,20 +269,16 @@ impl Circumstances {
         if self.answered {
             return BrokerFault::Closed(None);
         }
-        self.own_certificate_fault()
-            .unwrap_or(BrokerFault::ClosedEarly)
+        self.own_certificate_fault().unwrap_or(BrokerFault::ClosedEarly)
     }
 
     fn own_certificate_fault(&self) -> Option<BrokerFault> {
         let own = self.own?;
         if self.now_unix_s > own.not_after_unix_s {
-            return Some(BrokerFault::ClientCertificateExpired(Some(
-                own.not_after_unix_s,
-            )));
+            return Some(BrokerFault::ClientCertificateExpired(Some(own.not_after_unix_s)));
         }
-        (self.now_unix_s < own.not_before_unix_s).then_some(
-            BrokerFault::ClientCertificateNotYetValid(own.not_before_unix_s),
-        )
+        (self.now_unix_s < own.not_before_unix_s)
+            .then_some(BrokerFault::ClientCertificateNotYetValid(own.not_before_unix_s))
     }
 }
 
@@ -303,9 +296,7 @@ fn certificate_fault(why: &CertificateError) -> BrokerFault {
 /// The library writes `DnsName("broker.site")`.
 fn plain_names(presented: &[String]) -> Vec<String> {
     let plain = |name: &String| {
-        let inner = name
-            .split_once('(')
-            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
         inner.unwrap_or(name).trim_matches('"').to_owned()
     };
     presented.iter().map(plain).collect()
