@@ -101,7 +101,7 @@ async fn receipts_given_while_we_were_away_come_with_the_session() {
     let mut running = Running::start(site.settings(broker.port));
     loop {
         match running.next().await {
-            BrokerInput::Up => {}
+            BrokerInput::Up { .. } => {}
             BrokerInput::Receipt(payload) => break assert_eq!(payload, b"kept"),
             other => panic!("{other:?}"),
         }

@@ -92,6 +92,7 @@ pub(super) enum DeliveryNews {
 pub(super) struct Delivery {
     settings: DeliverySettings,
     up: bool,
+    drain_window: usize,
     publishes: u64,
     offers: BTreeMap<PublishId, Offer>,
     awaiting: BTreeMap<EventId, Awaiting>,
@@ -120,6 +121,7 @@ impl Delivery {
         Self {
             settings,
             up: false,
+            drain_window: DRAIN_WINDOW,
             publishes: 0,
             offers: BTreeMap::new(),
             awaiting: BTreeMap::new(),
@@ -171,8 +173,10 @@ impl Delivery {
     }
 
     /// The broker is there: everything that is not waiting for a receipt may go.
-    pub(super) fn broker_up(&mut self, now: Mono) {
+    pub(super) fn broker_up(&mut self, in_flight_max: u16, now: Mono) {
         self.up = true;
+        // A quarter of what the broker allows is kept for fresh events.
+        self.drain_window = DRAIN_WINDOW.min(usize::from(in_flight_max) * 3 / 4).max(1);
         self.taken_since_up = 0;
         self.paused_until = None;
         self.deadlines.clear();
@@ -365,7 +369,7 @@ impl Delivery {
         now: Now,
     ) -> Option<Publish> {
         loop {
-            let window = if self.one_by_one || self.unheard { 1 } else { DRAIN_WINDOW };
+            let window = if self.one_by_one || self.unheard { 1 } else { self.drain_window };
             let open = self.up
                 && self.paused_until.is_none()
                 && self.offers.len() < window

@@ -304,9 +304,9 @@ impl Gateway {
 
     fn broker(&mut self, news: BrokerInput, now: Now) {
         match news {
-            BrokerInput::Up => {
+            BrokerInput::Up { in_flight_max } => {
                 self.broker_up = true;
-                self.delivery.broker_up(now.mono);
+                self.delivery.broker_up(in_flight_max, now.mono);
                 self.notice(Notice::Broker { up: true });
             }
             BrokerInput::Down => {

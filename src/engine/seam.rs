@@ -108,7 +108,11 @@ pub enum DiskFault {
 #[derive(Debug)]
 pub enum BrokerInput {
     /// Connected, subscribed, ready for publishes.
-    Up,
+    Up {
+        /// Most publishes that the broker allows to be unacknowledged (MQTT 5's
+        /// Receive Maximum); more would queue where nothing overtakes.
+        in_flight_max: u16,
+    },
     /// Gone. Every open offer is void.
     Down,
     /// The broker took an offer (PUBACK with a success code and a subscriber).

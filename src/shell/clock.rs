@@ -38,10 +38,9 @@ impl Clock {
         if self.asked.is_none_or(|asked| instant - asked >= ASK_KERNEL_EVERY) {
             self.asked = Some(instant);
             (self.source, self.uncertainty_ms) = match pendant_hal::clock::synchronised_within() {
-                Some(error) => (
-                    WallSource::Ntp,
-                    u32::try_from(error.as_millis()).unwrap_or(u32::MAX).max(1),
-                ),
+                Some(error) => {
+                    (WallSource::Ntp, u32::try_from(error.as_millis()).unwrap_or(u32::MAX).max(1))
+                }
                 None => (WallSource::Unverified, UNVERIFIED_MS),
             };
         }

@@ -15,7 +15,9 @@ use crate::engine::journal::recover::{Replay, Survey};
 use crate::engine::journal::{JournalKey, Limits};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
-use crate::engine::seam::{BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId};
+use crate::engine::seam::{
+    BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId,
+};
 use crate::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use crate::engine::time::Wall;
 use crate::engine::{Gateway, Seed};
@@ -128,9 +130,8 @@ impl Daemon {
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
         let replay = read_journal(&folder, &key).map_err(cannot("the journal"))?;
         let settings = settings(config);
-        let (engine, report) =
-            Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
-                .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
+        let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
+            .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
         tracing::info!(
             backlog = report.backlog,
             damaged_frames = report.damaged,

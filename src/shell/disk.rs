@@ -132,12 +132,8 @@ impl Disk {
     /// would cost the file system's own journal a commit at every sync.
     fn allocate(&mut self, file: u32, bytes: u32) -> io::Result<()> {
         let path = self.folder.path(file);
-        let segment = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
+        let segment =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         let zeros = vec![0u8; 64 * 1024];
         let mut at = 0;
         while at < bytes {
@@ -170,8 +166,7 @@ impl Disk {
             if self.open.len() >= OPEN_FILES_MAX {
                 self.open.clear();
             }
-            let opened =
-                OpenOptions::new().read(true).write(true).open(self.folder.path(file))?;
+            let opened = OpenOptions::new().read(true).write(true).open(self.folder.path(file))?;
             self.open.insert(file, opened);
         }
         Ok(&self.open[&file])

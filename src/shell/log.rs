@@ -24,9 +24,9 @@ pub fn start(log: Log) {
         LogTarget::Auto if std::env::var_os("JOURNAL_STREAM").is_none() => None,
         LogTarget::Auto | LogTarget::Journald => tracing_journald::layer().ok(),
     };
-    let stderr = journald.is_none().then(|| {
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false)
-    });
+    let stderr = journald
+        .is_none()
+        .then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false));
     // A second start in one process, as in tests, leaves the first in place.
     drop(tracing_subscriber::registry().with(ours).with(journald).with(stderr).try_init());
 }

@@ -133,17 +133,19 @@ impl Teller {
 
     fn publish_refused(&mut self, reason: u8) {
         self.counters.publishes_refused += 1;
-        if self.may_say("publish") {
-            match reason {
-                0x10 => tracing::warn!(
-                    "nobody subscribes at the broker: events are kept. Is the centre running?"
-                ),
-                0x87 => tracing::error!(
-                    "the broker does not authorise our topic; events are kept. \
-                     Ask the centre to allow lonework/v1/<site>/<gateway>/# for this certificate"
-                ),
-                _ => tracing::error!(reason, "the broker refuses events; they are kept"),
+        match reason {
+            0x10 if self.may_say("nobody") => tracing::warn!(
+                "nobody subscribes at the broker: events are kept. Is the centre running?"
+            ),
+            0x87 if self.may_say("not authorised") => tracing::error!(
+                "the broker does not authorise our topic; events are kept. \
+                 Ask the centre to allow lonework/v1/<site>/<gateway>/# for this certificate"
+            ),
+            0x10 | 0x87 => {}
+            _ if self.may_say("publish") => {
+                tracing::error!(reason, "the broker refuses events; they are kept");
             }
+            _ => {}
         }
     }
 

@@ -17,7 +17,7 @@ async fn answered(world: &World, wire: &mut Wire, pendant: &mut Pendant) {
 
 #[tokio::test]
 async fn garbage_half_frames_and_strangers_are_counted_and_pass_by() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let mut wire = world.site.wire();
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     let mut stranger = Pendant::new(0x77);
@@ -27,7 +27,8 @@ async fn garbage_half_frames_and_strangers_are_counted_and_pass_by() {
     answered(&world, &mut wire, &mut pendant).await;
 
     let recorded = pendant.say(HEARTBEAT);
-    for frame in [&recorded[..], &recorded[..11], &stranger.say(PANIC)[..], &forger.say(PANIC)[..]] {
+    for frame in [&recorded[..], &recorded[..11], &stranger.say(PANIC)[..], &forger.say(PANIC)[..]]
+    {
         wire.send(frame).await.expect("the wire holds");
     }
     hear(&mut wire).await;
@@ -51,7 +52,7 @@ async fn garbage_half_frames_and_strangers_are_counted_and_pass_by() {
 
 #[tokio::test]
 async fn ten_megabytes_without_a_delimiter_cost_bounded_memory() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let (mut port, path) = PtyPort::open().expect("a pseudo terminal");
     std::os::unix::fs::symlink(path, world.site.path("port")).expect("a link");
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
@@ -70,9 +71,10 @@ async fn ten_megabytes_without_a_delimiter_cost_bounded_memory() {
 
 #[tokio::test]
 async fn a_port_that_does_not_exist_is_told_without_a_busy_loop() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     world.site.start().await;
-    let status = world.site.until("the fault is shown", |s| s["links"][0]["fault"].is_string()).await;
+    let status =
+        world.site.until("the fault is shown", |s| s["links"][0]["fault"].is_string()).await;
     let fault = status["links"][0]["fault"].as_str().expect("a text");
     assert!(fault.contains("does not exist"), "{fault}");
     let before = cpu_ticks(world.site.process());
@@ -87,7 +89,7 @@ async fn a_port_that_does_not_exist_is_told_without_a_busy_loop() {
 
 #[tokio::test]
 async fn a_foreign_journal_is_refused_with_what_to_do_and_left_alone() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let mut wire = world.site.wire();
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     world.site.start().await;
@@ -107,7 +109,7 @@ async fn a_foreign_journal_is_refused_with_what_to_do_and_left_alone() {
 
 #[tokio::test]
 async fn a_damaged_journal_is_told_and_the_rest_goes_on() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let mut wire = world.site.wire();
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     world.broker_away();

@@ -17,18 +17,17 @@ enum Call {
 
 #[tokio::test]
 async fn every_answer_follows_a_sync() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let mut wire = world.site.wire();
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     let trace = world.site.path("trace");
     let strace = which("strace");
-    world.site.wrapper = [
-        strace.as_str(), "-f", "-y", "-e", "trace=write,writev,pwrite64,fdatasync", "-o",
-    ]
-    .iter()
-    .map(|word| (*word).to_owned())
-    .chain([trace.display().to_string()])
-    .collect();
+    world.site.wrapper =
+        [strace.as_str(), "-f", "-y", "-e", "trace=write,writev,pwrite64,fdatasync", "-o"]
+            .iter()
+            .map(|word| (*word).to_owned())
+            .chain([trace.display().to_string()])
+            .collect();
     world.site.start().await;
     world.site.until("the port is up", |s| s["links"][0]["up"] == true).await;
     let mut answers = BTreeSet::new();

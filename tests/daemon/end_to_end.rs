@@ -12,16 +12,21 @@ use std::time::Duration;
 pub struct World {
     pub authority: Authority,
     pub server: crate::mosquitto::Identity,
-    pub more: &'static str,
+    pub more: String,
     pub mosquitto: Option<Mosquitto>,
     pub site: Site,
 }
 
 impl World {
-    pub async fn new(more: &'static str) -> Self {
+    /// `rules` are the broker's access rules; without them everybody may all.
+    pub async fn new(rules: Option<&std::path::Path>) -> Self {
+        let mut more = "allow_anonymous true\n".to_owned();
+        if let Some(rules) = rules {
+            more.push_str(&format!("acl_file {}\n", rules.display()));
+        }
         let authority = Authority::new("test authority");
         let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
-        let mosquitto = Mosquitto::start(&authority, &server, more).await;
+        let mosquitto = Mosquitto::start(&authority, &server, &more).await;
         let gateway = authority.issue("gw1", &[], VALID);
         let site = Site::new(BrokerFiles {
             host: "localhost".into(),
@@ -51,7 +56,7 @@ impl World {
 
     pub async fn broker_back(&mut self) {
         let port = self.site.broker.port;
-        let again = Mosquitto::restart(port, &self.authority, &self.server, self.more).await;
+        let again = Mosquitto::restart(port, &self.authority, &self.server, &self.more).await;
         self.mosquitto = Some(again);
     }
 }
@@ -68,7 +73,7 @@ pub async fn next_of(centre: &mut Centre, kind: &str) -> Event {
 
 #[tokio::test]
 async fn a_press_reaches_the_centre_and_its_wearer_is_answered() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let mut wire = world.site.wire();
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     let mut centre = world.centre();
@@ -118,7 +123,7 @@ async fn a_press_reaches_the_centre_and_its_wearer_is_answered() {
 
 #[tokio::test]
 async fn the_daemon_says_online_and_offline_by_its_retained_state() {
-    let mut world = World::new("").await;
+    let mut world = World::new(None).await;
     let _wire = world.site.wire();
     world.site.start().await;
     world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;

@@ -84,4 +84,3 @@ pub fn start(minutes: u16) -> Body {
 pub const HEARTBEAT: Body = Body::Heartbeat { place: 0 };
 pub const PANIC: Body = Body::Panic { place: 0 };
 pub const DISCREET: Body = Body::DiscreetPanic { place: 0 };
-

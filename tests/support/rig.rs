@@ -2,6 +2,7 @@
 //! in memory, all deterministic. Scenarios say what happens and read what came
 //! of it; nothing here decides what is right.
 
+use super::pendant::Pendant;
 use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
@@ -15,7 +16,6 @@ use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, 
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, RecoveryReport, Seed};
 use pendant_protocol::{Body, DownlinkMessage, FrameBytes, Outcome, Slot};
-use super::pendant::Pendant;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -374,7 +374,7 @@ impl Rig {
             Due::Connect => {
                 if self.broker_there && !self.broker_up {
                     self.broker_up = true;
-                    self.input(Input::Broker(BrokerInput::Up));
+                    self.input(Input::Broker(BrokerInput::Up { in_flight_max: 100 }));
                 }
             }
         }

@@ -114,7 +114,16 @@ session_expiry_s = 600
     /// Enrols a pendant by the real command and gives its key.
     pub fn enroll(&self, pendant: &str, safe: &str, duress: &str) -> (PendantId, EnrolmentKey) {
         let mut child = self
-            .command(&["enroll", "--pendant", pendant, "--wearer", "nurse-7", "--pins-fd", "0", "--json"])
+            .command(&[
+                "enroll",
+                "--pendant",
+                pendant,
+                "--wearer",
+                "nurse-7",
+                "--pins-fd",
+                "0",
+                "--json",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -91,7 +91,7 @@ impl Running {
 
     pub async fn up(&mut self) {
         let news = self.next().await;
-        assert!(matches!(news, BrokerInput::Up), "{news:?}");
+        assert!(matches!(news, BrokerInput::Up { .. }), "{news:?}");
     }
 
     pub fn offer(&self, id: u64, topic: &str, payload: &str) {

@@ -225,7 +225,8 @@ impl<'a> Connection<'a> {
         self.uplink.forget_offers();
         self.say_state("online")?;
         self.uplink.tell(true, self.uplink.state_refused.map(BrokerFault::StateRefused));
-        self.news(BrokerInput::Up).await
+        let in_flight_max = self.uplink.status.borrow().in_flight_max;
+        self.news(BrokerInput::Up { in_flight_max }).await
     }
 
     /// Events that do not move the connection from stage to stage.
