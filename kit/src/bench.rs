@@ -274,6 +274,40 @@ mod tests {
         assert_eq!(last, 1 + 2 * crate::pendant::COUNTER_BLOCK);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_radio_under_the_real_driver_answers_through_the_air() {
+        use pendant_hal::sim::{ether::Ether, spawn_radio, sx1262};
+        use pendant_hal::{LinkEvent, Transmission};
+        let ether = Ether::default();
+        let (chip, _faults) = sx1262::in_ether(&ether, sx1262::BOARD);
+        let (sender, mut events) = mpsc::channel(64);
+        let link = spawn_radio(crate::sim::RADIO, chip, 0, sender);
+        while !matches!(events.recv().await, Some((_, LinkEvent::Up))) {}
+        let wire = Wire::in_ether(&crate::sim::RADIO, &ether);
+        let (handles, _task) = spawn(wire, vec![pendant(1, &Memory::Forgetful)]);
+        let seen = handles[0].press(Body::Panic { place: 0 }).await.expect("room");
+        let reception = loop {
+            if let Some((_, LinkEvent::Received(reception))) = events.recv().await {
+                break reception;
+            }
+        };
+        let sealed = SealedUplink::parse(&reception.bytes).expect("a frame");
+        let message = DownlinkMessage {
+            outcome: Outcome::Noted,
+            instruction: Instruction::None,
+            minutes_left: 0,
+        };
+        let (key, slot) = (EnrolmentKey::from_bytes([9; 16]), Slot::new(0).expect("within range"));
+        let (id, counter) = (sealed.pendant(), sealed.counter());
+        let bytes = message.seal(&key.downlink(slot), slot, id, counter, 77).to_vec();
+        let at = reception.ended + Duration::from_millis(1000);
+        link.transmit.send(Transmission { ticket: 1, at, bytes }).await.expect("room");
+        let answer = seen.await.expect("seen").answer.expect("an answer");
+        let airtime = crate::sim::RADIO.shape().frame(24);
+        let expected = Duration::from_millis(1000) + airtime;
+        assert!(answer.delay.abs_diff(expected) < Duration::from_millis(5), "{:?}", answer.delay);
+    }
+
     #[tokio::test]
     async fn a_pseudo_terminal_carries_frames_and_shrugs_off_rubbish() {
         let directory = tempfile::tempdir().expect("a directory");
