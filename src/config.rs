@@ -1,1 +1,335 @@
 //! Text to checked configuration.
+//!
+//! [`Config::parse`] looks at the text alone, [`Config::read`] also at the files
+//! that it names. Both report all that is wrong at once, each with file, line,
+//! column, the offending line and what to write instead. Units stand in the
+//! keys; values are bare numbers. Secrets never stand in the text, only the
+//! paths of the files that hold them.
+//!
+//! Every field bears the name of its key in the text, and serialising a
+//! [`Config`] gives a text that reads back to the same one.
+
+mod files;
+mod links;
+mod problem;
+mod quantity;
+mod reader;
+mod sections;
+
+pub use files::secret_file_fault;
+pub use problem::{ConfigErrors, Problem};
+
+use crate::engine::name::Name;
+use pendant_protocol::Slot;
+use problem::Report;
+use serde::{Serialize, Serializer};
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+
+/// The shipped file: every default, documented, with placeholders for what only
+/// the site knows. `config/gateway.toml` of the project.
+pub const DEFAULT_TEXT: &str = include_str!("../config/gateway.toml");
+
+/// Where the configuration is, unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/pendant-gateway/gateway.toml";
+
+/// Longest text that is read. The shipped file has about 8 KiB; 16 links with
+/// long comments stay far below.
+const TEXT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// The customer's site: first part of the topics.
+    pub site: Name,
+    /// This gateway: second part of the topics. Unique on the site.
+    pub gateway: Name,
+    /// This gateway's number on the air. Part of every downlink's key.
+    #[serde(serialize_with = "slot_number")]
+    pub slot: Slot,
+    /// Where events and enrolments are kept.
+    pub store: Store,
+    /// When an event counts as delivered.
+    pub delivery: Delivery,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// How other commands reach the running gateway.
+    pub control: Control,
+    /// Receivers of pendants, in the order of the text.
+    #[serde(rename = "link")]
+    pub links: Vec<Link>,
+    /// The centre's broker.
+    #[serde(serialize_with = "one_broker")]
+    pub broker: Broker,
+    /// What should be changed although it works.
+    #[serde(skip)]
+    pub warnings: Vec<Problem>,
+    #[serde(skip)]
+    named_files: Vec<files::NamedFile>,
+}
+
+/// `[store]`: where events and enrolments are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Store {
+    /// Directory of journal, history and keyring.
+    pub directory: PathBuf,
+    /// The key under which all in it is sealed.
+    pub key_file: PathBuf,
+    /// Most room for events that wait, mebibytes.
+    pub journal_mib_max: u32,
+    /// How much of it is kept free for urgent events, mebibytes.
+    pub urgent_mib_reserved: u32,
+    /// Most room for weeks of signal quality, mebibytes.
+    pub history_mib_max: u32,
+    /// How long signal quality is kept, days.
+    pub history_days: u32,
+}
+
+/// `[delivery]`: when an event counts as delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// Whether the centre answers each event; else the broker's word suffices.
+    pub receipts: bool,
+    /// How long the centre may take before an event is offered again, seconds.
+    pub receipt_wait_s: u32,
+    /// Rhythm of the centre's message of constant size, seconds.
+    pub release_interval_s: u32,
+}
+
+/// `[[link]]`: one receiver of pendants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// Its name in events, log and status. Unique.
+    pub name: Name,
+    /// Whether pendants are acknowledged through it.
+    pub acknowledge: bool,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: LinkKind,
+}
+
+/// What a link is, with the settings of that kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LinkKind {
+    /// A serial port.
+    Serial {
+        /// The port's device file.
+        path: PathBuf,
+        /// Speed, baud.
+        baud: u32,
+        /// How frames stand among the bytes.
+        codec: SerialCodec,
+        /// Whether the receiver adds age and signal to each frame.
+        envelope: bool,
+    },
+    /// A simulated radio behind a socket; only in builds with feature `sim`.
+    VirtualRadio(VirtualRadio),
+}
+
+/// How frames stand among a serial port's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SerialCodec {
+    /// COBS, ended by zero bytes.
+    Cobs,
+    /// REYAX RYLR998 and kin: `+RCV=` lines.
+    Rylr998,
+}
+
+/// Settings of a simulated radio.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VirtualRadio {
+    /// The ether's Unix socket.
+    pub socket: PathBuf,
+    /// Carrier, hertz.
+    pub frequency_hz: u32,
+    /// LoRa spreading factor, 5 to 12.
+    pub spreading_factor: u8,
+    /// LoRa bandwidth, hertz.
+    pub bandwidth_hz: u32,
+    /// LoRa coding rate 4/n: n, 5 to 8. Written "4/5" in the text.
+    #[serde(rename = "coding_rate", serialize_with = "four_over")]
+    pub coding_rate_denominator: u8,
+    /// Transmitting power, dBm.
+    pub power_dbm: i8,
+}
+
+/// `[[broker]]`: the centre's MQTT broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Broker {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// MQTT client identifier; unique at the broker.
+    pub client_id: String,
+    /// The authorities that may have signed the broker's certificate, PEM.
+    pub ca_file: PathBuf,
+    /// This gateway's certificate (and those between), PEM.
+    pub certificate_file: PathBuf,
+    /// The certificate's private key, PEM.
+    pub key_file: PathBuf,
+    /// The name that the broker's certificate must bear, if it is not `host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// MQTT keep-alive, seconds.
+    pub keep_alive_s: u16,
+    /// How long the broker keeps our session while we are away, seconds.
+    pub session_expiry_s: u32,
+    /// User name, if the broker asks for one besides the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// File whose first line is the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
+
+impl Broker {
+    /// The name that the broker's certificate must bear.
+    #[must_use]
+    pub fn expected_name(&self) -> &str {
+        self.server_name.as_deref().unwrap_or(&self.host)
+    }
+}
+
+/// `[log]`: what is logged, and where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Log {
+    /// The least grave that is logged.
+    pub level: LogLevel,
+    /// Where to.
+    pub target: LogTarget,
+}
+
+/// How grave a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something fails.
+    Error,
+    /// Something will fail.
+    Warn,
+    /// What an installer wants to know.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogTarget {
+    /// The journal where there is one, else standard error.
+    Auto,
+    /// systemd's journal.
+    Journald,
+    /// Standard error.
+    Stderr,
+}
+
+/// `[control]`: how other commands reach the running gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Control {
+    /// The Unix socket on which it listens.
+    pub socket: PathBuf,
+}
+
+impl Config {
+    /// Reads a file and looks at every file that it names.
+    ///
+    /// # Errors
+    /// All that is wrong, missing files and unsafe permissions included.
+    pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        let config = Self::read_text(path)?;
+        let problems = config.file_problems();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors::Refused(problems))
+        }
+    }
+
+    /// Reads a file, but not those that it names: for commands that need only a
+    /// part of them.
+    ///
+    /// # Errors
+    /// All that is wrong in the text.
+    pub fn read_text(path: &Path) -> Result<Self, ConfigErrors> {
+        let unreadable = |error| ConfigErrors::Unreadable {
+            path: path.to_owned(),
+            error,
+        };
+        let text = files::read_bounded(path, TEXT_BYTES_MAX).map_err(unreadable)?;
+        let text = String::from_utf8(text).map_err(|error| {
+            unreadable(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                error.utf8_error(),
+            ))
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Checks a text; `file_name` is what messages call it.
+    ///
+    /// # Errors
+    /// All that is wrong in the text, in order of lines. After a breach of
+    /// TOML's grammar only that one: what follows would be guesses.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let mut report = Report::new(text, file_name);
+        let config = match DeTable::parse(text) {
+            Ok(table) => sections::config(table.get_ref(), &mut report),
+            Err(error) => {
+                report.refuse(
+                    error.span().unwrap_or(0..0),
+                    format!("this is no TOML: {}", error.message().replace('\n', ", ")),
+                    "one `key = value` a line; texts in quotes; sections as [name] or [[name]]",
+                );
+                None
+            }
+        };
+        match config {
+            Some(config) if report.problems.is_empty() => Ok(config),
+            _ => {
+                assert!(
+                    !report.problems.is_empty(),
+                    "a value that could not be read was reported"
+                );
+                report
+                    .problems
+                    .sort_by_key(|problem| (problem.line, problem.column));
+                Err(ConfigErrors::Refused(report.problems))
+            }
+        }
+    }
+
+    /// What is wrong with the files that the text names: missing, unreadable,
+    /// or, where they hold secrets, open to others.
+    #[must_use]
+    pub fn file_problems(&self) -> Vec<Problem> {
+        self.named_files
+            .iter()
+            .filter_map(files::NamedFile::problem)
+            .collect()
+    }
+
+    /// The effective configuration as text that reads back to the same one.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("every field has a form in TOML")
+    }
+}
+
+fn slot_number<S: Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(slot.get())
+}
+
+fn one_broker<S: Serializer>(broker: &Broker, serializer: S) -> Result<S::Ok, S::Error> {
+    [broker].serialize(serializer)
+}
+
+fn four_over<S: Serializer>(denominator: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("4/{denominator}"))
+}

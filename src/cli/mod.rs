@@ -1,7 +1,155 @@
 //! The command line: one file a subcommand.
 
+mod broker_files;
+mod check;
+mod config;
+mod control_client;
+mod enroll;
+mod pendants;
+mod pin_entry;
+mod pin_rules;
+mod revoke;
+mod run;
+mod status;
+
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
+use crate::engine::name::Name;
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; `check` found nothing wrong (advice does not count)
+  1  `check` found something wrong, or the command could not be carried out
+  2  the command line or the configuration is refused; nothing was done";
+
+/// A gateway for lone workers' pendants.
+#[derive(Parser)]
+#[command(name = "pendant-gateway", version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway until it is told to stop
+    Run,
+    /// Look at the configuration and all that it names; say what to do
+    Check(Json),
+    /// Give a pendant its key and its wearer's PINs
+    Enroll(enroll::Arguments),
+    /// Take a pendant's enrolment away: nothing it says counts any more
+    Revoke(revoke::Arguments),
+    /// List the enrolled pendants
+    Pendants(Json),
+    /// Ask the running gateway how it is
+    Status(Json),
+    /// Print the effective configuration, or the documented default
+    Config(config::Arguments),
+}
+
+/// For commands that a program may read.
+#[derive(clap::Args)]
+struct Json {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Refused = 2,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn failed(text: impl ToString) -> Self {
+        Self {
+            exit: Exit::Failed,
+            text: text.to_string(),
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self {
+            exit: Exit::Refused,
+            text: errors.to_string(),
+        }
+    }
+}
+
 /// Runs the command line.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            tell(&failure.text);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let path = arguments.config.as_path();
+    let text_only = || Config::read_text(path);
+    let exit = match arguments.command {
+        Command::Run => return Ok(run::run(&Config::read(path)?)),
+        Command::Check(Json { json }) => check::check(path, json)?,
+        Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
+        Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,
+        Command::Pendants(Json { json }) => pendants::pendants(&text_only()?, json)?,
+        Command::Status(Json { json }) => status::status(&text_only()?, json)?,
+        Command::Config(arguments) => config::config(path, &arguments)?,
+    };
+    Ok(ExitCode::from(exit as u8))
+}
+
+/// Writes to standard output. `println!` would panic when nobody reads it.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+}
+
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value}\n"))
+}
+
+/// Writes a line to standard error; if nobody reads that either, so be it.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn parse_name(text: &str) -> Result<Name, crate::engine::name::NameError> {
+    Name::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
 }

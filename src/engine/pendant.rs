@@ -73,8 +73,8 @@ pub(super) struct PendantState {
     pub(super) replies: [Option<Reply>; REPLIES_KEPT],
     /// Salt of the last downlink made; 0 none.
     pub(super) salt: u16,
-    /// The journal lost frames: the window may be behind. Until the pendant
-    /// echoes, it may alarm and nothing else.
+    /// The window may be behind: it is new, or the journal lost frames. Until the
+    /// pendant echoes, it may alarm and nothing else.
     pub(super) suspect: bool,
     pub(super) apparent: Apparent,
     pub(super) actual: Actual,
@@ -104,7 +104,7 @@ impl PendantState {
             window: 0,
             replies: [None; REPLIES_KEPT],
             salt: 0,
-            suspect: false,
+            suspect: true,
             apparent: Apparent::default(),
             actual: Actual::default(),
             stale_told: None,

@@ -1,1 +1,16 @@
-//! The thin tokio shell.
+//! The thin tokio shell: it carries inputs to the engine and outputs from it, and
+//! decides nothing.
+
+pub mod clock;
+pub mod control;
+pub mod daemon;
+pub mod disk;
+mod durable_file;
+pub mod history;
+pub mod keyring_files;
+pub mod links;
+pub mod log;
+pub mod store_key;
+pub mod telling;
+pub mod tls;
+pub mod uplink;

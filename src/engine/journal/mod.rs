@@ -11,7 +11,7 @@ mod segment;
 mod slot;
 mod space;
 
-pub use slot::{SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT, StoreKey};
+pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
 
 use super::event::{Boot, Event, Lane};
@@ -129,7 +129,7 @@ struct Reading {
 
 /// The journal of one boot.
 pub(super) struct Journal {
-    store: StoreKey,
+    store: JournalKey,
     boot: Boot,
     ciphers: BTreeMap<Boot, BootCipher>,
     limits: Limits,

@@ -6,7 +6,7 @@
 use super::segment::Segment;
 use super::slot::{self, BootCipher, Header, Opened, Record, Run, SLOT_BYTES, Slot};
 use super::space::{Limits, first_opened};
-use super::{Journal, Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Shed, StoreKey};
+use super::{Journal, JournalKey, Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Shed};
 use crate::engine::event::{Boot, EndedBoot, Event, Lane};
 use crate::engine::pendant::PendantState;
 use pendant_protocol::PendantId;
@@ -195,7 +195,7 @@ impl Plan {
 /// Second pass: what the frames say.
 pub struct Replay {
     plan: Plan,
-    store: StoreKey,
+    store: JournalKey,
     ciphers: BTreeMap<Boot, BootCipher>,
     segments: BTreeMap<u64, Segment>,
     lanes: [BTreeSet<Lsn>; 2],
@@ -224,7 +224,7 @@ pub(in crate::engine) struct Recovered {
 impl Replay {
     /// Begins the second pass.
     #[must_use]
-    pub fn new(plan: Plan, store: StoreKey) -> Self {
+    pub fn new(plan: Plan, store: JournalKey) -> Self {
         let tail = plan.tail;
         Self {
             plan,

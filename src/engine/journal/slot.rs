@@ -45,32 +45,32 @@ type Cipher = ccm::Ccm<Aes128, U16, U13>;
 /// One frame as it stands on the medium.
 pub(super) type Slot = [u8; SLOT_BYTES];
 
-/// Key of the store: 32 random bytes made at installation, kept outside the
-/// configuration and, where the machine can, outside the medium.
+/// What every boot's key is derived from; itself derived from the store's key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct StoreKey([u8; 32]);
+pub struct JournalKey([u8; 32]);
 
-impl StoreKey {
-    /// Takes the bytes of the key file.
+impl JournalKey {
+    /// Takes the key.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// A key for another purpose, derived by HKDF-SHA-256 (RFC 5869).
-    #[must_use]
-    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
-        let mut okm = [0u8; 32];
+    /// One boot's key, derived by HKDF-SHA-256 (RFC 5869).
+    fn of_boot(&self, boot: Boot) -> [u8; 16] {
+        let mut purpose = *b"lonework/1 journal 00000000";
+        purpose[19..].copy_from_slice(&boot.to_le_bytes());
+        let mut key = [0u8; 16];
         hkdf::Hkdf::<Sha256>::new(None, &self.0)
-            .expand(purpose, &mut okm)
-            .expect("32 bytes are within HKDF's limit");
-        okm
+            .expand(&purpose, &mut key)
+            .expect("16 bytes are within HKDF's limit");
+        key
     }
 }
 
-impl std::fmt::Debug for StoreKey {
+impl std::fmt::Debug for JournalKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StoreKey(..)")
+        f.write_str("JournalKey(..)")
     }
 }
 
@@ -78,11 +78,8 @@ impl std::fmt::Debug for StoreKey {
 pub(super) struct BootCipher(Cipher);
 
 impl BootCipher {
-    pub(super) fn new(store: &StoreKey, boot: Boot) -> Self {
-        let mut purpose = *b"lonework/1 journal 00000000";
-        purpose[19..].copy_from_slice(&boot.to_le_bytes());
-        let key = store.derive(&purpose);
-        Self(Cipher::new_from_slice(&key[..16]).expect("AES-128 takes 16 bytes"))
+    pub(super) fn new(store: &JournalKey, boot: Boot) -> Self {
+        Self(Cipher::new_from_slice(&store.of_boot(boot)).expect("AES-128 takes 16 bytes"))
     }
 }
 

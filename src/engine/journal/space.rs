@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Free segments kept at all times. The last one is for urgent events and for
 /// cleaning alone.
 const FREE_SEGMENTS_MIN: usize = 2;
+/// Most events of the trouble lane. They tell what was shed, so they are carried
+/// like urgent ones until there are absurdly many.
+const TROUBLE_MAX: u64 = 1024;
 /// How long to wait before growing is tried again after the disk was full, ms.
 const GROW_AGAIN_MS: u64 = 10_000;
 
@@ -43,7 +46,8 @@ impl Limits {
 /// The oldest segment on its way to being free.
 pub(super) struct Cleaning {
     segment: u64,
-    shed_routine: bool,
+    /// This lane and those below it are given up.
+    sheds: Option<Lane>,
     shed: BTreeMap<(u64, Lane), Shed>,
     moved: Vec<(Lsn, Lsn)>,
     step: Step,
@@ -127,12 +131,13 @@ impl Journal {
     /// Grows or cleans while fewer segments are free than must be.
     pub(super) fn keep_room(&mut self, now: Mono) {
         self.advance_cleaning();
+        self.growth_blocked_until.take_if(|until| *until <= now);
         let wanted = self.free.len() < FREE_SEGMENTS_MIN || self.files < self.limits.files_reserved;
         let idle = self.running.is_none() && self.open.is_empty();
         if !wanted || self.allocating.is_some() || !(idle || self.free.len() < FREE_SEGMENTS_MIN) {
             return;
         }
-        let blocked = self.growth_blocked_until.is_some_and(|until| until > now);
+        let blocked = self.growth_blocked_until.is_some();
         let may_grow = self.files < self.limits.files_max || !self.vacant.is_empty();
         if may_grow && !blocked {
             let ticket = self.ticket();
@@ -169,10 +174,15 @@ impl Journal {
             return;
         }
         let urgent = self.indexed[Lane::Urgent as usize].len() as u64;
-        let routine = self.live.saturating_sub(urgent);
+        let trouble = self.indexed[Lane::Trouble as usize].len() as u64;
+        let routine = self.live.saturating_sub(urgent + trouble);
         self.cleaning = Some(Cleaning {
             segment: id,
-            shed_routine: routine > self.limits.routine_slots_max(self.files),
+            sheds: match () {
+                () if trouble > TROUBLE_MAX => Some(Lane::Trouble),
+                () if routine > self.limits.routine_slots_max(self.files) => Some(Lane::Routine),
+                () => None,
+            },
             shed: BTreeMap::new(),
             moved: Vec::new(),
             step: Step::Reading,
@@ -199,7 +209,7 @@ impl Journal {
         let Some(mut cleaning) = self.cleaning.take() else { return };
         for (old, event) in events {
             let lane = event.kind.lane();
-            if cleaning.shed_routine && lane != Lane::Urgent {
+            if cleaning.sheds.is_some_and(|least| lane >= least) {
                 self.forget(old);
                 cleaning.count_shed(&event, lane);
                 continue;

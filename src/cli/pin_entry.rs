@@ -1,0 +1,94 @@
+//! Where PINs come from: the wearer types them unseen, or a provisioning
+//! program passes them through a file descriptor. Never arguments, which every
+//! user of the machine can read.
+
+use super::pin_rules::{PinFault, Which, far_enough_apart, one_pin};
+use super::{Exit, Failure, tell};
+use pendant_protocol::PinDigits;
+use std::fs::File;
+use std::io::Read;
+use zeroize::Zeroizing;
+
+/// After so many refused pairs the wearer should think first.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Two PINs of eight digits with line ends, and room to see that there is more.
+const PINS_BYTES_MAX: u64 = 64;
+
+/// Both PINs, far enough apart.
+pub(super) struct Pins {
+    pub(super) safe: PinDigits,
+    pub(super) duress: PinDigits,
+}
+
+/// Two lines from an open file descriptor: the safe PIN, the duress PIN.
+pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
+    let refused = |text: String| Failure {
+        exit: Exit::Refused,
+        text,
+    };
+    let mut text = Zeroizing::new(String::with_capacity(PINS_BYTES_MAX as usize + 1));
+    File::open(format!("/dev/fd/{descriptor}"))
+        .and_then(|file| file.take(PINS_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| refused(format!("PINs from file descriptor {descriptor}: {error}")))?;
+    let mut lines = text.lines();
+    let (Some(safe), Some(duress), None) = (lines.next(), lines.next(), lines.next()) else {
+        return Err(refused(format!(
+            "file descriptor {descriptor} must give two lines: the safe PIN, then the duress PIN"
+        )));
+    };
+    judge(safe, duress).map_err(Failure::failed)
+}
+
+/// Asks the wearer at the terminal, each PIN twice, until they are good.
+pub(super) fn from_wearer() -> Result<Pins, Failure> {
+    tell("The wearer now types two PINs of 4 to 8 digits; nothing is shown.");
+    tell("  Safe PIN:   ends a session or an alarm.");
+    tell("  Duress PIN: seems to do the same, and calls for help unnoticed.");
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(safe) = ask_twice("Safe PIN")? else {
+            continue;
+        };
+        if let Err(fault) = one_pin(Which::Safe, &safe) {
+            tell(&fault.to_string());
+            continue;
+        }
+        let Some(duress) = ask_twice("Duress PIN")? else {
+            continue;
+        };
+        match judge(&safe, &duress) {
+            Ok(pins) => return Ok(pins),
+            Err(fault) => tell(&fault.to_string()),
+        }
+    }
+    Err(Failure::failed(
+        "no good pair of PINs was typed; nothing was enrolled",
+    ))
+}
+
+fn judge(safe: &str, duress: &str) -> Result<Pins, PinFault> {
+    let pins = Pins {
+        safe: one_pin(Which::Safe, safe)?,
+        duress: one_pin(Which::Duress, duress)?,
+    };
+    far_enough_apart(safe, duress).map(|()| pins)
+}
+
+/// `None` if the two entries differ.
+fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let ask =
+        |prompt: String| {
+            rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| {
+            Failure::failed(format!(
+                "no terminal to type PINs at ({error}); a program passes them with --pins-fd N"
+            ))
+        })
+        };
+    let first = ask(format!("{label}: "))?;
+    let second = ask(format!("{label} again: "))?;
+    if *first == *second {
+        return Ok(Some(first));
+    }
+    tell("The two entries differ; once more.");
+    Ok(None)
+}

@@ -1,0 +1,258 @@
+//! `[[link]]`: the receivers of pendants.
+
+use super::problem::Report;
+use super::quantity::{Quantity, Unit};
+use super::reader::Section;
+use super::sections::{HOMES, name, path, sections, whole};
+use super::{Link, LinkKind, SerialCodec, VirtualRadio};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use toml::Spanned;
+
+/// More ports than any board has; each has a task and channels of its own.
+const LINKS_MAX: usize = 16;
+
+const ANY: &[&str] = &["name", "kind", "acknowledge"];
+pub(super) const SERIAL: &[&str] = &[
+    "name",
+    "kind",
+    "acknowledge",
+    "path",
+    "baud",
+    "codec",
+    "envelope",
+];
+pub(super) const VIRTUAL_RADIO: &[&str] = &[
+    "name",
+    "kind",
+    "acknowledge",
+    "socket",
+    "frequency_hz",
+    "spreading_factor",
+    "bandwidth_hz",
+    "coding_rate",
+    "power_dbm",
+];
+
+const BAUDS: [i64; 10] = [
+    2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
+];
+
+/// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
+const BANDWIDTHS_HZ: [i64; 10] = [
+    7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000,
+];
+
+/// Carriers that the SX1262 can be set to, hertz.
+const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Serial,
+    Radio,
+    VirtualRadio,
+}
+
+pub(super) fn links(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Link> {
+    let found = sections(top, "link", "[[link]]", ANY, report);
+    if top.value("link").is_none() {
+        report.refuse(
+            top.header(),
+            "there is no [[link]]: nothing could be heard",
+            "add a section [[link]] with name, kind = \"serial\" and path",
+        );
+    }
+    for surplus in found.iter().skip(LINKS_MAX) {
+        let text = format!("more than {LINKS_MAX} [[link]] sections");
+        report.refuse(surplus.header(), text, "remove those that are not used");
+    }
+    let links: Vec<(&Section<'_>, Link)> = found
+        .iter()
+        .filter_map(|section| Some((section, link(section, report)?)))
+        .collect();
+    refuse_twins(&links, report);
+    links.into_iter().map(|(_, link)| link).collect()
+}
+
+fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
+    section.require("name", "\"a-name\"", report);
+    section.require("kind", "\"serial\"", report);
+    let name = name(section, "name", report);
+    let acknowledge = section.flag("acknowledge", report).unwrap_or(true);
+    let kinds = [
+        ("serial", Kind::Serial),
+        ("radio", Kind::Radio),
+        ("virtual-radio", Kind::VirtualRadio),
+    ];
+    let at = section
+        .value("kind")
+        .map_or(section.header(), Spanned::span);
+    let kind = match section.choice("kind", &kinds, report)? {
+        Kind::Serial => serial(
+            &section.with_keys("a [[link]] of kind \"serial\"", SERIAL),
+            report,
+        ),
+        Kind::VirtualRadio if cfg!(feature = "sim") => virtual_radio(
+            &section.with_keys("a [[link]] of kind \"virtual-radio\"", VIRTUAL_RADIO),
+            report,
+        ),
+        Kind::VirtualRadio => {
+            report.refuse(
+                at,
+                "this build has no virtual radio: it is for benches, and packages are built without it",
+                "write: kind = \"serial\", or build with: cargo build --features sim",
+            );
+            None
+        }
+        Kind::Radio => {
+            report.refuse(
+                at,
+                "this build has no radio hardware adapter yet: it comes with a later release",
+                "write: kind = \"serial\", with a LoRa receiver on a serial port",
+            );
+            None
+        }
+    };
+    Some(Link {
+        name: name?,
+        acknowledge,
+        kind: kind?,
+    })
+}
+
+fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
+    section.require("path", "\"/dev/serial/by-id/…\"", report);
+    let path = path(section, "path", report);
+    if let Some(path) = &path {
+        warn_of_shifting_name(path, report);
+    }
+    let codecs = [
+        ("cobs", SerialCodec::Cobs),
+        ("rylr998", SerialCodec::Rylr998),
+    ];
+    let codec = section
+        .choice("codec", &codecs, report)
+        .unwrap_or(SerialCodec::Cobs);
+    let envelope = section.flag("envelope", report).unwrap_or(false);
+    if let Some(value) = section
+        .value("envelope")
+        .filter(|_| envelope && codec == SerialCodec::Rylr998)
+    {
+        report.refuse(
+            value.span(),
+            "an RYLR998 module cannot add an envelope: its +RCV lines already bear the signal",
+            "write: envelope = false",
+        );
+    }
+    let baud = one_of(section, "baud", Unit::Baud, &BAUDS, report).unwrap_or(115_200);
+    section.finish(HOMES, report);
+    Some(LinkKind::Serial {
+        path: path?.into_inner(),
+        baud,
+        codec,
+        envelope,
+    })
+}
+
+fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
+    section.require("socket", "\"/run/…\"", report);
+    let socket = path(section, "socket", report);
+    let frequency_hz = whole(
+        section,
+        "frequency_hz",
+        &Quantity::new(Unit::Hertz, FREQUENCY_HZ),
+        868_100_000,
+        report,
+    );
+    let spreading_factor = whole(
+        section,
+        "spreading_factor",
+        &Quantity::new(Unit::Plain, 5..=12),
+        9,
+        report,
+    );
+    let bandwidth_hz =
+        one_of(section, "bandwidth_hz", Unit::Hertz, &BANDWIDTHS_HZ, report).unwrap_or(125_000);
+    let rates = [("4/5", 5), ("4/6", 6), ("4/7", 7), ("4/8", 8)];
+    let coding_rate_denominator = section.choice("coding_rate", &rates, report).unwrap_or(5);
+    let power_dbm = whole(
+        section,
+        "power_dbm",
+        &Quantity::new(Unit::Dbm, -9..=22),
+        14,
+        report,
+    );
+    section.finish(HOMES, report);
+    Some(LinkKind::VirtualRadio(VirtualRadio {
+        socket: socket?.into_inner(),
+        frequency_hz,
+        spreading_factor,
+        bandwidth_hz,
+        coding_rate_denominator,
+        power_dbm,
+    }))
+}
+
+/// A number out of a list, such as a baud rate.
+fn one_of(
+    section: &Section<'_>,
+    key: &str,
+    unit: Unit,
+    values: &[i64],
+    report: &mut Report<'_>,
+) -> Option<u32> {
+    let (first, last) = (values.first()?, values.last()?);
+    let number = section.whole(key, &Quantity::new(unit, *first..=*last), report)?;
+    if !values.contains(&number) {
+        let nearest = values.iter().min_by_key(|value| value.abs_diff(number))?;
+        let list: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let at = section.value(key).map_or(section.header(), Spanned::span);
+        let text = format!("`{key}` is one of {}, not {number}", list.join(", "));
+        report.refuse(at, text, format!("write: {key} = {nearest}"));
+    }
+    u32::try_from(number).ok()
+}
+
+/// `ttyUSB0` is whichever adapter the kernel met first; after a reboot or a
+/// replug that may be another one.
+fn warn_of_shifting_name(path: &Spanned<PathBuf>, report: &mut Report<'_>) {
+    let text = path.get_ref().to_string_lossy();
+    if text.starts_with("/dev/ttyUSB") || text.starts_with("/dev/ttyACM") {
+        report.warn(
+            path.span(),
+            format!("{text} may be another adapter after a restart or replug"),
+            "write its lasting name: path = \"/dev/serial/by-id/…\" (`ls -l /dev/serial/by-id` shows them)",
+        );
+    }
+}
+
+fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for (section, link) in links {
+        if !names.insert(&link.name) {
+            let at = section
+                .value("name")
+                .map_or(section.header(), Spanned::span);
+            let text = format!("a second link of the name \"{}\"", link.name);
+            report.refuse(at, text, "give each link a name of its own");
+        }
+        // Many virtual radios may share one ether.
+        let LinkKind::Serial { path: place, .. } = &link.kind else {
+            continue;
+        };
+        if !places.insert(place) {
+            let at = section
+                .with_keys("[[link]]", SERIAL)
+                .value("path")
+                .map_or(section.header(), Spanned::span);
+            let text = format!("a second link on {}", place.display());
+            report.refuse(
+                at,
+                text,
+                "one port is one link: remove this section, or name its own port",
+            );
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The sections of the text, each with its keys, defaults and ranges.
+
+use super::files::Need;
+use super::problem::Report;
+use super::quantity::{Quantity, Unit};
+use super::reader::Section;
+use super::{Broker, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links};
+use crate::engine::name::Name;
+use pendant_protocol::Slot;
+use std::ops::Range;
+use std::path::PathBuf;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+const TOP: &[&str] = &[
+    "site", "gateway", "slot", "store", "delivery", "log", "control", "link", "broker",
+];
+const STORE: &[&str] = &[
+    "directory",
+    "key_file",
+    "journal_mib_max",
+    "urgent_mib_reserved",
+    "history_mib_max",
+    "history_days",
+];
+const DELIVERY: &[&str] = &["receipts", "receipt_wait_s", "release_interval_s"];
+const LOG: &[&str] = &["level", "target"];
+const CONTROL: &[&str] = &["socket"];
+const BROKER: &[&str] = &[
+    "host",
+    "port",
+    "client_id",
+    "ca_file",
+    "certificate_file",
+    "key_file",
+    "server_name",
+    "keep_alive_s",
+    "session_expiry_s",
+    "username",
+    "password_file",
+];
+
+/// Where a key belongs that stands in the wrong section.
+pub(super) const HOMES: &[(&str, &[&str])] = &[
+    ("the top of the file", TOP),
+    ("[store]", STORE),
+    ("[delivery]", DELIVERY),
+    ("[log]", LOG),
+    ("[control]", CONTROL),
+    ("[[broker]]", BROKER),
+    ("[[link]]", links::SERIAL),
+    ("a [[link]] of kind \"virtual-radio\"", links::VIRTUAL_RADIO),
+];
+
+/// The whole text. `None` only if something was refused.
+pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Option<Config> {
+    let top = Section::new("the top of the file", 0..0, table, TOP);
+    top.require("site", "\"a-name\"", report);
+    top.require("gateway", "\"a-name\"", report);
+    top.require("slot", "0", report);
+    let site = name(&top, "site", report);
+    let gateway = name(&top, "gateway", report);
+    let slot = top
+        .whole("slot", &Quantity::new(Unit::Plain, 0..=31), report)
+        .and_then(|slot| {
+            let slot = u8::try_from(slot).expect("the range was checked");
+            Slot::new(slot)
+        });
+    let store = store(&section(&top, "store", "[store]", STORE, report), report);
+    let delivery = delivery(
+        &section(&top, "delivery", "[delivery]", DELIVERY, report),
+        report,
+    );
+    let log = log(&section(&top, "log", "[log]", LOG, report), report);
+    let control = control(
+        &section(&top, "control", "[control]", CONTROL, report),
+        report,
+    );
+    let links = links::links(&top, report);
+    let broker = one_broker(&top, gateway.as_ref(), report);
+    top.finish(HOMES, report);
+    Some(Config {
+        site: site?,
+        gateway: gateway?,
+        slot: slot?,
+        store,
+        delivery,
+        log,
+        control,
+        links,
+        broker: broker?,
+        warnings: std::mem::take(&mut report.warnings),
+        named_files: std::mem::take(&mut report.named_files),
+    })
+}
+
+fn store(section: &Section<'_>, report: &mut Report<'_>) -> Store {
+    let directory = path(section, "directory", report)
+        .map_or_else(|| "/var/lib/pendant-gateway".into(), Spanned::into_inner);
+    let key_file = path(section, "key_file", report);
+    if let Some(key_file) = &key_file {
+        report.name_file(
+            key_file.span(),
+            key_file.get_ref().clone(),
+            Need::SecretOnceMade,
+        );
+    }
+    let mib = |range| Quantity::new(Unit::Mebibytes, range);
+    let journal_mib_max = whole(section, "journal_mib_max", &mib(16..=65_536), 640, report);
+    let urgent_mib_reserved = whole(section, "urgent_mib_reserved", &mib(1..=1024), 8, report);
+    if urgent_mib_reserved >= journal_mib_max {
+        let at = section
+            .value("urgent_mib_reserved")
+            .map_or(section.header(), Spanned::span);
+        report.refuse(
+            at,
+            "`urgent_mib_reserved` leaves nothing of `journal_mib_max` for other events",
+            format!(
+                "write: urgent_mib_reserved = {}, or less",
+                journal_mib_max / 2
+            ),
+        );
+    }
+    let store = Store {
+        key_file: key_file.map_or_else(|| directory.join("store.key"), Spanned::into_inner),
+        directory,
+        journal_mib_max,
+        urgent_mib_reserved,
+        history_mib_max: whole(section, "history_mib_max", &mib(1..=4096), 64, report),
+        history_days: whole(
+            section,
+            "history_days",
+            &Quantity::new(Unit::Days, 1..=730),
+            60,
+            report,
+        ),
+    };
+    section.finish(HOMES, report);
+    store
+}
+
+fn delivery(section: &Section<'_>, report: &mut Report<'_>) -> Delivery {
+    let receipts = section.flag("receipts", report).unwrap_or(true);
+    if let Some(value) = section.value("receipts").filter(|_| !receipts) {
+        report.warn(
+            value.span(),
+            "without receipts an event counts as delivered when the broker has it, not the centre",
+            "let the centre answer each event on the topic …/receipt, and write: receipts = true",
+        );
+    }
+    let seconds = Quantity::new(Unit::Seconds, 5..=3600);
+    let delivery = Delivery {
+        receipts,
+        receipt_wait_s: whole(section, "receipt_wait_s", &seconds, 60, report),
+        release_interval_s: whole(section, "release_interval_s", &seconds, 20, report),
+    };
+    section.finish(HOMES, report);
+    delivery
+}
+
+fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let targets = [
+        ("auto", LogTarget::Auto),
+        ("journald", LogTarget::Journald),
+        ("stderr", LogTarget::Stderr),
+    ];
+    let log = Log {
+        level: section
+            .choice("level", &levels, report)
+            .unwrap_or(LogLevel::Info),
+        target: section
+            .choice("target", &targets, report)
+            .unwrap_or(LogTarget::Auto),
+    };
+    section.finish(HOMES, report);
+    log
+}
+
+fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
+    /// `sockaddr_un` of Linux has 108 bytes, one of them the final zero.
+    const SOCKET_BYTES_MAX: usize = 107;
+    let socket = path(section, "socket", report);
+    if let Some(socket) = socket
+        .as_ref()
+        .filter(|socket| socket.get_ref().as_os_str().len() > SOCKET_BYTES_MAX)
+    {
+        let text = format!("a socket's path has at most {SOCKET_BYTES_MAX} bytes");
+        report.refuse(socket.span(), text, "write a shorter path");
+    }
+    section.finish(HOMES, report);
+    let default = || "/run/pendant-gateway/control.sock".into();
+    Control {
+        socket: socket.map_or_else(default, Spanned::into_inner),
+    }
+}
+
+fn one_broker(
+    top: &Section<'_>,
+    gateway: Option<&Name>,
+    report: &mut Report<'_>,
+) -> Option<Broker> {
+    let brokers = sections(top, "broker", "[[broker]]", BROKER, report);
+    if top.value("broker").is_none() {
+        report.refuse(
+            top.header(),
+            "there is no [[broker]]",
+            "add a section [[broker]] with host and files",
+        );
+    }
+    for surplus in brokers.iter().skip(1) {
+        report.refuse(
+            surplus.header(),
+            "a second [[broker]]: failover to further brokers comes with a later release",
+            "keep one [[broker]], and remove this section",
+        );
+    }
+    broker(brokers.first()?, gateway, report)
+}
+
+fn broker(
+    section: &Section<'_>,
+    gateway: Option<&Name>,
+    report: &mut Report<'_>,
+) -> Option<Broker> {
+    section.require("host", "\"mqtt.example.org\"", report);
+    let host = host(section, "host", report);
+    let mut file = |key, need| {
+        section.require(key, "\"/etc/pendant-gateway/tls/…pem\"", report);
+        named_file(section, key, need, report)
+    };
+    let ca_file = file("ca_file", Need::Readable);
+    let certificate_file = file("certificate_file", Need::Readable);
+    let key_file = file("key_file", Need::Secret);
+    let username = section
+        .text("username", report)
+        .map(|name| (*name.get_ref()).to_owned());
+    let password_file = named_file(section, "password_file", Need::Secret, report);
+    if let Some(value) = section
+        .value("password_file")
+        .filter(|_| section.value("username").is_none())
+    {
+        report.refuse(
+            value.span(),
+            "`password_file` without `username`",
+            "write: username = \"…\" as well",
+        );
+    }
+    let port = whole(
+        section,
+        "port",
+        &Quantity::new(Unit::Plain, 1..=65_535),
+        8883,
+        report,
+    );
+    if let Some(value) = section.value("port").filter(|_| port == 1883) {
+        report.warn(
+            value.span(),
+            "1883 is the port of MQTT without TLS; this gateway always uses TLS",
+            "write: port = 8883, unless this broker does speak TLS there",
+        );
+    }
+    let client_id = match section.value("client_id") {
+        Some(_) => name(section, "client_id", report).map(String::from),
+        None => gateway.map(|gateway| gateway.as_str().to_owned()),
+    };
+    let keep_alive_s = whole(
+        section,
+        "keep_alive_s",
+        &Quantity::new(Unit::Seconds, 5..=3600),
+        30,
+        report,
+    );
+    let expiry = Quantity::new(Unit::Seconds, 60..=i64::from(u32::MAX));
+    let session_expiry_s = whole(section, "session_expiry_s", &expiry, 604_800, report);
+    let server_name = match section.value("server_name") {
+        Some(_) => Some(self::host(section, "server_name", report)?),
+        None => None,
+    };
+    section.finish(HOMES, report);
+    Some(Broker {
+        host: host?,
+        port,
+        client_id: client_id?,
+        ca_file: ca_file?,
+        certificate_file: certificate_file?,
+        key_file: key_file?,
+        server_name,
+        keep_alive_s,
+        session_expiry_s,
+        username,
+        password_file,
+    })
+}
+
+fn host(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<String> {
+    let text = section.text(key, report)?;
+    let host = *text.get_ref();
+    if rustls_pki_types::ServerName::try_from(host).is_ok() {
+        return Some(host.to_owned());
+    }
+    let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
+    let bare = bare.split(['/', ':']).next().unwrap_or_default();
+    let remedy = match rustls_pki_types::ServerName::try_from(bare) {
+        Ok(_) => format!("write: {key} = \"{bare}\" (the port has its own line: port = 8883)"),
+        Err(_) => "write a name such as \"mqtt.example.org\", or an IP address".to_owned(),
+    };
+    report.refuse(
+        text.span(),
+        format!("`{key}` is a host's name or address alone"),
+        remedy,
+    );
+    None
+}
+
+/// A table that may be left out.
+fn section<'t>(
+    top: &Section<'t>,
+    key: &str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    report: &mut Report<'_>,
+) -> Section<'t> {
+    let Some(value) = top.value(key) else {
+        return Section::absent(title, keys);
+    };
+    let Some(table) = value.get_ref().as_table() else {
+        report.refuse(
+            value.span(),
+            format!("`{key}` is a section"),
+            format!("write it as {title}"),
+        );
+        return Section::absent(title, keys);
+    };
+    Section::new(title, value.span(), table, keys)
+}
+
+/// Tables that may be repeated.
+pub(super) fn sections<'t>(
+    top: &Section<'t>,
+    key: &str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    report: &mut Report<'_>,
+) -> Vec<Section<'t>> {
+    let Some(value) = top.value(key) else {
+        return Vec::new();
+    };
+    let mut refuse = |span: Range<usize>| {
+        report.refuse(
+            span,
+            format!("`{key}` is a section that may be repeated"),
+            format!("write it as {title}"),
+        );
+    };
+    let Some(items) = value.get_ref().as_array() else {
+        refuse(value.span());
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for item in items.iter() {
+        match item.get_ref() {
+            DeValue::Table(table) => found.push(Section::new(title, item.span(), table, keys)),
+            _ => refuse(item.span()),
+        }
+    }
+    found
+}
+
+pub(super) fn name(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<Name> {
+    let text = section.text(key, report)?;
+    match Name::new(text.get_ref()) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            report.refuse(
+                text.span(),
+                format!("`{key}`: {error}"),
+                "write 1 to 32 letters, digits, '.', '_' or '-'",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn path(
+    section: &Section<'_>,
+    key: &str,
+    report: &mut Report<'_>,
+) -> Option<Spanned<PathBuf>> {
+    let text = section.text(key, report)?;
+    if text.get_ref().starts_with('/') && !text.get_ref().contains('\0') {
+        return Some(Spanned::new(text.span(), text.get_ref().into()));
+    }
+    let text_ = format!("`{key}` is a whole path, from / on");
+    report.refuse(
+        text.span(),
+        text_,
+        format!("write: {key} = \"/…\", the path from / on"),
+    );
+    None
+}
+
+fn named_file(
+    section: &Section<'_>,
+    key: &str,
+    need: Need,
+    report: &mut Report<'_>,
+) -> Option<PathBuf> {
+    let path = path(section, key, report)?;
+    report.name_file(path.span(), path.get_ref().clone(), need);
+    Some(path.into_inner())
+}
+
+/// A number with a default. Every quantity's range fits the type that it is
+/// read into.
+pub(super) fn whole<N: TryFrom<i64>>(
+    section: &Section<'_>,
+    key: &str,
+    quantity: &Quantity,
+    default: N,
+    report: &mut Report<'_>,
+) -> N {
+    let Some(number) = section.whole(key, quantity, report) else {
+        return default;
+    };
+    N::try_from(number).unwrap_or_else(|_| unreachable!("{number} is within the range of `{key}`"))
+}

@@ -1,0 +1,129 @@
+//! The control socket: one JSON object a line, one JSON line back. It shows what
+//! anyone on site may know, and changes nothing but "read the keyring again".
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Conversations at once; the next waits.
+const CONVERSATIONS_MAX: usize = 8;
+/// A line is a question of a few words.
+const LINE_BYTES_MAX: u64 = 4096;
+/// A conversation that says nothing is ended.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// What may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// How the gateway fares.
+    Status,
+    /// Read the keyring again.
+    Reload,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    ask: Question,
+}
+
+/// A question, and where the answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub question: Question,
+    /// To whom.
+    pub answer: oneshot::Sender<Value>,
+}
+
+/// The listening socket; removed from the file system when dropped.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A socket that is gone already is as good.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Listens. Owner and group may ask.
+///
+/// # Errors
+/// The socket cannot be made; the text names the path.
+pub fn listen(path: &Path, asked: mpsc::Sender<Asked>) -> io::Result<Control> {
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("control socket {}: {error}", path.display()))
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(named)?;
+    }
+    // The journal's lock has shown that no other gateway runs on this store.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(named)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(named)?;
+    let task = tokio::spawn(serve(listener, asked));
+    Ok(Control { path: path.to_owned(), task })
+}
+
+async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    // A peer that goes away in mid-sentence concerns nobody.
+                    drop(converse(stream, asked).await);
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+        let read = tokio::time::timeout(SILENCE_MAX, limited.read_until(b'\n', &mut line)).await;
+        if !matches!(read, Ok(Ok(1..))) {
+            return Ok(());
+        }
+        let answer = match serde_json::from_slice::<Line>(&line) {
+            Ok(line) => reply(line.ask, &asked).await,
+            Err(error) => json!({ "error": format!("not understood: {error}") }),
+        };
+        writer.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}
+
+async fn reply(question: Question, asked: &mpsc::Sender<Asked>) -> Value {
+    let (answer, waiting) = oneshot::channel();
+    if asked.send(Asked { question, answer }).await.is_err() {
+        return json!({ "error": "the gateway is stopping" });
+    }
+    waiting.await.unwrap_or_else(|_| json!({ "error": "the gateway is stopping" }))
+}

@@ -1,0 +1,527 @@
+//! The loop: every input goes to the engine one at a time, and every output goes
+//! where it belongs before the next input is taken.
+
+use super::clock::Clock;
+use super::control::{self, Asked, Question};
+use super::disk::{self, JournalFolder};
+use super::history::{Fact, History, HistoryLimits, Sample};
+use super::keyring_files::KeyringFiles;
+use super::links::{self, Links};
+use super::store_key::StoreKey;
+use super::telling::Teller;
+use super::uplink::{self, BrokerSettings, Credentials, UplinkHandle};
+use crate::config::Config;
+use crate::engine::journal::recover::{Replay, Survey};
+use crate::engine::journal::{JournalKey, Limits};
+use crate::engine::keyring::Keyring;
+use crate::engine::notice::Notice;
+use crate::engine::seam::{BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId};
+use crate::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
+use crate::engine::time::Wall;
+use crate::engine::{Gateway, Seed};
+use pendant_hal::{LinkEvent, Transmission};
+use sd_notify::NotifyState;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// News from the broker that may wait for the loop.
+const BROKER_NEWS_MAX: usize = 1024;
+/// Ended disk operations that may wait for the loop.
+const DISK_NEWS_MAX: usize = 64;
+/// Questions that may wait for the loop.
+const QUESTIONS_MAX: usize = 16;
+/// How long a stop may wait for the last sync.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+/// The loop turns at least this often, so that the watchdog sees it alive.
+const TURN_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the gateway cannot run. Each says what to do.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn cannot<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> StartError {
+    move |error| StartError(format!("{what}: {error}"))
+}
+
+/// Runs until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// Only while starting; what goes wrong later is told and mended.
+pub async fn run(config: &Config) -> Result<(), StartError> {
+    let mut daemon = Daemon::start(config)?;
+    // Outside systemd there is nobody to notify.
+    drop(sd_notify::notify(&[NotifyState::Ready]));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    daemon.turn_until_stopped().await;
+    daemon.stop().await;
+    Ok(())
+}
+
+struct Daemon {
+    clock: Clock,
+    engine: Gateway,
+    teller: Teller,
+    keyring: KeyringFiles,
+    operations: std::sync::mpsc::SyncSender<DiskOp>,
+    disk_news: mpsc::Receiver<DiskDone>,
+    links: Links,
+    link_events: mpsc::Receiver<(u8, LinkEvent)>,
+    link_states: BTreeMap<u8, LinkState>,
+    uplink: UplinkHandle,
+    broker_news: mpsc::Receiver<BrokerInput>,
+    history: History,
+    questions: mpsc::Receiver<Asked>,
+    _control: control::Control,
+    /// How the frame was heard that the engine judges now.
+    hearing: Option<(LinkId, Signal)>,
+    stopped: bool,
+    stop_by: Option<Instant>,
+    signals: Signals,
+    watchdog: Option<Duration>,
+    fed: Instant,
+}
+
+struct LinkState {
+    name: String,
+    up: bool,
+    fault: Option<String>,
+}
+
+struct Signals {
+    term: UnixSignal,
+    interrupt: UnixSignal,
+    hangup: UnixSignal,
+}
+
+enum Woken {
+    Link(u8, LinkEvent),
+    Disk(DiskDone),
+    Broker(BrokerInput),
+    Asked(Asked),
+    Stop,
+    Reload,
+    Time,
+}
+
+impl Daemon {
+    fn start(config: &Config) -> Result<Self, StartError> {
+        let mut clock = Clock::start();
+        let store = &config.store.directory;
+        let key = StoreKey::read_or_make(&config.store.key_file, store)
+            .map_err(cannot("the store's key"))?;
+        let keyring = KeyringFiles::new(store, &key);
+        let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
+        let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
+        let replay = read_journal(&folder, &key).map_err(cannot("the journal"))?;
+        let settings = settings(config);
+        let (engine, report) =
+            Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
+                .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
+        tracing::info!(
+            backlog = report.backlog,
+            damaged_frames = report.damaged,
+            pendants = enrolled.len(),
+            "journal read"
+        );
+        let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
+        let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let control = control::listen(&config.control.socket, ask).map_err(cannot("control"))?;
+        let limits = HistoryLimits {
+            bytes_max: u64::from(config.store.history_mib_max) * 1024 * 1024,
+            days_max: config.store.history_days,
+        };
+        let (links, link_events) = Links::start(config);
+        let (broker_done, broker_news) = mpsc::channel(BROKER_NEWS_MAX);
+        let broker = broker_settings(config, report.boot)?;
+        let names: Vec<String> = config.links.iter().map(|link| link.name.to_string()).collect();
+        Ok(Self {
+            clock,
+            engine,
+            teller: Teller::new(names.clone()),
+            keyring,
+            operations,
+            disk_news,
+            links,
+            link_events,
+            link_states: (0..).zip(names).map(|(tag, name)| (tag, LinkState::new(name))).collect(),
+            uplink: uplink::spawn(broker, broker_done),
+            broker_news,
+            history: History::open(store.join("history"), limits),
+            questions,
+            _control: control,
+            hearing: None,
+            stopped: false,
+            stop_by: None,
+            signals: Signals::catch().map_err(cannot("signals"))?,
+            watchdog: sd_notify::watchdog_enabled().map(|period| period / 3),
+            fed: Instant::now(),
+        })
+    }
+
+    async fn turn_until_stopped(&mut self) {
+        self.carry_outputs();
+        while !self.stopped {
+            let woken = self.next().await;
+            self.turn(woken);
+            self.feed_watchdog();
+        }
+    }
+
+    async fn next(&mut self) -> Woken {
+        let now = Instant::now();
+        let deadline = self.engine.next_deadline().map(|mono| self.clock.instant(mono));
+        let wake = [deadline, self.stop_by, Some(now + self.turn_every())];
+        let wake = wake.into_iter().flatten().min().unwrap_or(now);
+        tokio::select! {
+            Some((tag, event)) = self.link_events.recv() => Woken::Link(tag, event),
+            Some(done) = self.disk_news.recv() => Woken::Disk(done),
+            Some(news) = self.broker_news.recv() => Woken::Broker(news),
+            Some(asked) = self.questions.recv() => Woken::Asked(asked),
+            _ = self.signals.term.recv() => Woken::Stop,
+            _ = self.signals.interrupt.recv() => Woken::Stop,
+            _ = self.signals.hangup.recv() => Woken::Reload,
+            () = tokio::time::sleep_until(wake) => Woken::Time,
+        }
+    }
+
+    fn turn(&mut self, woken: Woken) {
+        match woken {
+            Woken::Link(tag, event) => self.link_event(tag, event),
+            Woken::Disk(done) => self.input(Input::Disk(done)),
+            Woken::Broker(news) => self.input(Input::Broker(news)),
+            Woken::Asked(asked) => self.answer(asked),
+            Woken::Reload => {
+                if let Err(error) = self.reload() {
+                    tracing::error!(error, "the keyring stays as it was");
+                }
+            }
+            Woken::Stop if self.stop_by.is_none() => {
+                drop(sd_notify::notify(&[NotifyState::Stopping]));
+                self.stop_by = Some(Instant::now() + STOP_WAIT);
+                self.input(Input::Shutdown);
+            }
+            Woken::Stop => self.stopped = true,
+            Woken::Time => {
+                self.stopped |= self.stop_by.is_some_and(|by| by <= Instant::now());
+                self.input(Input::Timer);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.now();
+        self.engine.handle(now, input);
+        self.carry_outputs();
+    }
+
+    fn carry_outputs(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            let Some(unsent) = self.carry(output) else { continue };
+            let now = self.clock.now();
+            self.engine.handle(now, Input::TransmitDone { id: unsent, sent: false });
+        }
+    }
+
+    /// Puts an output where it belongs; gives back a downlink that no link takes.
+    fn carry(&mut self, output: Output) -> Option<TransmitId> {
+        match output {
+            Output::Disk(operation) => {
+                // The thread ends only with the daemon; without it nothing is
+                // durable, so nothing is acknowledged.
+                if self.operations.try_send(operation).is_err() {
+                    tracing::error!("the disk thread takes no operation");
+                }
+            }
+            Output::Publish(publish) => {
+                // What the uplink does not take is void with its connection.
+                if let Err(error) = self.uplink.offer(publish) {
+                    tracing::debug!(?error, "offer not taken");
+                }
+            }
+            Output::Transmit(transmit) => {
+                let transmission = Transmission {
+                    ticket: transmit.id.0,
+                    at: self.clock.instant(transmit.at),
+                    bytes: transmit.frame.to_vec(),
+                };
+                if !self.links.transmit(transmit.link, transmission) {
+                    return Some(transmit.id);
+                }
+            }
+            Output::Tell(notice) => {
+                self.note_history(&notice);
+                self.teller.tell(notice);
+            }
+            Output::Stopped => self.stopped = true,
+        }
+        None
+    }
+
+    fn link_event(&mut self, tag: u8, event: LinkEvent) {
+        let link = LinkId(tag);
+        match event {
+            LinkEvent::Up => {
+                self.link_states.entry(tag).and_modify(|state| state.set(true, None));
+                self.input(Input::Link { link, up: true });
+            }
+            LinkEvent::Down(fault) => {
+                let fault = fault.to_string();
+                let state = self.link_states.get_mut(&tag);
+                let name = state.as_ref().map_or("?", |state| state.name.as_str());
+                tracing::error!(link = name, fault, "link down; trying again");
+                if let Some(state) = state {
+                    state.set(false, Some(fault));
+                }
+                self.input(Input::Link { link, up: false });
+            }
+            LinkEvent::Received(reception) => {
+                let ended = self.clock.mono(reception.ended);
+                let signal = links::signal(&reception.signal);
+                self.hearing = Some((link, signal));
+                self.input(Input::Frame { link, ended, signal, bytes: reception.bytes });
+                self.hearing = None;
+            }
+            LinkEvent::Sent { ticket, .. } => self.transmit_done(ticket, true),
+            LinkEvent::NotSent { ticket, fault } => {
+                tracing::debug!(%fault, "downlink not sent");
+                self.transmit_done(ticket, false);
+            }
+            LinkEvent::Counted(count) => self.teller.dropped(tag, count.name(), count.n()),
+        }
+    }
+
+    fn transmit_done(&mut self, ticket: u64, sent: bool) {
+        let id = TransmitId(ticket);
+        self.input(Input::TransmitDone { id, sent });
+    }
+
+    /// The history gets what anyone could have heard: who, where, how well.
+    fn note_history(&mut self, notice: &Notice) {
+        let (link, fact) = match (notice, self.hearing) {
+            (Notice::Heard { pendant, .. }, Some((link, signal))) => {
+                (link, Fact::Heard(*pendant, signal))
+            }
+            (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
+            _ => return,
+        };
+        // Without a set clock there is no place for it.
+        let Wall::Set { unix_ms, .. } = self.clock.now().wall else { return };
+        let Ok(unix_s) = u64::try_from(unix_ms / 1000) else { return };
+        self.history.record(Sample { unix_s, link, fact });
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        let answer = match asked.question {
+            Question::Status => self.status(),
+            Question::Reload => match self.reload() {
+                Ok(pendants) => json!({ "pendants": pendants }),
+                Err(error) => json!({ "error": error }),
+            },
+        };
+        // Who asked may have gone away.
+        drop(asked.answer.send(answer));
+    }
+
+    fn reload(&mut self) -> Result<usize, String> {
+        let enrolled = load_keyring(&self.keyring).map_err(|error| error.to_string())?;
+        let pendants = enrolled.len();
+        tracing::info!(pendants, "keyring read again");
+        self.input(Input::Keyring(enrolled));
+        Ok(pendants)
+    }
+
+    fn status(&mut self) -> Value {
+        let engine = self.engine.status();
+        let uplink = self.uplink.status().borrow().clone();
+        let links: Vec<Value> = self.link_states.values().map(LinkState::json).collect();
+        let now = self.clock.now();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "boot": format!("{:016x}", engine.boot),
+            "uptime_s": now.mono.us() / 1_000_000,
+            "clock": match now.wall {
+                Wall::Unset => json!({ "set": false }),
+                Wall::Set { source, uncertainty_ms, .. } => {
+                    json!({ "set": true, "source": source, "uncertainty_ms": uncertainty_ms })
+                }
+            },
+            "pendants": engine.pendants,
+            "backlog": engine.backlog,
+            "journal_works": engine.journal_works,
+            "centre_heard": engine.centre_heard,
+            "broker": {
+                "connected": uplink.connected,
+                "fault": uplink.fault.as_ref().map(ToString::to_string),
+                "connections": uplink.connections,
+                "certificate_ends_unix_s": uplink.certificate_ends_unix_s,
+            },
+            "links": links,
+            "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
+            "counters": self.teller.counters,
+        })
+    }
+
+    fn turn_every(&self) -> Duration {
+        self.watchdog.unwrap_or(TURN_EVERY).min(TURN_EVERY)
+    }
+
+    /// Fed by a turn of the loop that was completed, never by a timer's task.
+    fn feed_watchdog(&mut self) {
+        let now = Instant::now();
+        if self.watchdog.is_some_and(|period| now - self.fed >= period) {
+            self.fed = now;
+            drop(sd_notify::notify(&[NotifyState::Watchdog]));
+        }
+    }
+
+    async fn stop(self) {
+        let Self { uplink, links, history, mut broker_news, .. } = self;
+        // The uplink tells while it stops, and must find an ear.
+        let listen = async { while broker_news.recv().await.is_some() {} };
+        tokio::select! { () = uplink.stop() => {}, () = listen => {} }
+        links.stop().await;
+        history.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+impl LinkState {
+    fn new(name: String) -> Self {
+        Self { name, up: false, fault: None }
+    }
+
+    fn set(&mut self, up: bool, fault: Option<String>) {
+        self.up = up;
+        self.fault = fault;
+    }
+
+    fn json(&self) -> Value {
+        json!({ "name": self.name, "up": self.up, "fault": self.fault })
+    }
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+fn load_keyring(files: &KeyringFiles) -> std::io::Result<Keyring> {
+    let loaded = files.load()?;
+    for damaged in &loaded.damaged {
+        tracing::error!("{damaged}");
+    }
+    Ok(loaded.keyring)
+}
+
+fn journal_fault(store: &Path) -> impl FnOnce(std::io::Error) -> StartError + '_ {
+    move |error| {
+        let folder = store.join("journal");
+        StartError(match error.kind() {
+            std::io::ErrorKind::WouldBlock => {
+                format!("{} is in use: another gateway runs on this store", folder.display())
+            }
+            _ => format!("the journal folder {}: {error}", folder.display()),
+        })
+    }
+}
+
+/// Both passes over the journal, one segment in memory at a time.
+fn read_journal(
+    folder: &JournalFolder,
+    key: &StoreKey,
+) -> Result<Replay, Box<dyn std::error::Error>> {
+    let mut buffer = Vec::new();
+    let mut survey = Survey::new();
+    for file in folder.files()? {
+        folder.read_into(file, &mut buffer)?;
+        survey.file(file, &buffer);
+    }
+    let journal_key = JournalKey::from_bytes(*key.derive::<32>("journal"));
+    let mut replay = Replay::new(survey.plan()?, journal_key);
+    for file in replay.order() {
+        folder.read_into(file, &mut buffer)?;
+        replay.file(file, &buffer);
+    }
+    Ok(replay)
+}
+
+fn seed() -> Result<Seed, StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(cannot("the kernel's random numbers"))?;
+    Ok(Seed(seed))
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        site: config.site.clone(),
+        gateway: config.gateway.clone(),
+        slot: config.slot,
+        chance: Chance::Either,
+        links: config
+            .links
+            .iter()
+            .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
+            .collect(),
+        delivery: DeliverySettings {
+            receipts: config.delivery.receipts,
+            receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,
+            release_interval_ms: u64::from(config.delivery.release_interval_s) * 1000,
+        },
+        journal: Limits {
+            files_max: config.store.journal_mib_max,
+            files_reserved: config.store.urgent_mib_reserved,
+        },
+    }
+}
+
+fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettings, StartError> {
+    let broker = &config.broker;
+    let credentials = match (&broker.username, &broker.password_file) {
+        (Some(user), Some(file)) => {
+            let password = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
+            let line = password.lines().next().unwrap_or("").to_owned();
+            Some(Credentials { user: user.clone(), password: line.into() })
+        }
+        (Some(user), None) => {
+            Some(Credentials { user: user.clone(), password: String::new().into() })
+        }
+        _ => None,
+    };
+    Ok(BrokerSettings {
+        host: broker.host.clone(),
+        port: broker.port,
+        server_name: broker.expected_name().to_owned(),
+        client_id: broker.client_id.clone(),
+        credentials,
+        tls: super::tls::TlsFiles {
+            authority: broker.ca_file.clone(),
+            certificate: broker.certificate_file.clone(),
+            key: broker.key_file.clone(),
+        },
+        keep_alive_s: broker.keep_alive_s,
+        session_expiry_s: broker.session_expiry_s,
+        site: config.site.clone(),
+        gateway: config.gateway.clone(),
+        boot,
+    })
+}

@@ -1,0 +1,88 @@
+//! Small files that are whole or not there, also after a power cut, and that
+//! only their owner can read.
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+/// What to do about a file of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it, and fail with `AlreadyExists`.
+    Keep,
+    /// Put the new one in its place.
+    Replace,
+}
+
+/// Writes a file of mode 0600: under another name first, synced, then renamed,
+/// then the directory synced. It belongs to the owner of its directory, so that
+/// what root enrols the gateway's own user can read.
+pub(super) fn write(path: &Path, bytes: &[u8], existing: Existing) -> io::Result<()> {
+    let (directory, name) = directory_and_name(path)?;
+    let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let temporary = directory.join(format!(".{name}.{random:016x}.tmp"));
+    let written = write_new(&temporary, bytes, directory).and_then(|()| match existing {
+        Existing::Replace => std::fs::rename(&temporary, path),
+        Existing::Keep => Ok(renameat_with(
+            CWD,
+            &temporary,
+            CWD,
+            path,
+            RenameFlags::NOREPLACE,
+        )?),
+    });
+    if written.is_err() {
+        // It may not be there at all; what counts is the error before.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(directory)?.sync_all()
+}
+
+fn write_new(path: &Path, bytes: &[u8], directory: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let (owner, made) = (std::fs::metadata(directory)?, file.metadata()?);
+    if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Removes a file for good, also after a power cut.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let (directory, _) = directory_and_name(path)?;
+    std::fs::remove_file(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Makes a directory that only its owner can enter, unless it is there; its
+/// owner is that of the directory around it.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            return Ok(());
+        }
+        made => made?,
+    }
+    let (parent, _) = directory_and_name(path)?;
+    let directory = File::open(path)?;
+    let (owner, made) = (std::fs::metadata(parent)?, directory.metadata()?);
+    if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
+        fchown(&directory, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn directory_and_name(path: &Path) -> io::Result<(&Path, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    path.parent()
+        .zip(name)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))
+}

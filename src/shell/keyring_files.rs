@@ -1,0 +1,479 @@
+//! Enrolments on disk: one sealed file a pendant.
+//!
+//! `keyring/PPPPPP.enrolment`, PPPPPP the pendant's number in six hexadecimal
+//! digits, mode 0600:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | `LWE1` |
+//! | 13 | nonce, random at every writing |
+//! | n | the enrolment (postcard), sealed |
+//! | 16 | tag |
+//!
+//! AES-128-CCM under a key derived from the store's key; the first four bytes
+//! and the file's name are associated data, so that a file cannot take another's
+//! place. A nonce of 104 random bits does not repeat within the few thousand
+//! enrolments that a store sees in its life.
+
+use super::durable_file;
+use super::store_key::StoreKey;
+use crate::engine::keyring::{Enrolment, EnrolmentId, Keyring};
+use crate::engine::name::Name;
+use crate::engine::pin::PinVerifier;
+use aes::Aes128;
+use ccm::aead::{AeadInOut, KeyInit};
+use ccm::consts::{U13, U16};
+use pendant_protocol::{EnrolmentKey, PendantId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+pub use super::durable_file::Existing;
+
+type Cipher = ccm::Ccm<Aes128, U16, U13>;
+
+const MAGIC: &[u8; 4] = b"LWE1";
+const NONCE_BYTES: usize = 13;
+const TAG_BYTES: usize = 16;
+/// An enrolment is below 200 bytes; what is longer than this is none.
+const FILE_BYTES_MAX: usize = 1024;
+const SUFFIX: &str = ".enrolment";
+
+/// The keyring's directory, opened with the store's key.
+pub struct KeyringFiles {
+    directory: PathBuf,
+    cipher: Cipher,
+}
+
+/// What was found on disk.
+#[derive(Debug, Default)]
+pub struct LoadedKeyring {
+    /// All that could be opened.
+    pub keyring: Keyring,
+    /// What could not, by file; the pendants in question are unknown.
+    pub damaged: Vec<DamagedEnrolment>,
+}
+
+/// A file in the keyring's directory that is no enrolment of this store.
+#[derive(Debug)]
+pub struct DamagedEnrolment {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: EnrolmentFault,
+}
+
+/// Why a file is no enrolment.
+#[derive(Debug)]
+pub enum EnrolmentFault {
+    /// Its name is not that of a pendant: move it elsewhere.
+    Name,
+    /// It does not open under this store's key and its name: damaged, copied
+    /// from another gateway, or renamed. Enrol the pendant again.
+    Seal,
+    /// The system refused.
+    Io(io::Error),
+}
+
+impl fmt::Display for DamagedEnrolment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.fault {
+            EnrolmentFault::Name => write!(
+                f,
+                "{path} is not named like an enrolment; move it elsewhere"
+            ),
+            EnrolmentFault::Seal => write!(
+                f,
+                "{path} is damaged, or was not written by this gateway; \
+                 enrol the pendant again with `enroll --replace`, or `revoke` it"
+            ),
+            EnrolmentFault::Io(error) => write!(f, "{path} cannot be read: {error}"),
+        }
+    }
+}
+
+/// What is sealed in a file.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+struct Content {
+    pendant: u32,
+    id: EnrolmentId,
+    key: [u8; 16],
+    #[zeroize(skip)]
+    wearer: Name,
+    pins: PinVerifier,
+}
+
+impl KeyringFiles {
+    /// The keyring of a store. Nothing is read or written yet.
+    #[must_use]
+    pub fn new(store_directory: &Path, key: &StoreKey) -> Self {
+        let key = key.derive::<16>("lonework/1 keyring");
+        Self {
+            directory: keyring_directory(store_directory),
+            cipher: Cipher::new((&*key).into()),
+        }
+    }
+
+    /// Opens every enrolment. One that does not open is told by its file and
+    /// keeps none of the others away.
+    ///
+    /// # Errors
+    /// Only if the directory itself cannot be listed; one that is missing is an
+    /// empty keyring.
+    pub fn load(&self) -> io::Result<LoadedKeyring> {
+        let mut loaded = LoadedKeyring {
+            keyring: Keyring::new(),
+            damaged: Vec::new(),
+        };
+        let entries = match std::fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),
+            entries => entries?,
+        };
+        let mut paths = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<Vec<PathBuf>>>()?;
+        paths.sort();
+        for path in paths {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            // Left over by a writing that a power cut ended: never an enrolment.
+            if name.starts_with('.') {
+                continue;
+            }
+            match self.open(&path, &name) {
+                Ok(enrolment) => {
+                    loaded.keyring.insert(enrolment);
+                }
+                Err(fault) => loaded.damaged.push(DamagedEnrolment { path, fault }),
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Writes an enrolment, durable before this returns.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the pendant is enrolled and `existing` says to keep it.
+    pub fn write(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
+        durable_file::make_directory(&self.directory)?;
+        let name = file_name(enrolment.pendant);
+        durable_file::write(
+            &self.directory.join(&name),
+            &self.seal(enrolment, &name)?,
+            existing,
+        )
+    }
+
+    fn seal(&self, enrolment: &Enrolment, name: &str) -> io::Result<Vec<u8>> {
+        let content = Content {
+            pendant: enrolment.pendant.get(),
+            id: enrolment.id,
+            key: *enrolment.key.as_bytes(),
+            wearer: enrolment.wearer.clone(),
+            pins: enrolment.pins.clone(),
+        };
+        let mut buffer = Zeroizing::new([0; FILE_BYTES_MAX]);
+        let sealed =
+            postcard::to_slice(&content, buffer.as_mut()).expect("an enrolment is below 200 bytes");
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&nonce.into(), &associated(name), (&mut *sealed).into())
+            .expect("CCM takes texts of this length");
+        Ok([MAGIC, &nonce[..], sealed, &tag].concat())
+    }
+
+    fn open(&self, path: &Path, name: &str) -> Result<Enrolment, EnrolmentFault> {
+        let pendant = pendant_of(name).ok_or(EnrolmentFault::Name)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+        File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+            .map_err(EnrolmentFault::Io)?;
+        let body = bytes.strip_prefix(MAGIC).ok_or(EnrolmentFault::Seal)?;
+        let (nonce, sealed) = body
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(EnrolmentFault::Seal)?;
+        let (text, tag) = sealed
+            .split_last_chunk::<TAG_BYTES>()
+            .ok_or(EnrolmentFault::Seal)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        self.cipher
+            .decrypt_inout_detached(
+                &(*nonce).into(),
+                &associated(name),
+                text.as_mut_slice().into(),
+                &(*tag).into(),
+            )
+            .map_err(|_| EnrolmentFault::Seal)?;
+        let content: Content = postcard::from_bytes(&text).map_err(|_| EnrolmentFault::Seal)?;
+        if content.pendant != pendant.get() {
+            return Err(EnrolmentFault::Seal);
+        }
+        Ok(Enrolment {
+            pendant,
+            id: content.id,
+            key: EnrolmentKey::from_bytes(content.key),
+            wearer: content.wearer.clone(),
+            pins: content.pins.clone(),
+        })
+    }
+}
+
+/// Whether a pendant is enrolled. Needs no key.
+#[must_use]
+pub fn is_enrolled(store_directory: &Path, pendant: PendantId) -> bool {
+    keyring_directory(store_directory)
+        .join(file_name(pendant))
+        .exists()
+}
+
+/// Revokes: removes a pendant's enrolment for good. Needs no key, so that a
+/// damaged one can be removed as well.
+///
+/// # Errors
+/// `NotFound` if the pendant is not enrolled.
+pub fn remove(store_directory: &Path, pendant: PendantId) -> io::Result<()> {
+    durable_file::remove(&keyring_directory(store_directory).join(file_name(pendant)))
+}
+
+fn keyring_directory(store_directory: &Path) -> PathBuf {
+    store_directory.join("keyring")
+}
+
+fn file_name(pendant: PendantId) -> String {
+    format!("{pendant}{SUFFIX}")
+}
+
+fn pendant_of(name: &str) -> Option<PendantId> {
+    let pendant: PendantId = name.strip_suffix(SUFFIX)?.parse().ok()?;
+    // One pendant has one name: no upper case, no missing zeros.
+    (file_name(pendant) == name).then_some(pendant)
+}
+
+fn associated(name: &str) -> Vec<u8> {
+    [MAGIC, name.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pendant_protocol::PinDigits;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Store {
+        folder: tempfile::TempDir,
+        files: KeyringFiles,
+    }
+
+    fn store() -> Store {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let key = StoreKey::make(&folder.path().join("store.key")).expect("nothing there");
+        Store {
+            files: KeyringFiles::new(folder.path(), &key),
+            folder,
+        }
+    }
+
+    impl Store {
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join("keyring").join(name)
+        }
+
+        fn load(&self) -> LoadedKeyring {
+            self.files.load().expect("a directory that can be listed")
+        }
+    }
+
+    fn pendant(number: u32) -> PendantId {
+        PendantId::new(number).expect("within the range")
+    }
+
+    fn enrolment(number: u32) -> Enrolment {
+        let pin = |digits: &str| PinDigits::from_digits(digits).expect("digits");
+        Enrolment {
+            pendant: pendant(number),
+            id: 0x0123_4567_89ab_cdef,
+            key: EnrolmentKey::from_bytes([0xA5; 16]),
+            wearer: Name::new("m.okafor").expect("a name"),
+            pins: PinVerifier::new([7; 32], pin("2580"), pin("7391")),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_loaded() {
+        let store = store();
+        assert!(store.load().keyring.is_empty());
+        for number in [0x12f, 1, 0xff_ffff] {
+            store
+                .files
+                .write(&enrolment(number), Existing::Keep)
+                .expect("free");
+        }
+        let loaded = store.load();
+        assert!(loaded.damaged.is_empty());
+        assert_eq!(loaded.keyring.len(), 3);
+        let read = loaded.keyring.find(pendant(0x12f)).expect("written");
+        let written = enrolment(0x12f);
+        assert_eq!((read.id, &read.wearer), (written.id, &written.wearer));
+        assert_eq!(read.key.as_bytes(), written.key.as_bytes());
+        let safe = PinDigits::from_digits("2580").expect("digits");
+        assert!(read.pins.judge(safe) == crate::engine::pin::Entered::Safe);
+        let mode =
+            |path: PathBuf| std::fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        assert_eq!(mode(store.path("00012f.enrolment")), 0o600);
+        assert_eq!(mode(store.path("")), 0o700);
+        assert_eq!(
+            std::fs::read_dir(store.path("")).expect("readable").count(),
+            3,
+            "nothing is left over"
+        );
+    }
+
+    #[test]
+    fn an_enrolment_is_replaced_only_on_demand_and_removed_for_good() {
+        let store = store();
+        store
+            .files
+            .write(&enrolment(5), Existing::Keep)
+            .expect("free");
+        let mut other = enrolment(5);
+        other.id = 9;
+        let error = store
+            .files
+            .write(&other, Existing::Keep)
+            .expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            store.load().keyring.find(pendant(5)).map(|e| e.id),
+            Some(enrolment(5).id)
+        );
+        store
+            .files
+            .write(&other, Existing::Replace)
+            .expect("asked for");
+        assert_eq!(store.load().keyring.find(pendant(5)).map(|e| e.id), Some(9));
+        assert!(is_enrolled(store.folder.path(), pendant(5)));
+        remove(store.folder.path(), pendant(5)).expect("there");
+        assert!(!is_enrolled(store.folder.path(), pendant(5)));
+        let error = remove(store.folder.path(), pendant(5)).expect_err("gone");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_says_nothing_and_never_the_same_twice() {
+        let store = store();
+        store
+            .files
+            .write(&enrolment(5), Existing::Keep)
+            .expect("free");
+        let first = std::fs::read(store.path("000005.enrolment")).expect("written");
+        store
+            .files
+            .write(&enrolment(5), Existing::Replace)
+            .expect("asked for");
+        let second = std::fs::read(store.path("000005.enrolment")).expect("written");
+        assert_ne!(first, second);
+        for secret in [&[0xA5; 8][..], &[7; 8], b"okafor"] {
+            assert!(!first.windows(secret.len()).any(|bytes| bytes == secret));
+        }
+    }
+
+    #[test]
+    fn any_damage_is_told_by_name_and_keeps_no_other_away() {
+        let store = store();
+        store
+            .files
+            .write(&enrolment(1), Existing::Keep)
+            .expect("free");
+        store
+            .files
+            .write(&enrolment(2), Existing::Keep)
+            .expect("free");
+        let path = store.path("000002.enrolment");
+        let good = std::fs::read(&path).expect("written");
+        let mut bad: Vec<Vec<u8>> = (0..good.len())
+            .map(|length| good[..length].to_vec())
+            .collect();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1 << (at % 8);
+            bad.push(flipped);
+        }
+        bad.push([&good[..], b"x"].concat());
+        bad.push(vec![0; 100_000]);
+        bad.push([&good[..], &[0; 100_000]].concat());
+        for bytes in bad {
+            std::fs::write(&path, bytes).expect("ours");
+            let loaded = store.load();
+            assert_eq!(loaded.keyring.len(), 1);
+            assert!(loaded.keyring.find(pendant(1)).is_some());
+            assert_eq!(loaded.damaged.len(), 1);
+            assert!(
+                loaded.damaged[0]
+                    .to_string()
+                    .contains("000002.enrolment is damaged")
+            );
+        }
+        std::fs::write(&path, good).expect("ours");
+        assert_eq!(store.load().keyring.len(), 2);
+    }
+
+    #[test]
+    fn foreign_files_are_told_and_skipped() {
+        let (store, other) = (self::store(), self::store());
+        store
+            .files
+            .write(&enrolment(1), Existing::Keep)
+            .expect("free");
+        other
+            .files
+            .write(&enrolment(2), Existing::Keep)
+            .expect("free");
+        // From another gateway; renamed; no enrolment's name; a directory.
+        std::fs::copy(
+            other.path("000002.enrolment"),
+            store.path("000002.enrolment"),
+        )
+        .expect("free");
+        std::fs::copy(
+            store.path("000001.enrolment"),
+            store.path("000003.enrolment"),
+        )
+        .expect("free");
+        for name in [
+            "notes.txt",
+            "3.enrolment",
+            "00000A.enrolment",
+            "000000.enrolment",
+        ] {
+            std::fs::write(store.path(name), "x").expect("free");
+        }
+        std::fs::create_dir(store.path("000009.enrolment")).expect("free");
+        std::fs::write(store.path(".000001.enrolment.0123.tmp"), "half").expect("free");
+        let loaded = store.load();
+        assert_eq!(loaded.keyring.len(), 1);
+        let told: Vec<String> = loaded.damaged.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 7, "{told:?}");
+        assert!(
+            told.iter().any(
+                |text| text.contains("000003.enrolment is damaged, or was not written by this")
+            )
+        );
+        assert!(
+            told.iter()
+                .any(|text| text.contains("notes.txt is not named like an enrolment"))
+        );
+        assert!(
+            told.iter()
+                .any(|text| text.contains("000009.enrolment cannot be read"))
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Notices become counters and log lines. Lines of one kind are limited, so that
+//! a jammer cannot fill the log; the counters count all.
+
+use crate::engine::notice::{Notice, Refusal};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Lines of one kind at most this often.
+const SAME_LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Counters since the start; what `status` shows. No counter is of a lane or a
+/// kind of event (P5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Authentic frames, repetitions not counted.
+    pub frames_heard: u64,
+    /// Repetitions and copies through other receivers.
+    pub frames_heard_again: u64,
+    /// Refused frames by reason.
+    pub frames_refused: BTreeMap<&'static str, u64>,
+    /// Acknowledgements that came too late for both windows.
+    pub acknowledgements_late: u64,
+    /// Downlinks that a link could not send.
+    pub transmissions_failed: u64,
+    /// Offers that the broker refused.
+    pub publishes_refused: u64,
+    /// Messages on the receipt topic that were none.
+    pub receipts_unreadable: u64,
+    /// Times that the journal could not be written.
+    pub journal_failures: u64,
+    /// Events for which the journal had no room.
+    pub journal_overflows: u64,
+    /// Journal frames that could not be read back.
+    pub journal_frames_damaged: u64,
+    /// Events given up for room.
+    pub events_shed: u64,
+    /// What links dropped, by kind.
+    pub link_drops: BTreeMap<&'static str, u64>,
+}
+
+/// Turns notices into lines and counts.
+#[derive(Debug)]
+pub struct Teller {
+    /// The counts.
+    pub counters: Counters,
+    links: Vec<String>,
+    said: BTreeMap<&'static str, Instant>,
+}
+
+impl Teller {
+    /// A teller that knows the links' names.
+    #[must_use]
+    pub fn new(links: Vec<String>) -> Self {
+        let mut counters = Counters::default();
+        counters.frames_refused = Refusal::ALL.iter().map(|why| (why.as_str(), 0)).collect();
+        Self { counters, links, said: BTreeMap::new() }
+    }
+
+    /// Counts and logs one notice.
+    pub fn tell(&mut self, notice: Notice) {
+        let counters = &mut self.counters;
+        match notice {
+            Notice::Heard { link, pendant } => {
+                counters.frames_heard += 1;
+                tracing::debug!(link = self.link_name(link.0), %pendant, "frame heard");
+            }
+            Notice::HeardAgain { link, pendant } => {
+                counters.frames_heard_again += 1;
+                tracing::debug!(link = self.link_name(link.0), %pendant, "frame heard again");
+            }
+            Notice::FrameRefused { link, why } => self.refused(link.0, why),
+            Notice::AcknowledgementLate { pendant } => {
+                counters.acknowledgements_late += 1;
+                tracing::warn!(%pendant, "too late to acknowledge; the pendant will repeat");
+            }
+            Notice::TransmitFailed => {
+                counters.transmissions_failed += 1;
+                if self.may_say("transmit") {
+                    tracing::warn!("a downlink could not be sent; the pendant will repeat");
+                }
+            }
+            Notice::Link { link, up } => {
+                tracing::info!(link = self.link_name(link.0), up, "link");
+            }
+            Notice::Broker { up: true } => tracing::info!("broker connected"),
+            Notice::Broker { up: false } => tracing::warn!("broker gone; events are kept"),
+            Notice::Centre { heard: true } => tracing::info!("the centre receipts again"),
+            Notice::Centre { heard: false } => {
+                tracing::warn!("the centre does not receipt; events are kept and offered again");
+            }
+            Notice::BrokerRefused { reason } => self.publish_refused(reason),
+            Notice::ReceiptUnreadable => {
+                counters.receipts_unreadable += 1;
+                if self.may_say("receipt") {
+                    tracing::warn!("a message on the receipt topic is no receipt; ignored");
+                }
+            }
+            Notice::JournalFailed { .. }
+            | Notice::JournalRestored
+            | Notice::JournalOverflow
+            | Notice::JournalDamage { .. }
+            | Notice::Shed { .. } => self.journal(notice),
+        }
+    }
+
+    /// Counts what a link dropped.
+    pub fn dropped(&mut self, link: u8, what: &'static str, count: u32) {
+        *self.counters.link_drops.entry(what).or_default() += u64::from(count);
+        if self.may_say(what) {
+            tracing::warn!(link = self.link_name(link), what, count, "dropped by the link");
+        }
+    }
+
+    fn refused(&mut self, link: u8, why: Refusal) {
+        *self.counters.frames_refused.entry(why.as_str()).or_default() += 1;
+        if self.may_say(why.as_str()) {
+            let link = self.link_name(link);
+            match why {
+                Refusal::Malformed => tracing::info!(link, "not a frame of ours; ignored"),
+                Refusal::UnknownPendant => {
+                    tracing::warn!(link, "frame of a pendant that is not enrolled; ignored");
+                }
+                Refusal::Forged => tracing::warn!(
+                    link,
+                    "frame with a wrong key; ignored. If a pendant of yours is not heard, \
+                     enroll it again with --replace"
+                ),
+                Refusal::Replayed => tracing::warn!(link, "old frame replayed; ignored"),
+            }
+        }
+    }
+
+    fn publish_refused(&mut self, reason: u8) {
+        self.counters.publishes_refused += 1;
+        if self.may_say("publish") {
+            match reason {
+                0x10 => tracing::warn!(
+                    "nobody subscribes at the broker: events are kept. Is the centre running?"
+                ),
+                0x87 => tracing::error!(
+                    "the broker does not authorise our topic; events are kept. \
+                     Ask the centre to allow lonework/v1/<site>/<gateway>/# for this certificate"
+                ),
+                _ => tracing::error!(reason, "the broker refuses events; they are kept"),
+            }
+        }
+    }
+
+    fn journal(&mut self, notice: Notice) {
+        let counters = &mut self.counters;
+        match notice {
+            Notice::JournalFailed { fault } => {
+                counters.journal_failures += 1;
+                tracing::error!(
+                    ?fault,
+                    "the journal cannot be written: events go out live, and pendants are \
+                     acknowledged only on the centre's word"
+                );
+            }
+            Notice::JournalRestored => tracing::info!("the journal can be written again"),
+            Notice::JournalOverflow => {
+                counters.journal_overflows += 1;
+                if self.may_say("overflow") {
+                    tracing::error!("the journal has no room: events go out unacknowledged");
+                }
+            }
+            Notice::JournalDamage { slots } => {
+                counters.journal_frames_damaged += slots;
+                tracing::error!(frames = slots, "the journal is damaged; the centre is told");
+            }
+            Notice::Shed { count, .. } => {
+                counters.events_shed += count;
+                tracing::warn!(count, "old events given up for room; the centre is told");
+            }
+            _ => {}
+        }
+    }
+
+    fn may_say(&mut self, line: &'static str) -> bool {
+        let now = Instant::now();
+        let quiet = self.said.get(line).is_none_or(|said| now - *said >= SAME_LINE_EVERY);
+        if quiet {
+            self.said.insert(line, now);
+        }
+        quiet
+    }
+
+    fn link_name(&self, link: u8) -> &str {
+        self.links.get(usize::from(link)).map_or("?", String::as_str)
+    }
+}

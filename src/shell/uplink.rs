@@ -1,0 +1,315 @@
+//! The uplink: one broker over MQTT 5 and TLS.
+//!
+//! What the engine offers goes out at once; what the broker and the centre answer
+//! comes back as [`BrokerInput`]. Nothing is kept here: the journal is the only
+//! truth, and whatever is open when a connection ends is forgotten, because the
+//! engine offers it again under a new number. For each connection a fresh event
+//! loop of the library is made: reused, it loses and duplicates silently.
+//!
+//! The log and the status never tell the fate of a single event (P5).
+
+mod connection;
+mod correlation;
+mod fault;
+
+pub use fault::{Awaited, BrokerFault};
+
+use crate::engine::name::Name;
+use crate::engine::seam::{BrokerInput, Publish};
+use crate::shell::tls::TlsFiles;
+use connection::{Connection, Ended};
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// Offers that fit between the engine and the connection: twice the engine's
+/// window of at most 256, since offers that a lost connection made void may
+/// still stand here when the first new ones come.
+pub const OFFERS_MAX: usize = 512;
+
+/// The state message's length, whatever it says.
+pub const STATE_BYTES: usize = 64;
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// A connection that stood this long was a good one.
+const STOOD: Duration = Duration::from_secs(10);
+
+/// Longest wait for a polite end.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// User name and password, where the broker wants them beside the certificate.
+#[derive(Clone)]
+pub struct Credentials {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials {{ user: {:?}, .. }}", self.user)
+    }
+}
+
+/// One broker, and who we are to it.
+#[derive(Clone, Debug)]
+pub struct BrokerSettings {
+    /// Host name or address to dial.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The name that the broker's certificate must bear.
+    pub server_name: String,
+    /// MQTT client id; unique at the broker.
+    pub client_id: String,
+    /// Login, if the broker wants one.
+    pub credentials: Option<Credentials>,
+    /// Certificates and key.
+    pub tls: TlsFiles,
+    /// Seconds of silence after which the line is probed; below 5 counts as 5.
+    pub keep_alive_s: u16,
+    /// Seconds for which the broker keeps receipts while we are away.
+    pub session_expiry_s: u32,
+    /// Part of every topic.
+    pub site: Name,
+    /// Part of every topic.
+    pub gateway: Name,
+    /// This boot, as in every event.
+    pub boot: u64,
+}
+
+impl BrokerSettings {
+    fn topic(&self, last: &str) -> String {
+        format!("lonework/v1/{}/{}/{last}", self.site, self.gateway)
+    }
+
+    /// The retained state message: JSON followed by spaces.
+    fn state(&self, state: &str) -> Vec<u8> {
+        let mut text = format!(r#"{{"state":"{state}","boot":"{:016x}"}}"#, self.boot).into_bytes();
+        debug_assert!(text.len() <= STATE_BYTES, "{} bytes of state", text.len());
+        text.resize(STATE_BYTES, b' ');
+        text
+    }
+}
+
+/// How the uplink fares. Nothing in it depends on what any single event is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UplinkStatus {
+    /// Events can go out.
+    pub connected: bool,
+    /// The last trouble, until it is over.
+    pub fault: Option<BrokerFault>,
+    /// How many unacknowledged publishes the broker allows; more wait here in the
+    /// order of their offers, so an engine that wants to overtake keeps below it.
+    pub in_flight_max: u16,
+    /// Connections made since the start.
+    pub connections: u64,
+    /// Receipts dropped because they were too long.
+    pub receipts_dropped: u64,
+    /// When our certificate ends, seconds since 1970, if its dates can be read.
+    pub certificate_ends_unix_s: Option<i64>,
+}
+
+/// Why an offer was not accepted. The engine will have to offer it again.
+#[derive(Debug)]
+pub enum OfferError {
+    /// [`OFFERS_MAX`] offers are waiting: the window was not kept.
+    Full(Publish),
+    /// The uplink has ended.
+    Ended(Publish),
+}
+
+/// The uplink's outer end. Dropped, the uplink stops as politely as it can.
+#[derive(Debug)]
+pub struct UplinkHandle {
+    offers: mpsc::Sender<Publish>,
+    status: watch::Receiver<UplinkStatus>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl UplinkHandle {
+    /// Hands over an offer; never waits.
+    ///
+    /// # Errors
+    /// Gives the offer back if it cannot be taken.
+    pub fn offer(&self, publish: Publish) -> Result<(), OfferError> {
+        self.offers.try_send(publish).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(publish) => OfferError::Full(publish),
+            mpsc::error::TrySendError::Closed(publish) => OfferError::Ended(publish),
+        })
+    }
+
+    /// How it fares, now and whenever that changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<UplinkStatus> {
+        self.status.clone()
+    }
+
+    /// Sends what is offered, then the state "offline", then DISCONNECT; at most
+    /// five seconds. News must still be received meanwhile.
+    pub async fn stop(self) {
+        // Nobody listens any more if the task has ended: then it has stopped.
+        let _ = self.stop.send(true);
+        let mut task = self.task;
+        if tokio::time::timeout(STOP_WAIT, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+/// Starts the uplink. It reports to `news` and waits when that is full.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn spawn(settings: BrokerSettings, news: mpsc::Sender<BrokerInput>) -> UplinkHandle {
+    let (offers, offered) = mpsc::channel(OFFERS_MAX);
+    let (status_out, status) = watch::channel(UplinkStatus::default());
+    let (stop, stopped) = watch::channel(false);
+    let uplink =
+        Uplink { settings, news, offered, status: status_out, stopped, state_refused: None };
+    let task = tokio::spawn(uplink.run());
+    UplinkHandle { offers, status, stop, task }
+}
+
+/// What outlives a connection.
+struct Uplink {
+    settings: BrokerSettings,
+    news: mpsc::Sender<BrokerInput>,
+    offered: mpsc::Receiver<Publish>,
+    status: watch::Sender<UplinkStatus>,
+    stopped: watch::Receiver<bool>,
+    /// Some brokers hang up on a refused publish. The state is not worth that:
+    /// once refused (with this reason), it is not published again.
+    state_refused: Option<u8>,
+}
+
+impl Uplink {
+    async fn run(mut self) {
+        let mut retry = RETRY_FIRST;
+        loop {
+            let begun = Instant::now();
+            let ended = Connection::run(&mut self).await;
+            let fault = match ended {
+                Ended::Stopped => return,
+                Ended::Lost { fault, progressed } => {
+                    let good = progressed && fault != BrokerFault::TakenOver;
+                    if good || begun.elapsed() >= STOOD {
+                        retry = RETRY_FIRST;
+                    }
+                    fault
+                }
+            };
+            let was_up = self.status.borrow().connected;
+            self.tell(false, Some(fault));
+            self.forget_offers();
+            if was_up && self.news.send(BrokerInput::Down).await.is_err() {
+                return;
+            }
+            if self.pause(jittered(retry)).await {
+                return;
+            }
+            retry = (retry * 2).min(RETRY_LAST);
+        }
+    }
+
+    /// Waits; true if it is time to stop.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = stop_asked(&mut self.stopped) => true,
+        }
+    }
+
+    /// Every offer that waits is of a connection that is over.
+    fn forget_offers(&mut self) {
+        while self.offered.try_recv().is_ok() {}
+    }
+
+    /// Publishes the status, and logs a fault when it is a new one.
+    fn tell(&self, connected: bool, fault: Option<BrokerFault>) {
+        let BrokerSettings { host, port, .. } = &self.settings;
+        self.status.send_if_modified(|status| {
+            if status.connected == connected && status.fault == fault {
+                return false;
+            }
+            match &fault {
+                Some(fault) if status.fault.as_ref() != Some(fault) => {
+                    tracing::warn!(broker = %format_args!("{host}:{port}"), "{fault}");
+                }
+                None if connected => {
+                    tracing::info!(broker = %format_args!("{host}:{port}"), "connected");
+                }
+                _ => {}
+            }
+            status.connected = connected;
+            status.fault = fault;
+            true
+        });
+    }
+}
+
+/// Ends when the owner asks for a stop, or has gone.
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the handle was dropped, which asks for the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Between half of `pause` and all of it, so that a site's gateways do not all
+/// return at once. Without chance it is all of it.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0u8; 4];
+    match getrandom::fill(&mut random) {
+        Ok(()) => {
+            let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+            pause.mul_f64(0.5 + share / 2.0)
+        }
+        Err(_) => pause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_message_has_one_length() {
+        let name = |text| Name::new(text).expect("a fine name");
+        let settings = BrokerSettings {
+            host: "broker".into(),
+            port: 8883,
+            server_name: "broker".into(),
+            client_id: "gateway".into(),
+            credentials: None,
+            tls: TlsFiles { authority: "a".into(), certificate: "b".into(), key: "c".into() },
+            keep_alive_s: 30,
+            session_expiry_s: 60,
+            site: name("north"),
+            gateway: name("gw-1"),
+            boot: u64::MAX,
+        };
+        for state in ["online", "offline"] {
+            let bytes = settings.state(state);
+            assert_eq!(bytes.len(), STATE_BYTES);
+            let text: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+            assert_eq!(text["state"], state);
+            assert_eq!(text["boot"], "ffffffffffffffff");
+        }
+        assert_eq!(settings.topic("state"), "lonework/v1/north/gw-1/state");
+    }
+
+    #[test]
+    fn the_pause_stays_between_half_and_whole() {
+        for _ in 0..100 {
+            let pause = jittered(RETRY_LAST);
+            assert!(pause >= RETRY_LAST / 2 && pause <= RETRY_LAST, "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! One connection, from dialling to its end.
+//!
+//! What the library (rumqttc 0.25) needs from us, each learnt from its source:
+//! - `poll` is never cancelled except to throw the loop away: it holds packets.
+//! - `poll` has no time limit of its own while it writes, so it gets one here.
+//! - An error leaves events unread in the loop's state, among them the refusal
+//!   after which the broker hung up: they are read before the loop is dropped.
+//! - It panics in places that a broker's bytes may reach: that ends only the
+//!   connection.
+//! - A keep-alive of 0 from the broker would make it ping without pause.
+
+use super::correlation::{Correlation, Offer};
+use super::fault::{Awaited, BrokerFault, Circumstances};
+use super::{BrokerSettings, OFFERS_MAX, Uplink, stop_asked};
+use crate::engine::seam::{BrokerInput, Publish};
+use crate::shell::tls::{ClientTls, TlsFilesError, Validity, client_tls};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, LastWill, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck,
+    SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout_at};
+
+/// Dialling, TLS and CONNACK. A slow line needs several round trips for them.
+const CONNECT_WAIT: Duration = Duration::from_secs(15);
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(15);
+/// Longest wait for the next PUBACK while any is due.
+const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
+/// For the state "offline" and DISCONNECT.
+const GOODBYE_WAIT: Duration = Duration::from_secs(3);
+
+/// The library's limit must be above every number of open offers: at its limit
+/// it hands out packet ids that are still in use. With it go a SUBSCRIBE and two
+/// states.
+const OPEN_MAX: u16 = 600;
+const _: () = assert!(OFFERS_MAX + 3 < OPEN_MAX as usize);
+
+/// More is no use to us. The broker is told, and drops longer messages itself.
+const PACKET_BYTES_MAX: u32 = 256 * 1024;
+const RECEIPT_BYTES_MAX: usize = 4 * 1024;
+/// Receipts that the broker may have on the way to us.
+const RECEIPTS_IN_FLIGHT_MAX: u16 = 512;
+/// What stands in the socket's buffer can no longer be overtaken.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+
+/// How a connection ended.
+pub(super) enum Ended {
+    /// As asked.
+    Stopped,
+    /// By a fault.
+    Lost {
+        /// Which.
+        fault: BrokerFault,
+        /// The broker answered at least one event.
+        progressed: bool,
+    },
+}
+
+enum Stage {
+    Connecting,
+    Subscribing,
+    Up,
+    Leaving,
+}
+
+/// What one wait for the library brought.
+type Polled = Result<Event, PollError>;
+
+enum PollError {
+    Failed(Box<ConnectionError>),
+    TimedOut,
+    Panicked,
+}
+
+pub(super) struct Connection<'a> {
+    uplink: &'a mut Uplink,
+    client: AsyncClient,
+    correlation: Correlation,
+    stage: Stage,
+    /// When what is being waited for is overdue; `None` if nothing is.
+    due: Option<Instant>,
+    progressed: bool,
+    receipt_topic: String,
+    own: Option<Validity>,
+}
+
+/// Why a connection is given up.
+enum Break {
+    Fault(BrokerFault),
+    Stopped,
+}
+
+impl From<BrokerFault> for Break {
+    fn from(fault: BrokerFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl<'a> Connection<'a> {
+    /// Dials and serves until the connection ends.
+    pub(super) async fn run(uplink: &'a mut Uplink) -> Ended {
+        let mut stopped = uplink.stopped.clone();
+        let files = read_files(&uplink.settings);
+        let tls = tokio::select! {
+            tls = files => tls,
+            () = stop_asked(&mut stopped) => return Ended::Stopped,
+        };
+        let tls = match tls {
+            Ok(tls) => tls,
+            Err(error) => {
+                return Ended::Lost { fault: BrokerFault::Files(error), progressed: false };
+            }
+        };
+        let own = tls.own;
+        uplink.status.send_if_modified(|status| {
+            let ends = own.map(|own| own.not_after_unix_s);
+            std::mem::replace(&mut status.certificate_ends_unix_s, ends) != ends
+        });
+        let (client, mut event_loop) =
+            AsyncClient::new(options(&uplink.settings, tls), OPEN_MAX.into());
+        let mut connection = Self {
+            receipt_topic: uplink.settings.topic("receipt"),
+            uplink,
+            client,
+            correlation: Correlation::default(),
+            stage: Stage::Connecting,
+            due: Some(Instant::now() + CONNECT_WAIT),
+            progressed: false,
+            own,
+        };
+        match connection.serve(&mut event_loop).await {
+            Break::Stopped => Ended::Stopped,
+            Break::Fault(fault) => Ended::Lost { fault, progressed: connection.progressed },
+        }
+    }
+
+    async fn serve(&mut self, event_loop: &mut EventLoop) -> Break {
+        loop {
+            let polled = match self.poll(event_loop).await {
+                Ok(polled) => polled,
+                Err(end) => return end,
+            };
+            let event = match polled {
+                Ok(event) => event,
+                Err(PollError::Failed(error)) => {
+                    let fault = self.fault(&error);
+                    return self.last_events(event_loop).await.err().unwrap_or(fault.into());
+                }
+                Err(PollError::TimedOut) => return self.overdue(),
+                Err(PollError::Panicked) => {
+                    return BrokerFault::Protocol("the MQTT library gave up".to_owned()).into();
+                }
+            };
+            let handled = match event {
+                Event::Incoming(Packet::ConnAck(connack)) => self.connected(event_loop, &connack),
+                Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).await,
+                Event::Outgoing(Outgoing::Disconnect) => Err(Break::Stopped),
+                other => self.flow(other).await,
+            };
+            if let Err(end) = handled {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for the library's next event, and hands it offers meanwhile.
+    async fn poll(&mut self, event_loop: &mut EventLoop) -> Result<Polled, Break> {
+        let traffic = Instant::now() + event_loop.options.keep_alive().mul_f32(1.5);
+        let limit = match (&self.stage, self.due) {
+            (Stage::Up, Some(due)) => due.min(traffic),
+            (Stage::Up, None) => traffic,
+            (_, Some(due)) => due,
+            (_, None) => traffic,
+        };
+        let mut polling = pin!(guarded(event_loop, limit));
+        loop {
+            let up = matches!(self.stage, Stage::Up);
+            let room = self.correlation.open() < OFFERS_MAX;
+            tokio::select! {
+                biased;
+                () = stop_asked(&mut self.uplink.stopped), if !matches!(self.stage, Stage::Leaving) => self.leave()?,
+                offer = self.uplink.offered.recv(), if up && room => match offer {
+                    Some(publish) => self.offer(publish).await?,
+                    None => self.leave()?,
+                },
+                polled = &mut polling => return Ok(polled),
+            }
+        }
+    }
+
+    fn connected(&mut self, event_loop: &mut EventLoop, connack: &ConnAck) -> Result<(), Break> {
+        // The library has taken over what the broker wants. Shorter is well; longer
+        // would find a dead line late; 0 would make it ping without pause.
+        let wanted = keep_alive(&self.uplink.settings);
+        let told = event_loop.options.keep_alive();
+        if told.is_zero() || told > wanted {
+            event_loop.options.set_keep_alive(wanted);
+        }
+        let allowed = connack.properties.as_ref().and_then(|properties| properties.receive_max);
+        self.uplink.status.send_modify(|status| {
+            status.connections += 1;
+            status.in_flight_max = allowed.unwrap_or(u16::MAX).min(OFFERS_MAX as u16);
+        });
+        self.stage = Stage::Subscribing;
+        self.due = Some(Instant::now() + SUBSCRIBE_WAIT);
+        self.client.try_subscribe(&self.receipt_topic, QoS::AtLeastOnce).map_err(|_| library_full())
+    }
+
+    async fn subscribed(&mut self, suback: &SubAck) -> Result<(), Break> {
+        if !matches!(self.stage, Stage::Subscribing) {
+            return Ok(());
+        }
+        if !granted(suback) {
+            return Err(BrokerFault::SubscribeRefused.into());
+        }
+        self.stage = Stage::Up;
+        self.due = None;
+        self.uplink.forget_offers();
+        self.say_state("online")?;
+        self.uplink.tell(true, self.uplink.state_refused.map(BrokerFault::StateRefused));
+        self.news(BrokerInput::Up).await
+    }
+
+    /// Events that do not move the connection from stage to stage.
+    async fn flow(&mut self, event: Event) -> Result<(), Break> {
+        match event {
+            Event::Outgoing(Outgoing::Publish(packet_id)) => {
+                self.correlation.sent(packet_id);
+                Ok(())
+            }
+            Event::Incoming(Packet::PubAck(puback)) => self.answered(&puback).await,
+            Event::Incoming(Packet::Publish(message)) => self.received(message).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn answered(&mut self, puback: &PubAck) -> Result<(), Break> {
+        let Some(offer) = self.correlation.answered(puback.pkid) else {
+            return Ok(());
+        };
+        self.due = match (&self.stage, self.correlation.open()) {
+            (Stage::Leaving, 0) => {
+                let _ = self.client.try_disconnect();
+                self.due
+            }
+            (Stage::Leaving, _) => self.due,
+            (_, 0) => None,
+            (_, _) => Some(Instant::now() + ACKNOWLEDGE_WAIT),
+        };
+        match (offer, reason_code(puback.reason)) {
+            (Offer::State, reason) if reason >= 0x80 => {
+                self.uplink.state_refused = Some(reason);
+                self.uplink.tell(true, Some(BrokerFault::StateRefused(reason)));
+                Ok(())
+            }
+            (Offer::State, _) => Ok(()),
+            (Offer::Event(publish), reason) => {
+                self.progressed = true;
+                self.news(match reason {
+                    0 => BrokerInput::Taken(publish),
+                    reason => BrokerInput::Refused { publish, reason },
+                })
+                .await
+            }
+        }
+    }
+
+    async fn received(&mut self, message: Incoming) -> Result<(), Break> {
+        if message.topic != self.receipt_topic.as_bytes() {
+            return Ok(());
+        }
+        if message.payload.len() > RECEIPT_BYTES_MAX {
+            self.uplink.status.send_modify(|status| status.receipts_dropped += 1);
+            return Ok(());
+        }
+        self.news(BrokerInput::Receipt(message.payload.into())).await
+    }
+
+    async fn offer(&mut self, publish: Publish) -> Result<(), Break> {
+        let Publish { id, topic, payload, .. } = publish;
+        match self.client.try_publish(topic, QoS::AtLeastOnce, false, payload) {
+            Ok(()) => {
+                self.requested(Offer::Event(id));
+                Ok(())
+            }
+            // The library takes no topic with a wildcard. No broker would.
+            Err(_) => self.news(BrokerInput::Refused { publish: id, reason: 0x90 }).await,
+        }
+    }
+
+    fn requested(&mut self, offer: Offer) {
+        self.correlation.requested(offer);
+        self.due.get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_WAIT);
+    }
+
+    fn say_state(&mut self, state: &str) -> Result<(), Break> {
+        if self.uplink.state_refused.is_some() {
+            return Ok(());
+        }
+        let settings = &self.uplink.settings;
+        self.client
+            .try_publish(settings.topic("state"), QoS::AtLeastOnce, true, settings.state(state))
+            .map_err(|_| library_full())?;
+        self.requested(Offer::State);
+        Ok(())
+    }
+
+    /// Begins the polite end; if nothing was up, ends at once.
+    fn leave(&mut self) -> Result<(), Break> {
+        if !matches!(self.stage, Stage::Up) {
+            return Err(Break::Stopped);
+        }
+        while self.correlation.open() < OFFERS_MAX {
+            let Ok(publish) = self.uplink.offered.try_recv() else {
+                break;
+            };
+            let Publish { id, topic, payload, .. } = publish;
+            if self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok() {
+                self.requested(Offer::Event(id));
+            }
+        }
+        self.say_state("offline")?;
+        self.stage = Stage::Leaving;
+        self.due = Some(Instant::now() + GOODBYE_WAIT);
+        if self.correlation.open() == 0 {
+            self.client.try_disconnect().map_err(|_| library_full())?;
+        }
+        Ok(())
+    }
+
+    /// The answers that the library had read before it failed.
+    async fn last_events(&mut self, event_loop: &mut EventLoop) -> Result<(), Break> {
+        while let Some(event) = event_loop.state.events.pop_front() {
+            match event {
+                Event::Incoming(Packet::SubAck(suback)) if !granted(&suback) => {
+                    return Err(BrokerFault::SubscribeRefused.into());
+                }
+                event => self.flow(event).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn overdue(&self) -> Break {
+        let awaited = match self.stage {
+            Stage::Connecting => Awaited::Connection,
+            Stage::Subscribing => Awaited::Subscription,
+            Stage::Leaving => return Break::Stopped,
+            Stage::Up if self.due.is_some_and(|due| due <= Instant::now()) => {
+                Awaited::Acknowledgement
+            }
+            Stage::Up => Awaited::Traffic,
+        };
+        BrokerFault::ProtocolTimeout(awaited).into()
+    }
+
+    fn fault(&self, error: &ConnectionError) -> BrokerFault {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        let now_unix_s = since_1970.and_then(|since| i64::try_from(since.as_secs()).ok());
+        let circumstances = Circumstances {
+            answered: !matches!(self.stage, Stage::Connecting),
+            own: self.own,
+            now_unix_s: now_unix_s.unwrap_or(0),
+        };
+        circumstances.fault(error)
+    }
+
+    /// Tells the engine. If nobody listens the gateway is ending.
+    async fn news(&self, news: BrokerInput) -> Result<(), Break> {
+        self.uplink.news.send(news).await.map_err(|_| Break::Stopped)
+    }
+}
+
+/// Reads certificates and key without holding up the loop: the card may be slow.
+async fn read_files(settings: &BrokerSettings) -> Result<ClientTls, TlsFilesError> {
+    let (files, name) = (settings.tls.clone(), settings.server_name.clone());
+    tokio::task::spawn_blocking(move || client_tls(&files, &name))
+        .await
+        .expect("reading certificates does not panic")
+}
+
+fn keep_alive(settings: &BrokerSettings) -> Duration {
+    // The library asserts the lower limit.
+    Duration::from_secs(settings.keep_alive_s.max(5).into())
+}
+
+fn options(settings: &BrokerSettings, tls: ClientTls) -> MqttOptions {
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network.set_tcp_send_buffer_size(SEND_BUFFER_BYTES);
+    let will = settings.state("offline");
+    let will = LastWill::new(settings.topic("state"), will, QoS::AtLeastOnce, true, None);
+
+    let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
+    options
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.config)))
+        .set_network_options(network)
+        .set_connection_timeout(CONNECT_WAIT.as_secs())
+        .set_keep_alive(keep_alive(settings))
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(settings.session_expiry_s))
+        .set_max_packet_size(Some(PACKET_BYTES_MAX))
+        .set_receive_maximum(Some(RECEIPTS_IN_FLIGHT_MAX))
+        .set_outgoing_inflight_upper_limit(OPEN_MAX)
+        .set_last_will(will);
+    if let Some(login) = &settings.credentials {
+        options.set_credentials(&login.user, login.password.as_str());
+    }
+    options
+}
+
+/// Polls the library until `limit`, and survives it.
+async fn guarded(event_loop: &mut EventLoop, limit: Instant) -> Polled {
+    let mut polling = pin!(timeout_at(limit, event_loop.poll()));
+    poll_fn(|context| {
+        let once = AssertUnwindSafe(|| polling.as_mut().poll(context));
+        match catch_unwind(once) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(polled))) => {
+                Poll::Ready(polled.map_err(|error| PollError::Failed(Box::new(error))))
+            }
+            Ok(Poll::Ready(Err(_))) => Poll::Ready(Err(PollError::TimedOut)),
+            Err(_) => Poll::Ready(Err(PollError::Panicked)),
+        }
+    })
+    .await
+}
+
+/// The library's request queue holds more than can be open.
+fn library_full() -> Break {
+    BrokerFault::Protocol("the MQTT library takes no request".to_owned()).into()
+}
+
+fn granted(suback: &SubAck) -> bool {
+    matches!(suback.return_codes[..], [SubscribeReasonCode::Success(_)])
+}
+
+/// MQTT 5 section 3.4.2.1.
+fn reason_code(reason: PubAckReason) -> u8 {
+    match reason {
+        PubAckReason::Success => 0x00,
+        PubAckReason::NoMatchingSubscribers => 0x10,
+        PubAckReason::UnspecifiedError => 0x80,
+        PubAckReason::ImplementationSpecificError => 0x83,
+        PubAckReason::NotAuthorized => 0x87,
+        PubAckReason::TopicNameInvalid => 0x90,
+        PubAckReason::PacketIdentifierInUse => 0x91,
+        PubAckReason::QuotaExceeded => 0x97,
+        PubAckReason::PayloadFormatInvalid => 0x99,
+    }
+}

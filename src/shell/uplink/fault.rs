@@ -1,0 +1,316 @@
+//! Why the broker cannot be used, in words that say what to do.
+
+use super::super::tls::{TlsFilesError, Validity};
+use rumqttc::v5::mqttbytes::Error as CodecError;
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
+use rumqttc::v5::{ConnectionError, StateError, TlsError};
+use rustls::{AlertDescription, CertificateError};
+use std::fmt;
+use std::io;
+
+/// Why there is no connection to the broker, or only half of one. Two equal
+/// values are one and the same trouble: it is told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerFault {
+    /// The host's name does not resolve.
+    Dns,
+    /// No TCP connection.
+    Unreachable(io::ErrorKind),
+    /// Something answers, but not in TLS.
+    NotTls,
+    /// The broker's certificate bears other names: those.
+    TlsName(Vec<String>),
+    /// No authority that we trust vouches for the broker's certificate.
+    TlsUntrusted,
+    /// The broker's certificate has expired.
+    TlsExpired,
+    /// TLS failed otherwise; the text is the library's.
+    Tls(String),
+    /// Our certificate has expired (second since 1970, if its dates can be read).
+    ClientCertificateExpired(Option<i64>),
+    /// By our clock our certificate is not valid yet, and the broker hung up.
+    ClientCertificateNotYetValid(i64),
+    /// The broker refused our certificate with this TLS alert.
+    ClientCertificateRefused(String),
+    /// One of our files cannot be used.
+    Files(TlsFilesError),
+    /// Wrong client id, user, password, or banned (CONNACK 0x85, 0x86, 0x87, 0x8A, 0x8C).
+    LoginRefused,
+    /// CONNACK with another refusal.
+    Refused(String),
+    /// The receipt topic may not be subscribed to.
+    SubscribeRefused,
+    /// The state topic may not be published to. Events flow all the same.
+    StateRefused(u8),
+    /// Another client bears our client id.
+    TakenOver,
+    /// The broker takes only packets shorter than an event is (limit in bytes).
+    PacketLimit(u64),
+    /// The broker did not answer in time.
+    ProtocolTimeout(Awaited),
+    /// The broker broke the protocol.
+    Protocol(String),
+    /// The broker hung up before it answered.
+    ClosedEarly,
+    /// The broker hung up, with a reason if it gave one.
+    Closed(Option<u8>),
+}
+
+/// What was waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// TCP, TLS and CONNACK.
+    Connection,
+    /// SUBACK.
+    Subscription,
+    /// PUBACK of anything.
+    Acknowledgement,
+    /// That the socket takes or gives anything.
+    Traffic,
+}
+
+impl BrokerFault {
+    /// What is wrong and what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Dns => {
+                "the broker's host name does not resolve: check the name and the DNS server"
+            }
+            Self::Unreachable(_) => {
+                "no connection to the broker: check host, port, firewall, and that it runs"
+            }
+            Self::NotTls => "what answers does not speak TLS: is this the broker's TLS port?",
+            Self::TlsName(_) => {
+                "the broker's certificate is for other names: set server_name to one that it \
+                 bears, or check that this is the right host"
+            }
+            Self::TlsUntrusted => {
+                "no authority in the configured file vouches for the broker's certificate: check \
+                 the file, and that this is the right host"
+            }
+            Self::TlsExpired => {
+                "the broker's certificate has expired: renew it there (or this clock is ahead)"
+            }
+            Self::Tls(_) => "TLS with the broker failed",
+            Self::ClientCertificateExpired(_) => {
+                "this gateway's certificate has expired: put a new one in the configured place; \
+                 no restart is needed"
+            }
+            Self::ClientCertificateNotYetValid(_) => {
+                "this gateway's certificate is not valid yet by its clock: set the clock, or \
+                 issue one that is valid now"
+            }
+            Self::ClientCertificateRefused(_) => {
+                "the broker refused this gateway's certificate: have it trust the authority that \
+                 issued it"
+            }
+            Self::Files(_) => "a file for TLS cannot be used",
+            Self::LoginRefused => {
+                "the broker refused the login: check user name, password and client id, and that \
+                 the broker knows them"
+            }
+            Self::Refused(_) => "the broker refused the connection",
+            Self::SubscribeRefused => {
+                "the broker does not let this gateway subscribe to its receipt topic: allow it in \
+                 the broker's access list"
+            }
+            Self::StateRefused(_) => {
+                "the broker does not let this gateway publish its state: allow its state topic in \
+                 the broker's access list; events are sent all the same"
+            }
+            Self::TakenOver => {
+                "another client connected with this gateway's client id: give each its own"
+            }
+            Self::PacketLimit(_) => {
+                "an event is longer than the packets that the broker takes: raise its limit"
+            }
+            Self::ProtocolTimeout(awaited) => awaited.advice(),
+            Self::Protocol(_) => "the broker broke the protocol",
+            Self::ClosedEarly => {
+                "the broker hung up before it answered: see its log for whether it accepts this \
+                 gateway's certificate, and check that this is its TLS port"
+            }
+            Self::Closed(_) => "the broker hung up: its log may say why",
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Unreachable(why) => Some(why.to_string()),
+            Self::TlsName(names) if !names.is_empty() => Some(names.join(", ")),
+            Self::Tls(why)
+            | Self::Refused(why)
+            | Self::Protocol(why)
+            | Self::ClientCertificateRefused(why) => Some(why.clone()),
+            Self::Files(error) => Some(error.to_string()),
+            Self::StateRefused(reason) | Self::Closed(Some(reason)) => {
+                Some(format!("reason 0x{reason:02x}"))
+            }
+            Self::PacketLimit(bytes) => Some(format!("{bytes} bytes")),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for BrokerFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.advice())?;
+        self.detail().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+    }
+}
+
+impl std::error::Error for BrokerFault {}
+
+impl Awaited {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Connection => {
+                "the broker did not answer in time: check host, port, firewall and the line"
+            }
+            Self::Subscription => "the broker did not confirm the subscription in time",
+            Self::Acknowledgement => "the broker stopped acknowledging what it is sent",
+            Self::Traffic => "the line to the broker is dead",
+        }
+    }
+}
+
+/// What is known when a connection ends.
+pub(super) struct Circumstances {
+    /// CONNACK with success was seen.
+    pub(super) answered: bool,
+    /// Dates of our own certificate.
+    pub(super) own: Option<Validity>,
+    /// What the wall clock says, seconds since 1970.
+    pub(super) now_unix_s: i64,
+}
+
+impl Circumstances {
+    /// Names the fault behind an error of the MQTT library.
+    pub(super) fn fault(&self, error: &ConnectionError) -> BrokerFault {
+        match error {
+            ConnectionError::Timeout(_) => BrokerFault::ProtocolTimeout(Awaited::Connection),
+            // Only resolving and connecting give bare I/O errors, and only
+            // resolving gives one without a number of the operating system.
+            ConnectionError::Io(e) if e.raw_os_error().is_none() => BrokerFault::Dns,
+            ConnectionError::Io(e) => BrokerFault::Unreachable(e.kind()),
+            ConnectionError::Tls(TlsError::Io(e)) => self.io_fault(e),
+            ConnectionError::Tls(TlsError::TLS(e)) => self.tls_fault(e),
+            ConnectionError::Tls(e) => BrokerFault::Tls(e.to_string()),
+            ConnectionError::ConnectionRefused(code) => connack_fault(*code),
+            ConnectionError::NotConnAck(_) => {
+                BrokerFault::Protocol("it did not answer CONNECT with CONNACK".to_owned())
+            }
+            ConnectionError::MqttState(e) => self.state_fault(e),
+            ConnectionError::RequestsDone => BrokerFault::Closed(None),
+        }
+    }
+
+    fn state_fault(&self, error: &StateError) -> BrokerFault {
+        match error {
+            StateError::Io(e) | StateError::Deserialization(CodecError::Io(e)) => self.io_fault(e),
+            StateError::ConnectionAborted
+            // A DISCONNECT without a reason, which the library cannot read.
+            | StateError::Deserialization(CodecError::PayloadRequired) => self.hung_up(),
+            StateError::AwaitPingResp => BrokerFault::ProtocolTimeout(Awaited::Traffic),
+            StateError::CollisionTimeout => BrokerFault::ProtocolTimeout(Awaited::Acknowledgement),
+            StateError::OutgoingPacketTooLarge { max, .. }
+            | StateError::Deserialization(CodecError::OutgoingPacketTooLarge { max, .. }) => {
+                BrokerFault::PacketLimit(u64::from(*max))
+            }
+            StateError::ServerDisconnect { reason_code, .. } => match *reason_code {
+                DisconnectReasonCode::SessionTakenOver => BrokerFault::TakenOver,
+                code => BrokerFault::Closed(Some(code as u8)),
+            },
+            StateError::ConnFail { reason } => connack_fault(*reason),
+            e => BrokerFault::Protocol(e.to_string()),
+        }
+    }
+
+    fn io_fault(&self, error: &io::Error) -> BrokerFault {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(error) => self.tls_fault(error),
+            None => self.hung_up(),
+        }
+    }
+
+    fn tls_fault(&self, error: &rustls::Error) -> BrokerFault {
+        match error {
+            rustls::Error::InvalidCertificate(why) => certificate_fault(why),
+            rustls::Error::AlertReceived(alert) => self.alert_fault(*alert),
+            rustls::Error::InvalidMessage(_) if !self.answered => BrokerFault::NotTls,
+            e => BrokerFault::Tls(e.to_string()),
+        }
+    }
+
+    fn alert_fault(&self, alert: AlertDescription) -> BrokerFault {
+        use AlertDescription as A;
+        match alert {
+            A::CertificateExpired => {
+                BrokerFault::ClientCertificateExpired(self.own.map(|own| own.not_after_unix_s))
+            }
+            A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::CertificateRequired => self
+                .own_certificate_fault()
+                .unwrap_or_else(|| BrokerFault::ClientCertificateRefused(format!("{alert:?}"))),
+            _ => BrokerFault::Tls(format!("the broker sent the alert {alert:?}")),
+        }
+    }
+
+    /// A broker that dislikes our certificate closes with our CONNECT unread, and
+    /// the reset that follows can outrun its alert: then our own dates tell.
+    fn hung_up(&self) -> BrokerFault {
+        if self.answered {
+            return BrokerFault::Closed(None);
+        }
+        self.own_certificate_fault().unwrap_or(BrokerFault::ClosedEarly)
+    }
+
+    fn own_certificate_fault(&self) -> Option<BrokerFault> {
+        let own = self.own?;
+        if self.now_unix_s > own.not_after_unix_s {
+            return Some(BrokerFault::ClientCertificateExpired(Some(own.not_after_unix_s)));
+        }
+        (self.now_unix_s < own.not_before_unix_s)
+            .then_some(BrokerFault::ClientCertificateNotYetValid(own.not_before_unix_s))
+    }
+}
+
+fn certificate_fault(why: &CertificateError) -> BrokerFault {
+    use CertificateError as C;
+    match why {
+        C::NotValidForName => BrokerFault::TlsName(Vec::new()),
+        C::NotValidForNameContext { presented, .. } => BrokerFault::TlsName(plain_names(presented)),
+        C::Expired | C::ExpiredContext { .. } => BrokerFault::TlsExpired,
+        C::UnknownIssuer | C::BadSignature => BrokerFault::TlsUntrusted,
+        other => BrokerFault::Tls(format!("the broker's certificate cannot be used: {other}")),
+    }
+}
+
+/// The library writes `DnsName("broker.site")`.
+fn plain_names(presented: &[String]) -> Vec<String> {
+    let plain = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.unwrap_or(name).trim_matches('"').to_owned()
+    };
+    presented.iter().map(plain).collect()
+}
+
+fn connack_fault(code: ConnectReturnCode) -> BrokerFault {
+    use ConnectReturnCode as C;
+    match code {
+        C::BadClientId
+        | C::ClientIdentifierNotValid
+        | C::BadUserNamePassword
+        | C::NotAuthorized
+        | C::Banned
+        | C::BadAuthenticationMethod => BrokerFault::LoginRefused,
+        other => BrokerFault::Refused(format!("{other:?}")),
+    }
+}

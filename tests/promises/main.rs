@@ -1,0 +1,17 @@
+//! The promises of the README, each in a file of its own, borne by the engine in
+//! a world in memory.
+
+#[path = "../support/rig.rs"]
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+mod rig;
+
+mod p10_fail_loud;
+mod p1_custody;
+mod p2_no_loss;
+mod p3_once;
+mod p4_nobody_else;
+mod p5_non_interference;
+mod p6_covert_incidents;
+mod p7_urgent_first;
+mod p8_quiet_or_lost;
+mod p9_time;

@@ -1,0 +1,64 @@
+//! P10: what degrades is told to the centre, counted, and shown.
+
+use crate::rig::*;
+use pendant_gateway::engine::notice::Notice;
+use pendant_gateway::engine::seam::{DiskFault, Input, LinkId};
+
+#[test]
+fn a_link_that_goes_and_comes_is_told_and_its_first_coming_is_not() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    for up in [true, false, true] {
+        rig.input(Input::Link { link: LinkId(1), up });
+        rig.run_ms(100);
+    }
+    assert_eq!((rig.count("link_down"), rig.count("link_up")), (1, 1));
+    let down = rig.seen.iter().find(|s| s.kind() == "link_down").expect("told");
+    assert_eq!(down.json["data"]["detail"]["link"], "rx1");
+}
+
+#[test]
+fn a_port_that_was_never_there_is_told() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.input(Input::Link { link: LinkId(0), up: false });
+    rig.run_ms(100);
+    assert_eq!(rig.count("link_down"), 1);
+}
+
+#[test]
+fn a_failed_journal_shows_in_the_status_until_it_works() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.fault = Some(DiskFault::ReadOnly);
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(100);
+    assert!(!rig.gateway.as_ref().expect("running").status().journal_works);
+    assert!(rig.notices.contains(&Notice::JournalFailed { fault: DiskFault::ReadOnly }));
+    rig.disk.fault = None;
+    rig.run_ms(60_000);
+    assert!(rig.gateway.as_ref().expect("running").status().journal_works);
+}
+
+#[test]
+fn a_journal_that_fails_for_long_holds_bounded_work_and_recovers() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.fault = Some(DiskFault::Io);
+    rig.broker_away();
+    for _ in 0..3_000 {
+        rig.frame(0, &pendant.say(PANIC));
+        rig.run_ms(2);
+    }
+    assert!(rig.notices.contains(&Notice::JournalOverflow));
+    assert!(rig.downlinks.is_empty(), "nothing is acknowledged on the word of a failed journal");
+    rig.disk.fault = None;
+    rig.run_ms(60_000);
+    rig.broker_back();
+    rig.run_ms(60_000);
+    // 1024 frames waited for the disk and 256 events in memory; the rest was told lost.
+    assert!(rig.count("panic") >= 1_000, "{}", rig.count("panic"));
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_500);
+    assert_eq!(rig.downlinks.len(), 1);
+}

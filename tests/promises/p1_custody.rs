@@ -1,0 +1,119 @@
+//! P1: acknowledged only when it is durable, or receipted while the journal fails.
+
+use crate::rig::*;
+use pendant_gateway::engine::seam::{DiskFault, Output};
+use pendant_protocol::Outcome;
+
+#[test]
+fn an_acknowledgement_leaves_at_receive_end_plus_1000_ms() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.run_ms(777);
+    let heard_us = rig.now_us;
+    assert_eq!(rig.exchange(&mut pendant, HEARTBEAT), Some(Outcome::Noted));
+    assert_eq!(rig.downlinks.len(), 1);
+    assert_eq!(rig.downlinks[0].at.us(), heard_us + 1_000_000);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_its_sync_returned() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.commit_us = 700_000;
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(699);
+    assert!(rig.downlinks.is_empty(), "acknowledged before the sync");
+    assert_eq!(rig.count("panic"), 1, "a fresh event is told beside the sync, not after it");
+    rig.run_ms(2);
+    assert_eq!(rig.downlinks.len(), 1);
+}
+
+#[test]
+fn a_slow_disk_uses_the_second_window_and_then_none() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.commit_us = 1_500_000;
+    let heard_us = rig.now_us;
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_600);
+    assert_eq!(rig.downlinks[0].at.us(), heard_us + 2_000_000);
+
+    rig.disk.commit_us = 2_500_000;
+    rig.run_ms(60_000);
+    rig.downlinks.clear();
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(60_000);
+    assert!(rig.downlinks.is_empty(), "an answer after both windows reaches nobody");
+    rig.frame(0, &frame);
+    rig.run_ms(1);
+    assert_eq!(rig.downlinks.len(), 1, "the repetition is answered at once");
+}
+
+#[test]
+fn a_failed_journal_is_told_and_only_the_centre_s_receipt_acknowledges() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.fault = Some(DiskFault::Io);
+    rig.centre_there = false;
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_900);
+    assert_eq!(rig.count("panic"), 1, "urgent events go out live");
+    assert_eq!(rig.count("journal_failed"), 1);
+    assert!(rig.downlinks.is_empty(), "PUBACK is not custody");
+
+    rig.centre_there = true;
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(Outcome::Noted));
+}
+
+#[test]
+fn a_healed_journal_needs_no_restart() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.fault = Some(DiskFault::Full);
+    rig.broker_away();
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(5_000);
+    rig.disk.fault = None;
+    rig.run_ms(30_000);
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(Outcome::Noted));
+    rig.restart();
+    rig.broker_back();
+    rig.run_ms(5_000);
+    assert_eq!(rig.count("panic"), 2, "both presses were rewritten into a new segment");
+    assert_eq!(rig.count("journal_restored"), 1);
+}
+
+#[test]
+fn a_link_that_does_not_acknowledge_stays_silent() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.links[1].acknowledges = false;
+    rig.start();
+    rig.run_ms(200);
+    rig.frame(1, &pendant.say(PANIC));
+    rig.run_ms(3_000);
+    assert_eq!(rig.count("panic"), 1);
+    assert!(rig.downlinks.is_empty());
+}
+
+#[test]
+fn shutdown_waits_for_the_last_sync() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.commit_us = 50_000;
+    rig.frame(0, &pendant.say(PANIC));
+    rig.input(pendant_gateway::engine::seam::Input::Shutdown);
+    assert!(!rig.stopped);
+    rig.run_ms(40);
+    assert!(!rig.stopped);
+    rig.run_ms(200);
+    assert!(rig.stopped);
+    assert!(
+        rig.gateway
+            .as_mut()
+            .expect("running")
+            .poll_output()
+            .is_none_or(|o| !matches!(o, Output::Disk(_)))
+    );
+}

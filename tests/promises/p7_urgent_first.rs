@@ -1,0 +1,105 @@
+//! P7: a fresh alarm overtakes any backlog; routine never displaces urgent.
+
+use crate::rig::*;
+
+#[test]
+fn a_fresh_alarm_overtakes_the_backlog() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.broker_away();
+    for _ in 0..5_000 {
+        rig.frame(0, &pendant.say(HEARTBEAT));
+        rig.run_ms(1);
+    }
+    rig.run_ms(3_000);
+    rig.broker_back();
+    rig.run_ms(10);
+    let before = rig.seen.len();
+    rig.frame(0, &pendant.say(PANIC));
+    let pressed_us = rig.now_us;
+    rig.run_ms(20);
+    let panic = rig.seen.iter().find(|s| s.kind() == "panic").expect("told while draining");
+    assert!(panic.at_us - pressed_us < 1_000, "told {} us later", panic.at_us - pressed_us);
+    assert!(before < 4_000, "the backlog was still long");
+}
+
+#[test]
+fn the_backlog_comes_urgent_first_then_trouble_then_routine() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.broker_away();
+    rig.run_ms(1_000);
+    for n in 0..600 {
+        let body = if n % 100 == 99 { PANIC } else { HEARTBEAT };
+        rig.frame(0, &pendant.say(body));
+        rig.run_ms(2);
+    }
+    rig.run_ms(3_000);
+    let before = rig.seen.len();
+    rig.broker_back();
+    rig.run_ms(10_000);
+    let drained: Vec<&str> = rig.seen[before..].iter().map(Seen::lane).collect();
+    assert!(drained.iter().filter(|lane| **lane == "urgent").count() == 6);
+    assert!(drained.is_sorted_by_key(|lane| match *lane {
+        "urgent" => 0,
+        "trouble" => 1,
+        _ => 2,
+    }));
+}
+
+#[test]
+fn routine_is_shed_for_room_told_by_ranges_and_urgent_never() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.journal.files_max = 8;
+    rig.start();
+    rig.run_ms(500);
+    rig.broker_away();
+    let mut panics = 0;
+    for n in 0..30_000 {
+        let body = if n % 500 == 0 { PANIC } else { HEARTBEAT };
+        panics += usize::from(n % 500 == 0);
+        rig.frame(0, &pendant.say(body));
+        rig.run_ms(1);
+    }
+    rig.run_ms(5_000);
+    assert!(rig.disk.files.len() <= 8);
+    rig.restart();
+    rig.broker_back();
+    rig.run_ms(120_000);
+    assert_eq!(rig.count("panic"), panics, "no urgent event was given up");
+    assert!(rig.count("events_shed") > 0);
+    assert_eq!(rig.backlog(), 0);
+
+    // What is missing is exactly what was declared: ranges and their counts.
+    let mut void = 0;
+    for shed in rig.seen.iter().filter(|s| s.kind() == "events_shed") {
+        void += shed.json["data"]["detail"]["void"]["count"].as_u64().expect("a count");
+    }
+    let heartbeats: std::collections::BTreeSet<u64> =
+        rig.seen.iter().filter(|s| s.kind() == "heartbeat").map(Seen::number).collect();
+    assert_eq!(heartbeats.len() as u64 + void, 30_000 - panics as u64);
+}
+
+#[test]
+fn a_full_disk_still_takes_urgent_events() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.start();
+    rig.run_ms(500);
+    rig.disk.files_max = Some(rig.disk.files.len());
+    rig.broker_away();
+    for n in 0..20_000 {
+        let body = if n % 400 == 0 { PANIC } else { HEARTBEAT };
+        rig.frame(0, &pendant.say(body));
+        rig.run_ms(1);
+    }
+    rig.run_ms(20_000);
+    rig.downlinks.clear();
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_500);
+    assert_eq!(rig.downlinks.len(), 1, "an urgent event finds room and is acknowledged");
+    rig.broker_back();
+    rig.run_ms(120_000);
+    assert_eq!(rig.count("panic"), 51);
+}

@@ -1,0 +1,293 @@
+//! A real mosquitto with mutual TLS on a free port of 127.0.0.1, with
+//! certificates made on the spot.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Longest wait for anything that must happen; never waited for in full.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The years in which a certificate is valid.
+pub type Years = (i32, i32);
+
+/// Years that cover every run of these tests.
+pub const VALID: Years = (2020, 2120);
+/// Years that are over.
+pub const EXPIRED: Years = (2020, 2021);
+
+/// A certificate authority whose certificates are files of one folder.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// PEM file.
+    pub certificate: PathBuf,
+    /// PEM file.
+    pub key: PathBuf,
+}
+
+impl Authority {
+    /// Makes an authority with its own folder.
+    pub fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = KeyPair::generate().expect("a key");
+        let mut params = params(name, &[], VALID);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        write(&folder.path().join("authority.pem"), &certificate.pem());
+        Self { issuer: Issuer::new(params, key), folder }
+    }
+
+    /// The authority's own certificate.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
+    }
+
+    /// Issues a certificate for `name`, good as server under `hosts` and as client.
+    pub fn issue(&self, name: &str, hosts: &[&str], years: Years) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = params(name, hosts, years);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let identity = Identity {
+            certificate: self.folder.path().join(format!("{name}.pem")),
+            key: self.folder.path().join(format!("{name}.key")),
+        };
+        write(&identity.certificate, &signed.pem());
+        write(&identity.key, &key.serialize_pem());
+        identity
+    }
+}
+
+fn params(name: &str, hosts: &[&str], (from, until): Years) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).expect("names that can stand in a certificate");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    params
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("the temporary folder can be written to");
+}
+
+/// A running broker. Dropped, it is killed.
+pub struct Mosquitto {
+    child: Child,
+    log: mpsc::UnboundedReceiver<String>,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Mosquitto {
+    /// Starts a broker that asks every client for a certificate of `authority`.
+    /// `more` are further lines of its configuration.
+    pub async fn start(authority: &Authority, server: &Identity, more: &str) -> Self {
+        for _ in 0..10 {
+            if let Some(broker) = Self::start_on(free_port(), authority, server, more).await {
+                return broker;
+            }
+        }
+        panic!("ten free ports were taken by others before mosquitto could have them");
+    }
+
+    /// Starts a broker on a port that another one had.
+    pub async fn restart(port: u16, authority: &Authority, server: &Identity, more: &str) -> Self {
+        Self::start_on(port, authority, server, more)
+            .await
+            .unwrap_or_else(|| panic!("port {port} is taken"))
+    }
+
+    async fn start_on(
+        port: u16,
+        authority: &Authority,
+        server: &Identity,
+        more: &str,
+    ) -> Option<Self> {
+        let configuration = authority.folder.path().join(format!("mosquitto-{port}.conf"));
+        let text = format!(
+            "user root\nlog_dest stderr\nlog_type all\nlistener {port} 127.0.0.1\ncafile {}\n\
+             certfile {}\nkeyfile {}\nrequire_certificate true\npersistence false\n{more}\n",
+            authority.file().display(),
+            server.certificate.display(),
+            server.key.display(),
+        );
+        write(&configuration, &text);
+        let mut child = command("mosquitto", "mosquitto")
+            .arg("-c")
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("mosquitto can be started");
+        let log = lines(child.stderr.take().expect("stderr is piped"));
+        let mut broker = Self { child, log, port };
+        let mut seen = String::new();
+        while let Some(line) = broker.next_line().await {
+            if line.contains("running") {
+                return Some(broker);
+            }
+            seen += &line;
+            seen.push('\n');
+        }
+        assert!(seen.contains("Address already in use"), "mosquitto did not start:\n{seen}");
+        None
+    }
+
+    async fn next_line(&mut self) -> Option<String> {
+        tokio::time::timeout(SOON, self.log.recv()).await.expect("mosquitto says something")
+    }
+
+    /// Waits until the broker's log has a line with `part`.
+    pub async fn logged(&mut self, part: &str) -> String {
+        loop {
+            let line = self.next_line().await;
+            let line = line.unwrap_or_else(|| panic!("mosquitto ended without saying {part:?}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// The number of the broker's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `mosquitto_sub` that is subscribed.
+pub struct Subscriber {
+    child: Child,
+    lines: mpsc::UnboundedReceiver<String>,
+}
+
+impl Subscriber {
+    /// Subscribes to `filter` with QoS 1.
+    pub async fn start(
+        broker: &mut Mosquitto,
+        authority: &Authority,
+        who: &Identity,
+        filter: &str,
+    ) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("subscriber-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut child = client("mosquitto_sub", broker.port, authority, who)
+            .args(["-i", &id, "-q", "1", "-t", filter, "-F", "%r %t %p"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mosquitto_sub can be started");
+        let lines = lines(child.stdout.take().expect("stdout is piped"));
+        broker.logged(&format!("Sending SUBACK to {id}")).await;
+        Self { child, lines }
+    }
+
+    /// The next message: retained or not, topic, payload.
+    pub async fn next(&mut self) -> (bool, String, String) {
+        let line = tokio::time::timeout(SOON, self.lines.recv()).await;
+        let line = line.expect("a message in time").expect("mosquitto_sub goes on");
+        let mut parts = line.splitn(3, ' ');
+        let mut part = || parts.next().unwrap_or_default().to_owned();
+        (part() == "1", part(), part())
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Publishes `payload` with QoS 1 by `mosquitto_pub`.
+pub async fn publish(
+    port: u16,
+    authority: &Authority,
+    who: &Identity,
+    topic: &str,
+    payload: String,
+) {
+    let mut command = client("mosquitto_pub", port, authority, who);
+    command.args(["-q", "1", "-t", topic, "-s"]).stdin(Stdio::piped());
+    let done = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("mosquitto_pub can be started");
+        let mut input = child.stdin.take().expect("stdin is piped");
+        std::io::Write::write_all(&mut input, payload.as_bytes()).expect("mosquitto_pub reads");
+        drop(input);
+        child.wait().expect("mosquitto_pub ends")
+    });
+    let status = done.await.expect("the thread ends");
+    assert!(status.success(), "mosquitto_pub: {status}");
+}
+
+fn client(program: &str, port: u16, authority: &Authority, who: &Identity) -> Command {
+    let mut command = command(program, "mosquitto-clients");
+    command
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5"])
+        .arg("--cafile")
+        .arg(authority.file())
+        .arg("--cert")
+        .arg(&who.certificate)
+        .arg("--key")
+        .arg(&who.key)
+        .stdin(Stdio::null());
+    command
+}
+
+/// The program, also from the folder that only root has in its path.
+fn command(program: &str, debian_package: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    let found = folders.iter().map(|folder| folder.join(program)).find(|file| file.is_file());
+    let found = found.unwrap_or_else(|| {
+        panic!("{program} is missing: install the Debian package {debian_package}")
+    });
+    Command::new(found)
+}
+
+fn lines(output: impl std::io::Read + Send + 'static) -> mpsc::UnboundedReceiver<String> {
+    let (send, receive) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}

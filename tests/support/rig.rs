@@ -1,0 +1,587 @@
+//! The engine in a world of its own: virtual time, a disk, a broker and a centre
+//! in memory, all deterministic. Scenarios say what happens and read what came
+//! of it; nothing here decides what is right.
+
+use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
+use pendant_gateway::engine::journal::{JournalKey, Limits};
+use pendant_gateway::engine::keyring::{Enrolment, Keyring};
+use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::notice::Notice;
+use pendant_gateway::engine::pin::PinVerifier;
+use pendant_gateway::engine::seam::{
+    BrokerInput, DiskDone, DiskFault, DiskOp, Input, LinkId, Output, Publish, PublishId, Signal,
+    Transmit,
+};
+use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
+use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
+use pendant_gateway::engine::{Gateway, RecoveryReport, Seed};
+use pendant_protocol::{
+    Battery, Body, DownlinkMessage, EnrolmentKey, FrameBytes, Message, Outcome, PendantId,
+    PinDigits, SealedDownlink, Slot, Status,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub const SAFE: &str = "4711";
+pub const DURESS: &str = "8052";
+pub const WRONG: &str = "9999";
+/// 2026-01-01T00:00:00Z.
+pub const EPOCH_MS: i64 = 1_767_225_600_000;
+
+/// A pendant as its firmware is: a key, a counter, the last salt heard.
+#[derive(Clone)]
+pub struct Pendant {
+    pub id: PendantId,
+    pub key: EnrolmentKey,
+    pub counter: u32,
+    pub echo: u16,
+}
+
+impl Pendant {
+    pub fn new(number: u32) -> Self {
+        let mut key = [0x5A; 16];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        Self {
+            id: PendantId::new(number).expect("a test's number is valid"),
+            key: EnrolmentKey::from_bytes(key),
+            counter: 0,
+            echo: 0,
+        }
+    }
+
+    pub fn enrolment(&self) -> Enrolment {
+        Enrolment {
+            pendant: self.id,
+            id: 0x1000 + u64::from(self.id.get()),
+            key: self.key.clone(),
+            wearer: Name::new("nurse-7").expect("a valid name"),
+            pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
+        }
+    }
+
+    /// The next frame, with a new counter.
+    pub fn say(&mut self, body: Body) -> FrameBytes {
+        self.counter += 1;
+        let status = Status {
+            battery: Battery::from_fourteenths(12).expect("12 is a level"),
+            case_open: false,
+            charging: false,
+            moving: false,
+        };
+        Message { status, echo: self.echo, body }.seal(&self.key.uplink(), self.id, self.counter)
+    }
+
+    /// Opens an answer to the frame with `counter` and learns its salt.
+    pub fn hear(&mut self, frame: &FrameBytes, counter: u32) -> Option<DownlinkMessage> {
+        let downlink = SealedDownlink::parse(frame).ok()?;
+        let opened = downlink.open(&self.key.downlink(downlink.slot()), counter).ok()?;
+        self.echo = downlink.salt();
+        Some(opened)
+    }
+}
+
+pub fn digits(pin: &str) -> PinDigits {
+    PinDigits::from_digits(pin).expect("a test's PIN is valid")
+}
+
+pub fn pin(pin: &str) -> Body {
+    Body::Pin(digits(pin))
+}
+
+pub fn start(minutes: u16) -> Body {
+    Body::SessionStart { minutes, place: 0 }
+}
+
+pub const HEARTBEAT: Body = Body::Heartbeat { place: 0 };
+pub const PANIC: Body = Body::Panic { place: 0 };
+pub const DISCREET: Body = Body::DiscreetPanic { place: 0 };
+
+/// The medium: what was synced, and what goes wrong.
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub files: BTreeMap<u32, Vec<u8>>,
+    pub fault: Option<DiskFault>,
+    pub files_max: Option<usize>,
+    /// A commit takes this long, microseconds.
+    pub commit_us: u64,
+    pub commits: u64,
+}
+
+impl Disk {
+    fn carry_out(&mut self, operation: &DiskOp) -> DiskDone {
+        match operation {
+            DiskOp::Allocate { ticket, file, bytes } => {
+                let full = self.files_max.is_some_and(|max| self.files.len() >= max);
+                if let Some(fault) = self.fault.or(full.then_some(DiskFault::Full)) {
+                    return DiskDone::Failed(*ticket, fault);
+                }
+                self.files.insert(*file, vec![0; *bytes as usize]);
+                DiskDone::Allocated(*ticket)
+            }
+            DiskOp::Commit { ticket, file, offset, bytes } => {
+                if let Some(fault) = self.fault {
+                    return DiskDone::Failed(*ticket, fault);
+                }
+                self.commits += 1;
+                let at = *offset as usize;
+                self.files.get_mut(file).expect("allocated")[at..at + bytes.len()]
+                    .copy_from_slice(bytes);
+                DiskDone::Committed(*ticket)
+            }
+            DiskOp::Read { ticket, file, offset, bytes } => {
+                let at = *offset as usize;
+                let found = self.files.get(file).and_then(|f| f.get(at..at + *bytes as usize));
+                match found {
+                    Some(found) => DiskDone::Read(*ticket, found.to_vec()),
+                    None => DiskDone::Failed(*ticket, DiskFault::Io),
+                }
+            }
+        }
+    }
+}
+
+/// What the broker does with an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Take,
+    Refuse(u8),
+    /// Refuse, then close the connection (mosquitto 2.0).
+    RefuseAndClose(u8),
+    /// Close the connection without a word.
+    Close,
+    /// Never answer.
+    Silence,
+}
+
+#[derive(Clone, Debug)]
+enum Due {
+    Input(DueInput),
+    Disk(DiskOp),
+    Offer(Publish),
+    Connect,
+}
+
+#[derive(Clone, Debug)]
+enum DueInput {
+    Taken(PublishId),
+    Refused(PublishId, u8),
+    Receipt(String),
+}
+
+/// An event as the centre got it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub at_us: u64,
+    pub topic: String,
+    pub wire_bytes: usize,
+    pub json: Value,
+}
+
+impl Seen {
+    pub fn kind(&self) -> &str {
+        self.json["data"]["kind"].as_str().expect("every event has a kind")
+    }
+
+    pub fn id(&self) -> &str {
+        self.json["id"].as_str().expect("every event has an id")
+    }
+
+    pub fn boot(&self) -> &str {
+        self.json["data"]["boot"].as_str().expect("every event has a boot")
+    }
+
+    pub fn lane(&self) -> &str {
+        self.json["data"]["lane"].as_str().expect("every event has a lane")
+    }
+
+    pub fn number(&self) -> u64 {
+        self.json["data"]["number"].as_u64().expect("every event has a number")
+    }
+}
+
+/// What an observer on site could have recorded: when, what kind of traffic, how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteTrace {
+    Downlink { at_us: u64, link: u8, bytes: usize },
+    Commit { at_us: u64, file: u32, offset: u32, bytes: usize },
+    Read { at_us: u64, file: u32, offset: u32, bytes: u32 },
+    Allocate { at_us: u64, file: u32 },
+    Uplink { at_us: u64, bytes: usize },
+    Notice { at_us: u64, notice: Notice },
+}
+
+pub struct Rig {
+    pub now_us: u64,
+    pub settings: Settings,
+    pub keyring: Keyring,
+    pub disk: Disk,
+    pub gateway: Option<Gateway>,
+    pub report: Option<RecoveryReport>,
+    pub broker_up: bool,
+    /// The broker accepts connections.
+    pub broker_there: bool,
+    /// The centre sends receipts.
+    pub centre_there: bool,
+    pub wall_set: bool,
+    pub answer: fn(&Publish) -> Answer,
+    pub seen: Vec<Seen>,
+    pub downlinks: Vec<Transmit>,
+    pub notices: Vec<Notice>,
+    pub site: Vec<SiteTrace>,
+    due: BTreeMap<(u64, u64), Due>,
+    order: u64,
+    boots: u8,
+    offered: BTreeSet<u64>,
+    boot_us: u64,
+    pub stopped: bool,
+}
+
+pub const LINKS: u8 = 2;
+
+pub fn settings() -> Settings {
+    let name = |text: &str| Name::new(text).expect("a valid name");
+    Settings {
+        site: name("site"),
+        gateway: name("gw1"),
+        slot: Slot::new(3).expect("a valid slot"),
+        chance: Chance::Either,
+        links: (0..LINKS)
+            .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
+            .collect(),
+        delivery: DeliverySettings {
+            receipts: true,
+            receipt_wait_ms: 60_000,
+            release_interval_ms: 20_000,
+        },
+        journal: Limits { files_max: 16, files_reserved: 4 },
+    }
+}
+
+impl Rig {
+    /// A running gateway with these pendants, connected, its start told.
+    pub fn new(pendants: &[&Pendant]) -> Self {
+        let mut rig = Self::off(pendants);
+        rig.start();
+        rig.run_ms(200);
+        rig
+    }
+
+    pub fn off(pendants: &[&Pendant]) -> Self {
+        let mut keyring = Keyring::new();
+        for pendant in pendants {
+            keyring.insert(pendant.enrolment());
+        }
+        Self {
+            now_us: 0,
+            settings: settings(),
+            keyring,
+            disk: Disk { commit_us: 200, ..Disk::default() },
+            gateway: None,
+            report: None,
+            broker_up: false,
+            broker_there: true,
+            centre_there: true,
+            wall_set: true,
+            answer: |_| Answer::Take,
+            seen: Vec::new(),
+            downlinks: Vec::new(),
+            notices: Vec::new(),
+            site: Vec::new(),
+            due: BTreeMap::new(),
+            order: 0,
+            boots: 0,
+            offered: BTreeSet::new(),
+            boot_us: 0,
+            stopped: false,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = if self.wall_set {
+            Wall::Set {
+                unix_ms: EPOCH_MS + i64::try_from(self.now_us / 1000).expect("a short test"),
+                uncertainty_ms: 50,
+                source: WallSource::Ntp,
+            }
+        } else {
+            Wall::Unset
+        };
+        Now { mono: self.mono(), wall }
+    }
+
+    fn mono(&self) -> Mono {
+        Mono::from_us(self.now_us - self.boot_us)
+    }
+
+    pub fn try_start(&mut self) -> Result<(), RecoverError> {
+        let mut survey = Survey::new();
+        for (file, bytes) in &self.disk.files {
+            survey.file(*file, bytes);
+        }
+        let mut replay = Replay::new(survey.plan()?, JournalKey::from_bytes([7; 32]));
+        for file in replay.order() {
+            replay.file(file, &self.disk.files[&file]);
+        }
+        self.boots += 1;
+        self.boot_us = self.now_us;
+        let seed = Seed([self.boots; 32]);
+        let (gateway, report) =
+            Gateway::recover(self.settings.clone(), &self.keyring, seed, self.now(), replay)?;
+        self.gateway = Some(gateway);
+        self.report = Some(report);
+        self.drain();
+        self.connect_in(10_000);
+        Ok(())
+    }
+
+    pub fn start(&mut self) {
+        self.try_start().expect("the journal is ours");
+    }
+
+    /// The process dies; what was not synced is gone.
+    pub fn crash(&mut self) {
+        self.gateway = None;
+        self.broker_up = false;
+        self.due.clear();
+        self.offered.clear();
+    }
+
+    pub fn restart(&mut self) {
+        self.crash();
+        self.start();
+    }
+
+    pub fn frame(&mut self, link: u8, bytes: &[u8]) {
+        let signal = Signal {
+            rssi_dbm: Some(-101),
+            snr_quarter_db: Some(-12),
+            frequency_hz: Some(868_100_000),
+            spreading_factor: Some(10),
+        };
+        let ended = self.mono();
+        self.input(Input::Frame { link: LinkId(link), ended, signal, bytes: bytes.to_vec() });
+    }
+
+    pub fn input(&mut self, input: Input) {
+        let now = self.now();
+        let Some(gateway) = &mut self.gateway else { return };
+        gateway.handle(now, input);
+        self.drain();
+    }
+
+    /// Cuts the broker's connection; it comes back if the broker is there.
+    pub fn drop_connection(&mut self) {
+        if self.broker_up {
+            self.broker_up = false;
+            self.offered.clear();
+            self.input(Input::Broker(BrokerInput::Down));
+        }
+        self.connect_in(500_000);
+    }
+
+    pub fn broker_away(&mut self) {
+        self.broker_there = false;
+        self.drop_connection();
+    }
+
+    pub fn broker_back(&mut self) {
+        self.broker_there = true;
+        self.connect_in(1_000);
+    }
+
+    fn connect_in(&mut self, us: u64) {
+        if !self.due.values().any(|due| matches!(due, Due::Connect)) {
+            self.later(us, Due::Connect);
+        }
+    }
+
+    pub fn run_ms(&mut self, ms: u64) {
+        let end = self.now_us + ms * 1000;
+        loop {
+            let timer = self
+                .gateway
+                .as_ref()
+                .and_then(Gateway::next_deadline)
+                .map(|mono| (self.boot_us + mono.us()).max(self.now_us));
+            let next = self.due.keys().next().map(|(at, _)| *at);
+            let at = timer.into_iter().chain(next).min().unwrap_or(u64::MAX);
+            if at > end {
+                self.now_us = end;
+                return;
+            }
+            self.now_us = at;
+            if next == Some(at) {
+                let (_, due) = self.due.pop_first().expect("it has a first");
+                self.happen(due);
+            } else {
+                self.input(Input::Timer);
+                // A deadline that does not move would be a busy loop.
+                let again = self.gateway.as_ref().and_then(Gateway::next_deadline);
+                assert!(again.is_none_or(|mono| self.boot_us + mono.us() > self.now_us));
+            }
+        }
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Disk(operation) => {
+                let done = self.disk.carry_out(&operation);
+                self.input(Input::Disk(done));
+            }
+            Due::Input(DueInput::Taken(id)) => {
+                if self.offered.remove(&id.0) {
+                    self.input(Input::Broker(BrokerInput::Taken(id)));
+                }
+            }
+            Due::Input(DueInput::Refused(publish, reason)) => {
+                if self.offered.remove(&publish.0) {
+                    self.input(Input::Broker(BrokerInput::Refused { publish, reason }));
+                }
+            }
+            Due::Input(DueInput::Receipt(id)) => {
+                if self.broker_up && self.centre_there {
+                    let receipt = format!("{{\"received\":\"{id}\"}}");
+                    self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
+                }
+            }
+            Due::Offer(publish) => self.take_offer(&publish),
+            Due::Connect => {
+                if self.broker_there && !self.broker_up {
+                    self.broker_up = true;
+                    self.input(Input::Broker(BrokerInput::Up));
+                }
+            }
+        }
+    }
+
+    fn take_offer(&mut self, publish: &Publish) {
+        if !self.broker_up || !self.offered.contains(&publish.id.0) {
+            return;
+        }
+        match (self.answer)(publish) {
+            Answer::Take => {
+                let json: Value = serde_json::from_slice(&publish.payload).expect("valid JSON");
+                let id = json["id"].as_str().expect("every event has an id").to_owned();
+                self.seen.push(Seen {
+                    at_us: self.now_us,
+                    topic: publish.topic.clone(),
+                    wire_bytes: publish.topic.len() + publish.payload.len(),
+                    json,
+                });
+                self.later(500, Due::Input(DueInput::Taken(publish.id)));
+                if self.centre_there {
+                    self.later(2_000, Due::Input(DueInput::Receipt(id)));
+                }
+            }
+            Answer::Refuse(reason) => {
+                self.later(500, Due::Input(DueInput::Refused(publish.id, reason)));
+            }
+            Answer::RefuseAndClose(reason) => {
+                self.offered.remove(&publish.id.0);
+                self.input(Input::Broker(BrokerInput::Refused { publish: publish.id, reason }));
+                self.drop_connection();
+            }
+            Answer::Close => self.drop_connection(),
+            Answer::Silence => {}
+        }
+    }
+
+    fn later(&mut self, us: u64, due: Due) {
+        self.order += 1;
+        self.due.insert((self.now_us + us, self.order), due);
+    }
+
+    fn drain(&mut self) {
+        let mut outputs = VecDeque::new();
+        if let Some(gateway) = &mut self.gateway {
+            outputs.extend(std::iter::from_fn(|| gateway.poll_output()));
+        }
+        let at_us = self.now_us;
+        for output in outputs {
+            match output {
+                Output::Disk(operation) => {
+                    self.site.push(trace_of(&operation, at_us));
+                    let us = self.disk.commit_us;
+                    self.later(us, Due::Disk(operation));
+                }
+                Output::Publish(publish) => {
+                    let bytes = publish.topic.len() + publish.payload.len();
+                    self.site.push(SiteTrace::Uplink { at_us, bytes });
+                    assert!(self.broker_up, "offered to a broker that is not there");
+                    assert!(self.offered.insert(publish.id.0), "an offer's number is new");
+                    self.later(300, Due::Offer(publish));
+                }
+                Output::Transmit(transmit) => {
+                    self.site.push(SiteTrace::Downlink {
+                        at_us: self.boot_us + transmit.at.us(),
+                        link: transmit.link.0,
+                        bytes: transmit.frame.len(),
+                    });
+                    self.downlinks.push(transmit);
+                }
+                Output::Tell(notice) => {
+                    self.site.push(SiteTrace::Notice { at_us, notice });
+                    self.notices.push(notice);
+                }
+                Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    /// What a pendant hears as the answer to its last frame, once it is there.
+    pub fn answer_to(&mut self, pendant: &mut Pendant) -> Option<DownlinkMessage> {
+        let counter = pendant.counter;
+        let frames: Vec<FrameBytes> = self.downlinks.iter().map(|t| t.frame).collect();
+        frames.iter().rev().find_map(|frame| pendant.hear(frame, counter))
+    }
+
+    /// A frame is said, and its answer awaited in the first window.
+    pub fn exchange(&mut self, pendant: &mut Pendant, body: Body) -> Option<Outcome> {
+        let frame = pendant.say(body);
+        self.frame(0, &frame);
+        self.run_ms(1_500);
+        self.answer_to(pendant).map(|answer| answer.outcome)
+    }
+
+    pub fn kinds(&self) -> Vec<&str> {
+        self.seen.iter().map(Seen::kind).collect()
+    }
+
+    /// Different events of a kind that the centre has.
+    pub fn count(&self, kind: &str) -> usize {
+        let ids: BTreeSet<&str> =
+            self.seen.iter().filter(|seen| seen.kind() == kind).map(Seen::id).collect();
+        ids.len()
+    }
+
+    /// How often events of a kind were offered and taken.
+    pub fn told(&self, kind: &str) -> usize {
+        self.seen.iter().filter(|seen| seen.kind() == kind).count()
+    }
+
+    pub fn backlog(&self) -> u64 {
+        self.gateway.as_ref().map_or(0, |gateway| gateway.status().backlog)
+    }
+
+    /// Distinct numbers of each (boot, lane) that the centre has.
+    pub fn numbers(&self) -> BTreeMap<(String, String), BTreeSet<u64>> {
+        let mut numbers: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+        for seen in &self.seen {
+            let room = (seen.boot().to_owned(), seen.lane().to_owned());
+            numbers.entry(room).or_default().insert(seen.number());
+        }
+        numbers
+    }
+}
+
+fn trace_of(operation: &DiskOp, at_us: u64) -> SiteTrace {
+    match operation {
+        DiskOp::Allocate { file, .. } => SiteTrace::Allocate { at_us, file: *file },
+        DiskOp::Commit { file, offset, bytes, .. } => {
+            SiteTrace::Commit { at_us, file: *file, offset: *offset, bytes: bytes.len() }
+        }
+        DiskOp::Read { file, offset, bytes, .. } => {
+            SiteTrace::Read { at_us, file: *file, offset: *offset, bytes: *bytes }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! An uplink under test, with the certificates of a site.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
+use pendant_gateway::engine::event::Lane;
+use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::seam::{BrokerInput, Publish, PublishId};
+use pendant_gateway::shell::tls::TlsFiles;
+use pendant_gateway::shell::uplink::{
+    self, BrokerFault, BrokerSettings, UplinkHandle, UplinkStatus,
+};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+pub const STATE: &str = "lonework/v1/north/gw-1/state";
+pub const RECEIPT: &str = "lonework/v1/north/gw-1/receipt";
+pub const URGENT: &str = "lonework/v1/north/gw-1/event/urgent";
+pub const OPEN_TO_ALL: &str = "allow_anonymous true";
+
+/// An authority, its broker's identity, and clients.
+pub struct Site {
+    pub authority: Authority,
+    pub server: Identity,
+    pub gateway: Identity,
+    pub centre: Identity,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let authority = Authority::new("site authority");
+        Self {
+            server: authority.issue("broker", &["127.0.0.1", "broker.site"], VALID),
+            gateway: authority.issue("gw-1", &[], VALID),
+            centre: authority.issue("centre", &[], VALID),
+            authority,
+        }
+    }
+
+    pub async fn broker(&self, more: &str) -> Mosquitto {
+        Mosquitto::start(&self.authority, &self.server, more).await
+    }
+
+    pub async fn subscriber(&self, broker: &mut Mosquitto, filter: &str) -> Subscriber {
+        Subscriber::start(broker, &self.authority, &self.centre, filter).await
+    }
+
+    pub fn settings(&self, port: u16) -> BrokerSettings {
+        let name = |text| Name::new(text).expect("a fine name");
+        BrokerSettings {
+            host: "127.0.0.1".into(),
+            port,
+            server_name: "broker.site".into(),
+            client_id: "gw-1".into(),
+            credentials: None,
+            tls: TlsFiles {
+                authority: self.authority.file(),
+                certificate: self.gateway.certificate.clone(),
+                key: self.gateway.key.clone(),
+            },
+            keep_alive_s: 5,
+            session_expiry_s: 60,
+            site: name("north"),
+            gateway: name("gw-1"),
+            boot: 0x0123_4567_89ab_cdef,
+        }
+    }
+}
+
+pub struct Running {
+    pub handle: UplinkHandle,
+    pub news: mpsc::Receiver<BrokerInput>,
+}
+
+impl Running {
+    pub fn start(settings: BrokerSettings) -> Self {
+        let (send, news) = mpsc::channel(16);
+        Self { handle: uplink::spawn(settings, send), news }
+    }
+
+    pub async fn next(&mut self) -> BrokerInput {
+        let news = timeout(SOON, self.news.recv()).await;
+        news.expect("news in time").expect("the uplink runs")
+    }
+
+    pub async fn down(&mut self) {
+        let news = self.next().await;
+        assert!(matches!(news, BrokerInput::Down), "{news:?}");
+    }
+
+    pub async fn up(&mut self) {
+        let news = self.next().await;
+        assert!(matches!(news, BrokerInput::Up), "{news:?}");
+    }
+
+    pub fn offer(&self, id: u64, topic: &str, payload: &str) {
+        let offer = Publish {
+            id: PublishId(id),
+            lane: Lane::Urgent,
+            topic: topic.into(),
+            payload: payload.into(),
+        };
+        self.handle.offer(offer).expect("the uplink has room");
+    }
+
+    pub async fn taken(&mut self, id: u64) {
+        let news = self.next().await;
+        assert!(matches!(news, BrokerInput::Taken(PublishId(n)) if n == id), "{news:?}, not {id}");
+    }
+
+    /// Which offer was refused, and why.
+    pub async fn refused(&mut self) -> (u64, u8) {
+        match self.next().await {
+            BrokerInput::Refused { publish: PublishId(id), reason } => (id, reason),
+            other => panic!("{other:?}, not Refused"),
+        }
+    }
+
+    pub async fn status(&self, wanted: impl Fn(&UplinkStatus) -> bool) -> UplinkStatus {
+        let mut status = self.handle.status();
+        let found = timeout(SOON, status.wait_for(|status| wanted(status))).await;
+        match found {
+            Ok(found) => found.expect("the uplink runs").clone(),
+            Err(_) => panic!("still {:?}", *self.handle.status().borrow()),
+        }
+    }
+
+    pub async fn fault(&self) -> BrokerFault {
+        let status = self.status(|status| status.fault.is_some()).await;
+        let fault = status.fault.expect("just looked");
+        eprintln!("{fault}");
+        fault
+    }
+}
+
+/// The fault that these settings meet, while nothing is told to the engine and
+/// the uplink still stops at once.
+pub async fn fault_of(settings: BrokerSettings) -> BrokerFault {
+    let mut running = Running::start(settings);
+    let fault = running.fault().await;
+    let stopping = Instant::now();
+    running.handle.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(2), "stops although it cannot connect");
+    assert!(running.news.try_recv().is_err(), "never up, so never down");
+    fault
+}
