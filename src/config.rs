@@ -245,11 +245,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
         let config = Self::read_text(path)?;
         let problems = config.file_problems();
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigErrors::Refused(problems))
-        }
+        if problems.is_empty() { Ok(config) } else { Err(ConfigErrors::Refused(problems)) }
     }
 
     /// Reads a file, but not those that it names: for commands that need only a
@@ -258,16 +254,10 @@ impl Config {
     /// # Errors
     /// All that is wrong in the text.
     pub fn read_text(path: &Path) -> Result<Self, ConfigErrors> {
-        let unreadable = |error| ConfigErrors::Unreadable {
-            path: path.to_owned(),
-            error,
-        };
+        let unreadable = |error| ConfigErrors::Unreadable { path: path.to_owned(), error };
         let text = files::read_bounded(path, TEXT_BYTES_MAX).map_err(unreadable)?;
         let text = String::from_utf8(text).map_err(|error| {
-            unreadable(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                error.utf8_error(),
-            ))
+            unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
         })?;
         Self::parse(&text, &path.display().to_string())
     }
@@ -293,13 +283,8 @@ impl Config {
         match config {
             Some(config) if report.problems.is_empty() => Ok(config),
             _ => {
-                assert!(
-                    !report.problems.is_empty(),
-                    "a value that could not be read was reported"
-                );
-                report
-                    .problems
-                    .sort_by_key(|problem| (problem.line, problem.column));
+                assert!(!report.problems.is_empty(), "a value that could not be read was reported");
+                report.problems.sort_by_key(|problem| (problem.line, problem.column));
                 Err(ConfigErrors::Refused(report.problems))
             }
         }
@@ -309,10 +294,7 @@ impl Config {
     /// or, where they hold secrets, open to others.
     #[must_use]
     pub fn file_problems(&self) -> Vec<Problem> {
-        self.named_files
-            .iter()
-            .filter_map(files::NamedFile::problem)
-            .collect()
+        self.named_files.iter().filter_map(files::NamedFile::problem).collect()
     }
 
     /// The effective configuration as text that reads back to the same one.

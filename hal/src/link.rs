@@ -257,8 +257,9 @@ impl LinkHandle {
         (Self { transmit, ended }, transmissions, running)
     }
 
-    /// Stops the link and waits until it has released its device. Clones of
-    /// `transmit` must have been dropped.
+    /// Stops the link and waits until it has answered for what was waiting and
+    /// released its device. Clones of `transmit` must have been dropped, and
+    /// somebody must still take the events, or have dropped their receiver.
     pub async fn stop(self) {
         drop(self.transmit);
         // The token is never sent, only dropped: the error is the news.

@@ -28,9 +28,13 @@ fn settings() -> RadioSettings {
 }
 
 fn uplink() -> Air {
+    uplink_under(&settings())
+}
+
+fn uplink_under(settings: &RadioSettings) -> Air {
     Air {
-        frequency_hz: settings().frequency_hz,
-        shape: settings().shape(),
+        frequency_hz: settings.frequency_hz,
+        shape: settings.shape(),
         iq_inverted: false,
         sync_word: PRIVATE,
     }
@@ -46,14 +50,14 @@ struct Bench {
 
 impl Bench {
     async fn up() -> Self {
-        Self::with(sx1262::BOARD).await
+        Self::with(sx1262::BOARD, settings()).await
     }
 
-    async fn with(board: Board) -> Self {
+    async fn with(board: Board, settings: RadioSettings) -> Self {
         let ether = Ether::default();
         let (chip, faults) = sx1262::in_ether(&ether, board);
         let (sender, events) = mpsc::channel(64);
-        let link = spawn_radio(settings(), chip, TAG, sender);
+        let link = spawn_radio(settings, chip, TAG, sender);
         let mut bench = Self { link, events, pendant: Station::new(ether.port()), faults };
         assert_eq!(bench.event().await, LinkEvent::Up);
         bench
@@ -116,7 +120,7 @@ async fn a_frame_is_heard_with_its_time_and_signal() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
     for tcxo in [None, Some(TcxoCtrlVoltage::Ctrl1V8)] {
-        let mut bench = Bench::with(Board { tcxo, ..sx1262::BOARD }).await;
+        let mut bench = Bench::with(Board { tcxo, ..sx1262::BOARD }, settings()).await;
         for ticket in 0..20 {
             let ended = bench.pendant.send(uplink(), 14, &[0x40; 24]).await;
             bench.received().await;
@@ -188,13 +192,17 @@ async fn only_the_channel_that_is_set_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_in_a_row_are_all_heard() {
-    let mut bench = Bench::up().await;
-    for n in 0..200u8 {
-        bench.pendant.send(uplink(), 14, &[n; 24]).await;
-        assert_eq!(bench.received().await.bytes, [n; 24]);
+async fn frames_without_a_gap_are_all_heard() {
+    for spreading_factor in 5..=12 {
+        let settings = RadioSettings { spreading_factor, ..settings() };
+        let air = uplink_under(&settings);
+        let mut bench = Bench::with(sx1262::BOARD, settings).await;
+        for n in 0..200u8 {
+            bench.pendant.send(air, 14, &[n; 24]).await;
+            assert_eq!(bench.received().await.bytes, [n; 24], "SF{spreading_factor}");
+        }
+        assert_eq!(bench.faults.violations(), Vec::<String>::new());
     }
-    assert_eq!(bench.faults.violations(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

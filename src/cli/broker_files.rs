@@ -40,10 +40,7 @@ fn roots(path: &Path, findings: &mut Findings) -> Option<RootCertStore> {
             return None;
         }
     }
-    findings.good(
-        "ca_file",
-        format!("{} authorities in {}", roots.len(), path.display()),
-    );
+    findings.good("ca_file", format!("authorities in {}: {}", path.display(), roots.len()));
     Some(roots)
 }
 
@@ -60,11 +57,7 @@ fn certificates(
         Ok(_) => format!("{shown} holds no certificate"),
         Err(error) => format!("{shown} cannot be understood: {error}"),
     };
-    findings.wrong(
-        key,
-        fault,
-        "put certificates there as PEM: -----BEGIN CERTIFICATE-----",
-    );
+    findings.wrong(key, fault, "put certificates there as PEM: -----BEGIN CERTIFICATE-----");
     None
 }
 
@@ -121,9 +114,7 @@ fn judge_certificate(
     else {
         return;
     };
-    let (own, between) = chain
-        .split_first()
-        .expect("a chain that was read is not empty");
+    let (own, between) = chain.split_first().expect("a chain that was read is not empty");
     let fault = match verifier.verify_client_cert(own, between, UnixTime::now()) {
         Ok(_) => return findings.good("certificate_file", format!("{shown} is valid now")),
         Err(Error::InvalidCertificate(fault)) => fault,
@@ -136,7 +127,8 @@ fn judge_certificate(
         }
     };
     match fault {
-        CertificateError::UnknownIssuer => findings.advice(
+        // A signature that does not fit: another authority of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => findings.advice(
             "certificate_file",
             format!("{shown} was not signed by an authority in ca_file"),
             "right if the broker's own certificate comes from another authority; else ask the centre for the \

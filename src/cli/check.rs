@@ -136,18 +136,8 @@ fn for_people(findings: &Findings) -> String {
         };
         told.expect("a String takes everything");
     }
-    let count = |grade| {
-        findings
-            .0
-            .iter()
-            .filter(|finding| finding.grade == grade)
-            .count()
-    };
-    text += &format!(
-        "{} wrong, {} to advise\n",
-        count(Grade::Wrong),
-        count(Grade::Advice)
-    );
+    let count = |grade| findings.0.iter().filter(|finding| finding.grade == grade).count();
+    text += &format!("{} wrong, {} to advise\n", count(Grade::Wrong), count(Grade::Advice));
     text
 }
 
@@ -199,25 +189,20 @@ fn examine_store(store: &Store, findings: &mut Findings) {
             let free_mib = room.f_bavail.saturating_mul(room.f_frsize) / BYTES_PER_MIB;
             judge_room(store, free_mib, findings);
         }
-        Err(error) => findings.wrong(
-            "store",
-            format!("{shown}: {error}"),
-            "look at the disk (`dmesg`)",
-        ),
+        Err(error) => {
+            findings.wrong("store", format!("{shown}: {error}"), "look at the disk (`dmesg`)")
+        }
     }
 }
 
 fn judge_room(store: &Store, free_mib: u64, findings: &mut Findings) {
-    let used_mib = [
-        store.directory.join("journal"),
-        store.directory.join("history"),
-    ]
-    .iter()
-    .filter_map(|part| std::fs::read_dir(part).ok())
-    .flatten()
-    .filter_map(|entry| entry.ok()?.metadata().ok())
-    .map(|metadata| metadata.len())
-    .sum::<u64>()
+    let used_mib = [store.directory.join("journal"), store.directory.join("history")]
+        .iter()
+        .filter_map(|part| std::fs::read_dir(part).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum::<u64>()
         / BYTES_PER_MIB;
     let wanted_mib = u64::from(store.journal_mib_max) + u64::from(store.history_mib_max);
     let shown = store.directory.display();
@@ -273,11 +258,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) {
 
 fn nobody_enrolled(findings: &mut Findings) {
     let text = "no pendant is enrolled: every frame would be refused".to_owned();
-    findings.advice(
-        "keyring",
-        text,
-        "enrol the pendants: pendant-gateway enroll --help",
-    );
+    findings.advice("keyring", text, "enrol the pendants: pendant-gateway enroll --help");
 }
 
 fn examine_links(config: &Config, findings: &mut Findings) {

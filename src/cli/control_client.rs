@@ -94,10 +94,7 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut line)?;
     if line.last() != Some(&b'\n') {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "no whole line came back",
-        ));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no whole line came back"));
     }
     Ok(line)
 }
@@ -115,9 +112,7 @@ pub(super) fn reload(socket: &Path) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            tell(&format!(
-                "It is written, but the running gateway does not know it yet: {error}"
-            ));
+            tell(&format!("It is written, but the running gateway does not know it yet: {error}"));
             tell("Restart the gateway: systemctl restart pendant-gateway");
             Exit::Failed
         }

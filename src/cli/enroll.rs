@@ -52,25 +52,18 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
         None => pin_entry::from_wearer()?,
     };
     let enrolment = make(pendant, arguments.wearer.clone(), &pins)?;
-    let existing = if arguments.replace {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
-    KeyringFiles::new(&store.directory, &store_key)
-        .write(&enrolment, existing)
-        .map_err(|error| match error.kind() {
+    let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
+    KeyringFiles::new(&store.directory, &store_key).write(&enrolment, existing).map_err(
+        |error| match error.kind() {
             ErrorKind::AlreadyExists => taken(),
             _ => Failure::failed(format!(
                 "the enrolment cannot be written to {}: {error}",
                 store.directory.display()
             )),
-        })?;
-    let sheet = if arguments.json {
-        sheet_as_json(&enrolment)
-    } else {
-        sheet_for_people(&enrolment)
-    };
+        },
+    )?;
+    let sheet =
+        if arguments.json { sheet_as_json(&enrolment) } else { sheet_for_people(&enrolment) };
     if let Err(failure) = print(&sheet) {
         tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         return Err(failure);

@@ -79,19 +79,13 @@ struct Failure {
 
 impl Failure {
     fn failed(text: impl ToString) -> Self {
-        Self {
-            exit: Exit::Failed,
-            text: text.to_string(),
-        }
+        Self { exit: Exit::Failed, text: text.to_string() }
     }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self {
-            exit: Exit::Refused,
-            text: errors.to_string(),
-        }
+        Self { exit: Exit::Refused, text: errors.to_string() }
     }
 }
 

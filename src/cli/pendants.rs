@@ -25,26 +25,17 @@ pub(super) fn pendants(config: &Config, as_json: bool) -> Result<Exit, Failure> 
     } else {
         let mut text = String::new();
         for enrolment in loaded.keyring.iter() {
-            text += &format!(
-                "{}  {:016x}  {}\n",
-                enrolment.pendant, enrolment.id, enrolment.wearer
-            );
+            text +=
+                &format!("{}  {:016x}  {}\n", enrolment.pendant, enrolment.id, enrolment.wearer);
         }
         print(&text)?;
         let count = loaded.keyring.len();
-        tell(&format!(
-            "{count} {} enrolled",
-            if count == 1 { "pendant" } else { "pendants" }
-        ));
+        tell(&format!("{count} {} enrolled", if count == 1 { "pendant" } else { "pendants" }));
         for fault in &damaged {
             tell(fault);
         }
     }
-    Ok(if damaged.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(if damaged.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 /// The keyring; empty if there never was a store key.

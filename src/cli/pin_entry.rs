@@ -5,8 +5,11 @@
 use super::pin_rules::{PinFault, Which, far_enough_apart, one_pin};
 use super::{Exit, Failure, tell};
 use pendant_protocol::PinDigits;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// After so many refused pairs the wearer should think first.
@@ -23,10 +26,7 @@ pub(super) struct Pins {
 
 /// Two lines from an open file descriptor: the safe PIN, the duress PIN.
 pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
-    let refused = |text: String| Failure {
-        exit: Exit::Refused,
-        text,
-    };
+    let refused = |text: String| Failure { exit: Exit::Refused, text };
     let mut text = Zeroizing::new(String::with_capacity(PINS_BYTES_MAX as usize + 1));
     File::open(format!("/dev/fd/{descriptor}"))
         .and_then(|file| file.take(PINS_BYTES_MAX).read_to_string(&mut text))
@@ -42,6 +42,11 @@ pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
 
 /// Asks the wearer at the terminal, each PIN twice, until they are good.
 pub(super) fn from_wearer() -> Result<Pins, Failure> {
+    let _quiet = QuietTerminal::new().map_err(|error| {
+        Failure::failed(format!(
+            "no terminal to type PINs at ({error}); a program passes them with --pins-fd N"
+        ))
+    })?;
     tell("The wearer now types two PINs of 4 to 8 digits; nothing is shown.");
     tell("  Safe PIN:   ends a session or an alarm.");
     tell("  Duress PIN: seems to do the same, and calls for help unnoticed.");
@@ -61,29 +66,21 @@ pub(super) fn from_wearer() -> Result<Pins, Failure> {
             Err(fault) => tell(&fault.to_string()),
         }
     }
-    Err(Failure::failed(
-        "no good pair of PINs was typed; nothing was enrolled",
-    ))
+    Err(Failure::failed("no good pair of PINs was typed; nothing was enrolled"))
 }
 
 fn judge(safe: &str, duress: &str) -> Result<Pins, PinFault> {
-    let pins = Pins {
-        safe: one_pin(Which::Safe, safe)?,
-        duress: one_pin(Which::Duress, duress)?,
-    };
+    let pins = Pins { safe: one_pin(Which::Safe, safe)?, duress: one_pin(Which::Duress, duress)? };
     far_enough_apart(safe, duress).map(|()| pins)
 }
 
 /// `None` if the two entries differ.
 fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let ask =
-        |prompt: String| {
-            rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| {
-            Failure::failed(format!(
-                "no terminal to type PINs at ({error}); a program passes them with --pins-fd N"
-            ))
-        })
-        };
+    let ask = |prompt: String| {
+        rpassword::prompt_password(prompt)
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::failed(format!("nothing was enrolled: {error}")))
+    };
     let first = ask(format!("{label}: "))?;
     let second = ask(format!("{label} again: "))?;
     if *first == *second {
@@ -91,4 +88,42 @@ fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     }
     tell("The two entries differ; once more.");
     Ok(None)
+}
+
+/// The terminal shows nothing that is typed while this lives.
+///
+/// rpassword alone shows what is typed between two of its questions, and leaves
+/// the terminal silent when it is interrupted, because the signal ends the
+/// process before anything is put back. Here the signal is caught, so that it
+/// becomes an error and everything is put back on the way out.
+struct QuietTerminal {
+    terminal: File,
+    before: Termios,
+    _interrupts: Signal,
+    _runtime: Runtime,
+}
+
+impl QuietTerminal {
+    fn new() -> io::Result<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let interrupts = signal(SignalKind::interrupt())?;
+        drop(entered);
+        let before = tcgetattr(&terminal)?;
+        let mut quiet = before.clone();
+        // The modes that rpassword sets, so that nothing changes between questions.
+        quiet.local_modes -=
+            LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
+        tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
+        Ok(Self { terminal, before, _interrupts: interrupts, _runtime: runtime })
+    }
+}
+
+impl Drop for QuietTerminal {
+    fn drop(&mut self) {
+        // If the terminal is gone there is nothing to put back.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        tell("");
+    }
 }

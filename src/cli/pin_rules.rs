@@ -51,10 +51,9 @@ impl fmt::Display for PinFault {
         const SLIP: &str = "a slip while entering the safe PIN would raise a silent alarm; choose a duress PIN that \
                             differs in several digits";
         match self {
-            Self::Form(which) => write!(
-                f,
-                "the {which} PIN must have 4 to 8 digits and nothing else"
-            ),
+            Self::Form(which) => {
+                write!(f, "the {which} PIN must have 4 to 8 digits and nothing else")
+            }
             Self::Common(which) => write!(
                 f,
                 "the {which} PIN is one that is guessed first (one digit repeated, digits in a row, a pattern \
@@ -62,14 +61,12 @@ impl fmt::Display for PinFault {
             ),
             Self::Same => write!(f, "the duress PIN is the safe PIN; choose another"),
             Self::Beginning => write!(f, "one PIN begins with the whole other PIN: {SLIP}"),
-            Self::OneDigit => write!(
-                f,
-                "the PINs are one wrong, missing or additional digit apart: {SLIP}"
-            ),
-            Self::Exchanged => write!(
-                f,
-                "the PINs differ only in two neighbouring digits exchanged: {SLIP}"
-            ),
+            Self::OneDigit => {
+                write!(f, "the PINs are one wrong, missing or additional digit apart: {SLIP}")
+            }
+            Self::Exchanged => {
+                write!(f, "the PINs differ only in two neighbouring digits exchanged: {SLIP}")
+            }
             Self::Next => write!(f, "the PINs are neighbouring numbers: {SLIP}"),
         }
     }
@@ -141,9 +138,7 @@ fn is_one_exchange(a: &[u8], b: &[u8]) -> bool {
 
 /// At most eight digits: fits.
 fn number(digits: &[u8]) -> u32 {
-    digits
-        .iter()
-        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+    digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 #[cfg(test)]
@@ -194,15 +189,11 @@ mod tests {
         let pins: Vec<String> = (0..10_000).map(|number| format!("{number:04}")).collect();
         let examine = |parity: usize| {
             for (at, safe) in pins.iter().enumerate().skip(parity).step_by(2) {
-                let refused = pins[at..]
-                    .iter()
-                    .filter(|duress| far_enough_apart(safe, duress).is_err());
+                let refused =
+                    pins[at..].iter().filter(|duress| far_enough_apart(safe, duress).is_err());
                 let slips = slips(safe);
                 let expected = slips.iter().filter(|slip| slip.len() == 4 && *slip >= safe);
-                assert!(
-                    refused.eq(expected),
-                    "the slips of {safe} are others than those refused"
-                );
+                assert!(refused.eq(expected), "the slips of {safe} are others than those refused");
             }
         };
         std::thread::scope(|scope| {
@@ -253,11 +244,7 @@ mod tests {
             ("9999", "10000", PinFault::Next),
             ("1357", "001357", PinFault::Next),
         ] {
-            assert_eq!(
-                far_enough_apart(safe, duress),
-                Err(fault),
-                "{safe} {duress}"
-            );
+            assert_eq!(far_enough_apart(safe, duress), Err(fault), "{safe} {duress}");
         }
         assert_eq!(far_enough_apart("2749", "8163"), Ok(()));
         assert_eq!(far_enough_apart("2749", "92748"), Ok(()));
@@ -271,20 +258,13 @@ mod tests {
             "12341234",
         ];
         for pin in common {
-            assert_eq!(
-                one_pin(Which::Duress, pin),
-                Err(PinFault::Common(Which::Duress)),
-                "{pin}"
-            );
+            assert_eq!(one_pin(Which::Duress, pin), Err(PinFault::Common(Which::Duress)), "{pin}");
         }
-        for pin in [
-            "2749", "1235", "1357", "1122", "1001", "90210", "27492748", "25801",
-        ] {
+        for pin in ["2749", "1235", "1357", "1122", "1001", "90210", "27492748", "25801"] {
             assert!(one_pin(Which::Safe, pin).is_ok(), "{pin}");
         }
-        let four: usize = (0..10_000)
-            .filter(|pin| is_common(format!("{pin:04}").as_bytes()))
-            .count();
+        let four: usize =
+            (0..10_000).filter(|pin| is_common(format!("{pin:04}").as_bytes())).count();
         assert_eq!(
             four,
             100 + 20 + 2,
@@ -294,22 +274,8 @@ mod tests {
 
     #[test]
     fn what_is_no_pin_is_refused() {
-        for text in [
-            "",
-            "1",
-            "274",
-            "274927491",
-            "27a9",
-            "2 749",
-            "２７４９",
-            "-274",
-            "27.4",
-        ] {
-            assert_eq!(
-                one_pin(Which::Safe, text),
-                Err(PinFault::Form(Which::Safe)),
-                "{text}"
-            );
+        for text in ["", "1", "274", "274927491", "27a9", "2 749", "２７４９", "-274", "27.4"] {
+            assert_eq!(one_pin(Which::Safe, text), Err(PinFault::Form(Which::Safe)), "{text}");
         }
     }
 }

@@ -22,10 +22,9 @@ pub(super) fn status(config: &Config, json: bool) -> Result<Exit, Failure> {
 fn outline(value: &Value, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     let members: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| (format!("{}:", words(key)), value))
-            .collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| (format!("{}:", words(key)), value)).collect()
+        }
         Value::Array(items) => items.iter().map(|item| ("-".to_owned(), item)).collect(),
         single => {
             *text += &format!("{indent}{}\n", scalar(single));

@@ -29,13 +29,8 @@ pub(super) struct NamedFile {
 impl NamedFile {
     pub(super) fn problem(&self) -> Option<Problem> {
         let shown = self.path.display();
-        let told = |text: String, remedy: String| {
-            Some(Problem {
-                text,
-                remedy,
-                ..self.place.clone()
-            })
-        };
+        let told =
+            |text: String, remedy: String| Some(Problem { text, remedy, ..self.place.clone() });
         let opened = |metadata: Metadata| match metadata.is_file() {
             // Opening anything else (a pipe, a device) could wait for ever.
             true => File::open(&self.path).map(|_| metadata),
@@ -84,9 +79,7 @@ pub fn secret_file_fault(path: &Path, metadata: &Metadata) -> Option<String> {
 /// Reads a file of at most `bytes_max` bytes.
 pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(bytes_max + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         let text = format!("longer than {bytes_max} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));

@@ -14,15 +14,8 @@ use toml::Spanned;
 const LINKS_MAX: usize = 16;
 
 const ANY: &[&str] = &["name", "kind", "acknowledge"];
-pub(super) const SERIAL: &[&str] = &[
-    "name",
-    "kind",
-    "acknowledge",
-    "path",
-    "baud",
-    "codec",
-    "envelope",
-];
+pub(super) const SERIAL: &[&str] =
+    &["name", "kind", "acknowledge", "path", "baud", "codec", "envelope"];
 pub(super) const VIRTUAL_RADIO: &[&str] = &[
     "name",
     "kind",
@@ -35,14 +28,12 @@ pub(super) const VIRTUAL_RADIO: &[&str] = &[
     "power_dbm",
 ];
 
-const BAUDS: [i64; 10] = [
-    2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
-];
+const BAUDS: [i64; 10] =
+    [2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
 /// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
-const BANDWIDTHS_HZ: [i64; 10] = [
-    7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000,
-];
+const BANDWIDTHS_HZ: [i64; 10] =
+    [7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000];
 
 /// Carriers that the SX1262 can be set to, hertz.
 const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
@@ -67,10 +58,8 @@ pub(super) fn links(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Link> {
         let text = format!("more than {LINKS_MAX} [[link]] sections");
         report.refuse(surplus.header(), text, "remove those that are not used");
     }
-    let links: Vec<(&Section<'_>, Link)> = found
-        .iter()
-        .filter_map(|section| Some((section, link(section, report)?)))
-        .collect();
+    let links: Vec<(&Section<'_>, Link)> =
+        found.iter().filter_map(|section| Some((section, link(section, report)?))).collect();
     refuse_twins(&links, report);
     links.into_iter().map(|(_, link)| link).collect()
 }
@@ -80,19 +69,11 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
     section.require("kind", "\"serial\"", report);
     let name = name(section, "name", report);
     let acknowledge = section.flag("acknowledge", report).unwrap_or(true);
-    let kinds = [
-        ("serial", Kind::Serial),
-        ("radio", Kind::Radio),
-        ("virtual-radio", Kind::VirtualRadio),
-    ];
-    let at = section
-        .value("kind")
-        .map_or(section.header(), Spanned::span);
+    let kinds =
+        [("serial", Kind::Serial), ("radio", Kind::Radio), ("virtual-radio", Kind::VirtualRadio)];
+    let at = section.value("kind").map_or(section.header(), Spanned::span);
     let kind = match section.choice("kind", &kinds, report)? {
-        Kind::Serial => serial(
-            &section.with_keys("a [[link]] of kind \"serial\"", SERIAL),
-            report,
-        ),
+        Kind::Serial => serial(&section.with_keys("a [[link]] of kind \"serial\"", SERIAL), report),
         Kind::VirtualRadio if cfg!(feature = "sim") => virtual_radio(
             &section.with_keys("a [[link]] of kind \"virtual-radio\"", VIRTUAL_RADIO),
             report,
@@ -114,11 +95,7 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
             None
         }
     };
-    Some(Link {
-        name: name?,
-        acknowledge,
-        kind: kind?,
-    })
+    Some(Link { name: name?, acknowledge, kind: kind? })
 }
 
 fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
@@ -127,17 +104,11 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     if let Some(path) = &path {
         warn_of_shifting_name(path, report);
     }
-    let codecs = [
-        ("cobs", SerialCodec::Cobs),
-        ("rylr998", SerialCodec::Rylr998),
-    ];
-    let codec = section
-        .choice("codec", &codecs, report)
-        .unwrap_or(SerialCodec::Cobs);
+    let codecs = [("cobs", SerialCodec::Cobs), ("rylr998", SerialCodec::Rylr998)];
+    let codec = section.choice("codec", &codecs, report).unwrap_or(SerialCodec::Cobs);
     let envelope = section.flag("envelope", report).unwrap_or(false);
-    if let Some(value) = section
-        .value("envelope")
-        .filter(|_| envelope && codec == SerialCodec::Rylr998)
+    if let Some(value) =
+        section.value("envelope").filter(|_| envelope && codec == SerialCodec::Rylr998)
     {
         report.refuse(
             value.span(),
@@ -147,12 +118,7 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     }
     let baud = one_of(section, "baud", Unit::Baud, &BAUDS, report).unwrap_or(115_200);
     section.finish(HOMES, report);
-    Some(LinkKind::Serial {
-        path: path?.into_inner(),
-        baud,
-        codec,
-        envelope,
-    })
+    Some(LinkKind::Serial { path: path?.into_inner(), baud, codec, envelope })
 }
 
 fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
@@ -165,24 +131,13 @@ fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkK
         868_100_000,
         report,
     );
-    let spreading_factor = whole(
-        section,
-        "spreading_factor",
-        &Quantity::new(Unit::Plain, 5..=12),
-        9,
-        report,
-    );
+    let spreading_factor =
+        whole(section, "spreading_factor", &Quantity::new(Unit::Plain, 5..=12), 9, report);
     let bandwidth_hz =
         one_of(section, "bandwidth_hz", Unit::Hertz, &BANDWIDTHS_HZ, report).unwrap_or(125_000);
     let rates = [("4/5", 5), ("4/6", 6), ("4/7", 7), ("4/8", 8)];
     let coding_rate_denominator = section.choice("coding_rate", &rates, report).unwrap_or(5);
-    let power_dbm = whole(
-        section,
-        "power_dbm",
-        &Quantity::new(Unit::Dbm, -9..=22),
-        14,
-        report,
-    );
+    let power_dbm = whole(section, "power_dbm", &Quantity::new(Unit::Dbm, -9..=22), 14, report);
     section.finish(HOMES, report);
     Some(LinkKind::VirtualRadio(VirtualRadio {
         socket: socket?.into_inner(),
@@ -232,9 +187,7 @@ fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
     let mut places = BTreeSet::new();
     for (section, link) in links {
         if !names.insert(&link.name) {
-            let at = section
-                .value("name")
-                .map_or(section.header(), Spanned::span);
+            let at = section.value("name").map_or(section.header(), Spanned::span);
             let text = format!("a second link of the name \"{}\"", link.name);
             report.refuse(at, text, "give each link a name of its own");
         }

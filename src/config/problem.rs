@@ -27,11 +27,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.text
-        )?;
+        writeln!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)?;
         if !self.shown.is_empty() {
             let room = self.shown.chars().count().saturating_sub(self.column - 1);
             let marks = "^".repeat(self.width.min(room).max(1));
@@ -101,13 +97,7 @@ pub(super) struct Report<'t> {
 
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str, file: &'t str) -> Self {
-        Self {
-            text,
-            file,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-            named_files: Vec::new(),
-        }
+        Self { text, file, problems: Vec::new(), warnings: Vec::new(), named_files: Vec::new() }
     }
 
     pub(super) fn refuse(
@@ -151,18 +141,12 @@ impl<'t> Report<'t> {
         let words = self.text.get(span).unwrap_or_default();
         let line = words.lines().next().unwrap_or_default();
         let short: String = line.chars().take(SHOWN_CHARACTERS_MAX).collect();
-        if short.len() < words.len() {
-            format!("{short}…")
-        } else {
-            short
-        }
+        if short.len() < words.len() { format!("{short}…") } else { short }
     }
 
     pub(super) fn locate(&self, span: Range<usize>, text: String, remedy: String) -> Problem {
         let start = floor_boundary(self.text, span.start);
-        let line_start = self.text[..start]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
         let meant = self.text.get(start..span.end).unwrap_or_default();
         Problem {
@@ -170,11 +154,7 @@ impl<'t> Report<'t> {
             line: self.text[..line_start].matches('\n').count() + 1,
             column: self.text[line_start..start].chars().count() + 1,
             // What is missing altogether has no line to show.
-            shown: if span == (0..0) {
-                String::new()
-            } else {
-                without_secrets(line)
-            },
+            shown: if span == (0..0) { String::new() } else { without_secrets(line) },
             width: meant.lines().next().unwrap_or_default().chars().count(),
             text,
             remedy,
@@ -198,25 +178,15 @@ fn floor_boundary(text: &str, mut at: usize) -> usize {
 /// sounds secret is shown only if it is an absolute path, which is what belongs
 /// there.
 fn without_secrets(line: &str) -> String {
-    let line: String = line
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = line.trim_start();
     if trimmed.starts_with(['#', '[']) {
         return line;
     }
     let Some((key, value)) = trimmed.split_once('=') else {
-        return if trimmed.chars().count() > SHOWN_CHARACTERS_MAX {
-            String::new()
-        } else {
-            line
-        };
+        return if trimmed.chars().count() > SHOWN_CHARACTERS_MAX { String::new() } else { line };
     };
-    let is_path = value
-        .trim_start()
-        .trim_start_matches(['"', '\''])
-        .starts_with('/');
+    let is_path = value.trim_start().trim_start_matches(['"', '\'']).starts_with('/');
     if is_path || !sounds_secret(key) {
         return line;
     }

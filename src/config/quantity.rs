@@ -38,11 +38,7 @@ impl Quantity {
             Unit::Baud => " of baud",
             Unit::Plain => "",
         };
-        format!(
-            "a whole number{of}, {} to {}",
-            self.range.start(),
-            self.range.end()
-        )
+        format!("a whole number{of}, {} to {}", self.range.start(), self.range.end())
     }
 
     /// The number that was probably meant by `text`, a number with or without
@@ -52,29 +48,15 @@ impl Quantity {
             .trim_matches(['"', '\''])
             .chars()
             .filter(|c| !c.is_whitespace() && *c != '_')
-            .map(|c| {
-                if c == ',' {
-                    '.'
-                } else {
-                    c.to_ascii_lowercase()
-                }
-            })
+            .map(|c| if c == ',' { '.' } else { c.to_ascii_lowercase() })
             .collect();
         let number_ends = text.find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c)));
         let (number, suffix) = text.split_at(number_ends.unwrap_or(text.len()));
         let number: f64 = number.parse().ok()?;
         if suffix.is_empty() {
-            return self
-                .unit
-                .magnitudes()
-                .iter()
-                .find_map(|factor| self.whole(number * factor));
+            return self.unit.magnitudes().iter().find_map(|factor| self.whole(number * factor));
         }
-        let (_, factor) = self
-            .unit
-            .suffixes()
-            .iter()
-            .find(|(name, _)| *name == suffix)?;
+        let (_, factor) = self.unit.suffixes().iter().find(|(name, _)| *name == suffix)?;
         self.whole(number * factor)
     }
 
@@ -134,22 +116,11 @@ impl Unit {
                 ("kb", 1.0 / 1024.0),
                 ("kib", 1.0 / 1024.0),
             ],
-            Self::Hertz => &[
-                ("hz", 1.0),
-                ("khz", 1e3),
-                ("k", 1e3),
-                ("mhz", 1e6),
-                ("m", 1e6),
-                ("ghz", 1e9),
-            ],
+            Self::Hertz => {
+                &[("hz", 1.0), ("khz", 1e3), ("k", 1e3), ("mhz", 1e6), ("m", 1e6), ("ghz", 1e9)]
+            }
             Self::Dbm => &[("dbm", 1.0), ("db", 1.0)],
-            Self::Baud => &[
-                ("bd", 1.0),
-                ("baud", 1.0),
-                ("bps", 1.0),
-                ("k", 1e3),
-                ("kbaud", 1e3),
-            ],
+            Self::Baud => &[("bd", 1.0), ("baud", 1.0), ("bps", 1.0), ("k", 1e3), ("kbaud", 1e3)],
             Self::Plain => &[],
         }
     }
@@ -177,9 +148,8 @@ fn edits(a: &str, b: &str) -> usize {
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let other = usize::from(a[i - 1] != b[j - 1]);
-            let mut least = (rows[i - 1][j] + 1)
-                .min(rows[i][j - 1] + 1)
-                .min(rows[i - 1][j - 1] + other);
+            let mut least =
+                (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + other);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 least = least.min(rows[i - 2][j - 2] + 1);
             }
@@ -199,10 +169,8 @@ pub(super) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
         return None;
     }
     let written = written.to_ascii_lowercase().replace('-', "_");
-    let stem = |word: &str| {
-        word.rsplit_once('_')
-            .map_or(word.to_owned(), |(stem, _)| stem.to_owned())
-    };
+    let stem =
+        |word: &str| word.rsplit_once('_').map_or(word.to_owned(), |(stem, _)| stem.to_owned());
     let near = |word: &str| edits(&written, word) <= (word.len() / 3).clamp(1, 3);
     let same_stem = |word: &str| {
         stem(word) == written || (written.contains('_') && stem(word) == stem(&written))

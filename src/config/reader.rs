@@ -28,31 +28,17 @@ impl<'t> Section<'t> {
         table: &'t DeTable<'t>,
         keys: &'static [&'static str],
     ) -> Self {
-        Self {
-            title,
-            header,
-            table: Some(table),
-            keys,
-        }
+        Self { title, header, table: Some(table), keys }
     }
 
     /// A section that is not in the text: all its values are defaults.
     pub(super) fn absent(title: &'static str, keys: &'static [&'static str]) -> Self {
-        Self {
-            title,
-            header: 0..0,
-            table: None,
-            keys,
-        }
+        Self { title, header: 0..0, table: None, keys }
     }
 
     /// The same table, with the keys that its kind turned out to have.
     pub(super) fn with_keys(&self, title: &'static str, keys: &'static [&'static str]) -> Self {
-        Self {
-            title,
-            keys,
-            ..self.clone()
-        }
+        Self { title, keys, ..self.clone() }
     }
 
     pub(super) fn header(&self) -> Range<usize> {
@@ -60,11 +46,7 @@ impl<'t> Section<'t> {
     }
 
     pub(super) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
-        debug_assert!(
-            self.keys.contains(&key),
-            "{key} is missing in the keys of {}",
-            self.title
-        );
+        debug_assert!(self.keys.contains(&key), "{key} is missing in the keys of {}", self.title);
         self.table.and_then(|table| table.get(key))
     }
 
@@ -147,11 +129,7 @@ impl<'t> Section<'t> {
             return Some(flag);
         }
         let written = report.words(value.span());
-        let meant = match written
-            .trim_matches(['"', '\''])
-            .to_ascii_lowercase()
-            .as_str()
-        {
+        let meant = match written.trim_matches(['"', '\'']).to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Some(true),
             "false" | "no" | "off" | "0" => Some(false),
             _ => None,
@@ -160,11 +138,7 @@ impl<'t> Section<'t> {
             || format!("write: {key} = true, or: {key} = false"),
             |meant| format!("write: {key} = {meant}"),
         );
-        report.refuse(
-            value.span(),
-            format!("`{key}` is true or false, not {written}"),
-            remedy,
-        );
+        report.refuse(value.span(), format!("`{key}` is true or false, not {written}"), remedy);
         None
     }
 
@@ -211,11 +185,7 @@ impl<'t> Section<'t> {
                 "secrets never stand in this file: put it into a file of its own and name that file"
                     .to_owned()
             } else {
-                format!(
-                    "remove the line; {} has: {}",
-                    self.title,
-                    self.keys.join(", ")
-                )
+                format!("remove the line; {} has: {}", self.title, self.keys.join(", "))
             };
             report.refuse_key(
                 key.span(),

@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const TOP: &[&str] = &[
-    "site", "gateway", "slot", "store", "delivery", "log", "control", "link", "broker",
-];
+const TOP: &[&str] =
+    &["site", "gateway", "slot", "store", "delivery", "log", "control", "link", "broker"];
 const STORE: &[&str] = &[
     "directory",
     "key_file",
@@ -60,22 +59,14 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     top.require("slot", "0", report);
     let site = name(&top, "site", report);
     let gateway = name(&top, "gateway", report);
-    let slot = top
-        .whole("slot", &Quantity::new(Unit::Plain, 0..=31), report)
-        .and_then(|slot| {
-            let slot = u8::try_from(slot).expect("the range was checked");
-            Slot::new(slot)
-        });
+    let slot = top.whole("slot", &Quantity::new(Unit::Plain, 0..=31), report).and_then(|slot| {
+        let slot = u8::try_from(slot).expect("the range was checked");
+        Slot::new(slot)
+    });
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
-    let delivery = delivery(
-        &section(&top, "delivery", "[delivery]", DELIVERY, report),
-        report,
-    );
+    let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
-    let control = control(
-        &section(&top, "control", "[control]", CONTROL, report),
-        report,
-    );
+    let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
     let links = links::links(&top, report);
     let broker = one_broker(&top, gateway.as_ref(), report);
     top.finish(HOMES, report);
@@ -99,26 +90,17 @@ fn store(section: &Section<'_>, report: &mut Report<'_>) -> Store {
         .map_or_else(|| "/var/lib/pendant-gateway".into(), Spanned::into_inner);
     let key_file = path(section, "key_file", report);
     if let Some(key_file) = &key_file {
-        report.name_file(
-            key_file.span(),
-            key_file.get_ref().clone(),
-            Need::SecretOnceMade,
-        );
+        report.name_file(key_file.span(), key_file.get_ref().clone(), Need::SecretOnceMade);
     }
     let mib = |range| Quantity::new(Unit::Mebibytes, range);
     let journal_mib_max = whole(section, "journal_mib_max", &mib(16..=65_536), 640, report);
     let urgent_mib_reserved = whole(section, "urgent_mib_reserved", &mib(1..=1024), 8, report);
     if urgent_mib_reserved >= journal_mib_max {
-        let at = section
-            .value("urgent_mib_reserved")
-            .map_or(section.header(), Spanned::span);
+        let at = section.value("urgent_mib_reserved").map_or(section.header(), Spanned::span);
         report.refuse(
             at,
             "`urgent_mib_reserved` leaves nothing of `journal_mib_max` for other events",
-            format!(
-                "write: urgent_mib_reserved = {}, or less",
-                journal_mib_max / 2
-            ),
+            format!("write: urgent_mib_reserved = {}, or less", journal_mib_max / 2),
         );
     }
     let store = Store {
@@ -172,12 +154,8 @@ fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
         ("stderr", LogTarget::Stderr),
     ];
     let log = Log {
-        level: section
-            .choice("level", &levels, report)
-            .unwrap_or(LogLevel::Info),
-        target: section
-            .choice("target", &targets, report)
-            .unwrap_or(LogTarget::Auto),
+        level: section.choice("level", &levels, report).unwrap_or(LogLevel::Info),
+        target: section.choice("target", &targets, report).unwrap_or(LogTarget::Auto),
     };
     section.finish(HOMES, report);
     log
@@ -187,18 +165,15 @@ fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     /// `sockaddr_un` of Linux has 108 bytes, one of them the final zero.
     const SOCKET_BYTES_MAX: usize = 107;
     let socket = path(section, "socket", report);
-    if let Some(socket) = socket
-        .as_ref()
-        .filter(|socket| socket.get_ref().as_os_str().len() > SOCKET_BYTES_MAX)
+    if let Some(socket) =
+        socket.as_ref().filter(|socket| socket.get_ref().as_os_str().len() > SOCKET_BYTES_MAX)
     {
         let text = format!("a socket's path has at most {SOCKET_BYTES_MAX} bytes");
         report.refuse(socket.span(), text, "write a shorter path");
     }
     section.finish(HOMES, report);
     let default = || "/run/pendant-gateway/control.sock".into();
-    Control {
-        socket: socket.map_or_else(default, Spanned::into_inner),
-    }
+    Control { socket: socket.map_or_else(default, Spanned::into_inner) }
 }
 
 fn one_broker(
@@ -238,13 +213,10 @@ fn broker(
     let ca_file = file("ca_file", Need::Readable);
     let certificate_file = file("certificate_file", Need::Readable);
     let key_file = file("key_file", Need::Secret);
-    let username = section
-        .text("username", report)
-        .map(|name| (*name.get_ref()).to_owned());
+    let username = section.text("username", report).map(|name| (*name.get_ref()).to_owned());
     let password_file = named_file(section, "password_file", Need::Secret, report);
-    if let Some(value) = section
-        .value("password_file")
-        .filter(|_| section.value("username").is_none())
+    if let Some(value) =
+        section.value("password_file").filter(|_| section.value("username").is_none())
     {
         report.refuse(
             value.span(),
@@ -252,13 +224,7 @@ fn broker(
             "write: username = \"…\" as well",
         );
     }
-    let port = whole(
-        section,
-        "port",
-        &Quantity::new(Unit::Plain, 1..=65_535),
-        8883,
-        report,
-    );
+    let port = whole(section, "port", &Quantity::new(Unit::Plain, 1..=65_535), 8883, report);
     if let Some(value) = section.value("port").filter(|_| port == 1883) {
         report.warn(
             value.span(),
@@ -270,13 +236,8 @@ fn broker(
         Some(_) => name(section, "client_id", report).map(String::from),
         None => gateway.map(|gateway| gateway.as_str().to_owned()),
     };
-    let keep_alive_s = whole(
-        section,
-        "keep_alive_s",
-        &Quantity::new(Unit::Seconds, 5..=3600),
-        30,
-        report,
-    );
+    let keep_alive_s =
+        whole(section, "keep_alive_s", &Quantity::new(Unit::Seconds, 5..=3600), 30, report);
     let expiry = Quantity::new(Unit::Seconds, 60..=i64::from(u32::MAX));
     let session_expiry_s = whole(section, "session_expiry_s", &expiry, 604_800, report);
     let server_name = match section.value("server_name") {
@@ -311,11 +272,7 @@ fn host(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<Str
         Ok(_) => format!("write: {key} = \"{bare}\" (the port has its own line: port = 8883)"),
         Err(_) => "write a name such as \"mqtt.example.org\", or an IP address".to_owned(),
     };
-    report.refuse(
-        text.span(),
-        format!("`{key}` is a host's name or address alone"),
-        remedy,
-    );
+    report.refuse(text.span(), format!("`{key}` is a host's name or address alone"), remedy);
     None
 }
 
@@ -398,11 +355,7 @@ pub(super) fn path(
         return Some(Spanned::new(text.span(), text.get_ref().into()));
     }
     let text_ = format!("`{key}` is a whole path, from / on");
-    report.refuse(
-        text.span(),
-        text_,
-        format!("write: {key} = \"/…\", the path from / on"),
-    );
+    report.refuse(text.span(), text_, format!("write: {key} = \"/…\", the path from / on"));
     None
 }
 

@@ -25,13 +25,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], existing: Existing) -> io::Result
     let temporary = directory.join(format!(".{name}.{random:016x}.tmp"));
     let written = write_new(&temporary, bytes, directory).and_then(|()| match existing {
         Existing::Replace => std::fs::rename(&temporary, path),
-        Existing::Keep => Ok(renameat_with(
-            CWD,
-            &temporary,
-            CWD,
-            path,
-            RenameFlags::NOREPLACE,
-        )?),
+        Existing::Keep => Ok(renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE)?),
     });
     if written.is_err() {
         // It may not be there at all; what counts is the error before.
@@ -42,11 +36,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], existing: Existing) -> io::Result
 }
 
 fn write_new(path: &Path, bytes: &[u8], directory: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let (owner, made) = (std::fs::metadata(directory)?, file.metadata()?);
     if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;

@@ -82,10 +82,9 @@ impl fmt::Display for DamagedEnrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.fault {
-            EnrolmentFault::Name => write!(
-                f,
-                "{path} is not named like an enrolment; move it elsewhere"
-            ),
+            EnrolmentFault::Name => {
+                write!(f, "{path} is not named like an enrolment; move it elsewhere")
+            }
             EnrolmentFault::Seal => write!(
                 f,
                 "{path} is damaged, or was not written by this gateway; \
@@ -112,10 +111,7 @@ impl KeyringFiles {
     #[must_use]
     pub fn new(store_directory: &Path, key: &StoreKey) -> Self {
         let key = key.derive::<16>("lonework/1 keyring");
-        Self {
-            directory: keyring_directory(store_directory),
-            cipher: Cipher::new((&*key).into()),
-        }
+        Self { directory: keyring_directory(store_directory), cipher: Cipher::new((&*key).into()) }
     }
 
     /// Opens every enrolment. One that does not open is told by its file and
@@ -125,24 +121,16 @@ impl KeyringFiles {
     /// Only if the directory itself cannot be listed; one that is missing is an
     /// empty keyring.
     pub fn load(&self) -> io::Result<LoadedKeyring> {
-        let mut loaded = LoadedKeyring {
-            keyring: Keyring::new(),
-            damaged: Vec::new(),
-        };
+        let mut loaded = LoadedKeyring { keyring: Keyring::new(), damaged: Vec::new() };
         let entries = match std::fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),
             entries => entries?,
         };
-        let mut paths = entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<Vec<PathBuf>>>()?;
+        let mut paths =
+            entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
         paths.sort();
         for path in paths {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // Left over by a writing that a power cut ended: never an enrolment.
             if name.starts_with('.') {
                 continue;
@@ -164,11 +152,7 @@ impl KeyringFiles {
     pub fn write(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
         durable_file::make_directory(&self.directory)?;
         let name = file_name(enrolment.pendant);
-        durable_file::write(
-            &self.directory.join(&name),
-            &self.seal(enrolment, &name)?,
-            existing,
-        )
+        durable_file::write(&self.directory.join(&name), &self.seal(enrolment, &name)?, existing)
     }
 
     fn seal(&self, enrolment: &Enrolment, name: &str) -> io::Result<Vec<u8>> {
@@ -198,12 +182,9 @@ impl KeyringFiles {
             .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
             .map_err(EnrolmentFault::Io)?;
         let body = bytes.strip_prefix(MAGIC).ok_or(EnrolmentFault::Seal)?;
-        let (nonce, sealed) = body
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or(EnrolmentFault::Seal)?;
-        let (text, tag) = sealed
-            .split_last_chunk::<TAG_BYTES>()
-            .ok_or(EnrolmentFault::Seal)?;
+        let (nonce, sealed) =
+            body.split_first_chunk::<NONCE_BYTES>().ok_or(EnrolmentFault::Seal)?;
+        let (text, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(EnrolmentFault::Seal)?;
         let mut text = Zeroizing::new(text.to_vec());
         self.cipher
             .decrypt_inout_detached(
@@ -230,9 +211,7 @@ impl KeyringFiles {
 /// Whether a pendant is enrolled. Needs no key.
 #[must_use]
 pub fn is_enrolled(store_directory: &Path, pendant: PendantId) -> bool {
-    keyring_directory(store_directory)
-        .join(file_name(pendant))
-        .exists()
+    keyring_directory(store_directory).join(file_name(pendant)).exists()
 }
 
 /// Revokes: removes a pendant's enrolment for good. Needs no key, so that a
@@ -276,10 +255,7 @@ mod tests {
     fn store() -> Store {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let key = StoreKey::make(&folder.path().join("store.key")).expect("nothing there");
-        Store {
-            files: KeyringFiles::new(folder.path(), &key),
-            folder,
-        }
+        Store { files: KeyringFiles::new(folder.path(), &key), folder }
     }
 
     impl Store {
@@ -312,10 +288,7 @@ mod tests {
         let store = store();
         assert!(store.load().keyring.is_empty());
         for number in [0x12f, 1, 0xff_ffff] {
-            store
-                .files
-                .write(&enrolment(number), Existing::Keep)
-                .expect("free");
+            store.files.write(&enrolment(number), Existing::Keep).expect("free");
         }
         let loaded = store.load();
         assert!(loaded.damaged.is_empty());
@@ -340,25 +313,13 @@ mod tests {
     #[test]
     fn an_enrolment_is_replaced_only_on_demand_and_removed_for_good() {
         let store = store();
-        store
-            .files
-            .write(&enrolment(5), Existing::Keep)
-            .expect("free");
+        store.files.write(&enrolment(5), Existing::Keep).expect("free");
         let mut other = enrolment(5);
         other.id = 9;
-        let error = store
-            .files
-            .write(&other, Existing::Keep)
-            .expect_err("taken");
+        let error = store.files.write(&other, Existing::Keep).expect_err("taken");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(
-            store.load().keyring.find(pendant(5)).map(|e| e.id),
-            Some(enrolment(5).id)
-        );
-        store
-            .files
-            .write(&other, Existing::Replace)
-            .expect("asked for");
+        assert_eq!(store.load().keyring.find(pendant(5)).map(|e| e.id), Some(enrolment(5).id));
+        store.files.write(&other, Existing::Replace).expect("asked for");
         assert_eq!(store.load().keyring.find(pendant(5)).map(|e| e.id), Some(9));
         assert!(is_enrolled(store.folder.path(), pendant(5)));
         remove(store.folder.path(), pendant(5)).expect("there");
@@ -370,15 +331,9 @@ mod tests {
     #[test]
     fn a_file_says_nothing_and_never_the_same_twice() {
         let store = store();
-        store
-            .files
-            .write(&enrolment(5), Existing::Keep)
-            .expect("free");
+        store.files.write(&enrolment(5), Existing::Keep).expect("free");
         let first = std::fs::read(store.path("000005.enrolment")).expect("written");
-        store
-            .files
-            .write(&enrolment(5), Existing::Replace)
-            .expect("asked for");
+        store.files.write(&enrolment(5), Existing::Replace).expect("asked for");
         let second = std::fs::read(store.path("000005.enrolment")).expect("written");
         assert_ne!(first, second);
         for secret in [&[0xA5; 8][..], &[7; 8], b"okafor"] {
@@ -389,19 +344,11 @@ mod tests {
     #[test]
     fn any_damage_is_told_by_name_and_keeps_no_other_away() {
         let store = store();
-        store
-            .files
-            .write(&enrolment(1), Existing::Keep)
-            .expect("free");
-        store
-            .files
-            .write(&enrolment(2), Existing::Keep)
-            .expect("free");
+        store.files.write(&enrolment(1), Existing::Keep).expect("free");
+        store.files.write(&enrolment(2), Existing::Keep).expect("free");
         let path = store.path("000002.enrolment");
         let good = std::fs::read(&path).expect("written");
-        let mut bad: Vec<Vec<u8>> = (0..good.len())
-            .map(|length| good[..length].to_vec())
-            .collect();
+        let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|length| good[..length].to_vec()).collect();
         for at in 0..good.len() {
             let mut flipped = good.clone();
             flipped[at] ^= 1 << (at % 8);
@@ -416,11 +363,7 @@ mod tests {
             assert_eq!(loaded.keyring.len(), 1);
             assert!(loaded.keyring.find(pendant(1)).is_some());
             assert_eq!(loaded.damaged.len(), 1);
-            assert!(
-                loaded.damaged[0]
-                    .to_string()
-                    .contains("000002.enrolment is damaged")
-            );
+            assert!(loaded.damaged[0].to_string().contains("000002.enrolment is damaged"));
         }
         std::fs::write(&path, good).expect("ours");
         assert_eq!(store.load().keyring.len(), 2);
@@ -429,31 +372,14 @@ mod tests {
     #[test]
     fn foreign_files_are_told_and_skipped() {
         let (store, other) = (self::store(), self::store());
-        store
-            .files
-            .write(&enrolment(1), Existing::Keep)
-            .expect("free");
-        other
-            .files
-            .write(&enrolment(2), Existing::Keep)
-            .expect("free");
+        store.files.write(&enrolment(1), Existing::Keep).expect("free");
+        other.files.write(&enrolment(2), Existing::Keep).expect("free");
         // From another gateway; renamed; no enrolment's name; a directory.
-        std::fs::copy(
-            other.path("000002.enrolment"),
-            store.path("000002.enrolment"),
-        )
-        .expect("free");
-        std::fs::copy(
-            store.path("000001.enrolment"),
-            store.path("000003.enrolment"),
-        )
-        .expect("free");
-        for name in [
-            "notes.txt",
-            "3.enrolment",
-            "00000A.enrolment",
-            "000000.enrolment",
-        ] {
+        std::fs::copy(other.path("000002.enrolment"), store.path("000002.enrolment"))
+            .expect("free");
+        std::fs::copy(store.path("000001.enrolment"), store.path("000003.enrolment"))
+            .expect("free");
+        for name in ["notes.txt", "3.enrolment", "00000A.enrolment", "000000.enrolment"] {
             std::fs::write(store.path(name), "x").expect("free");
         }
         std::fs::create_dir(store.path("000009.enrolment")).expect("free");
@@ -467,13 +393,7 @@ mod tests {
                 |text| text.contains("000003.enrolment is damaged, or was not written by this")
             )
         );
-        assert!(
-            told.iter()
-                .any(|text| text.contains("notes.txt is not named like an enrolment"))
-        );
-        assert!(
-            told.iter()
-                .any(|text| text.contains("000009.enrolment cannot be read"))
-        );
+        assert!(told.iter().any(|text| text.contains("notes.txt is not named like an enrolment")));
+        assert!(told.iter().any(|text| text.contains("000009.enrolment cannot be read")));
     }
 }

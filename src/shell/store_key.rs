@@ -50,11 +50,7 @@ impl fmt::Display for StoreKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(path) => {
-                write!(
-                    f,
-                    "there is no store key {}; the first `enroll` makes it",
-                    path.display()
-                )
+                write!(f, "there is no store key {}; the first `enroll` makes it", path.display())
             }
             Self::Lost { key_file, store } => write!(
                 f,
@@ -93,9 +89,7 @@ impl StoreKey {
         }
         // One byte more than a key and its line feed shows that it is too long.
         let mut text = Zeroizing::new(Vec::with_capacity(HEX_BYTES + 2));
-        file.take(HEX_BYTES as u64 + 2)
-            .read_to_end(&mut text)
-            .map_err(failed)?;
+        file.take(HEX_BYTES as u64 + 2).read_to_end(&mut text).map_err(failed)?;
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         let mut key = Self([0; KEY_BYTES]);
         if digits.len() != HEX_BYTES {
@@ -103,9 +97,7 @@ impl StoreKey {
         }
         for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
             let digit = |at: usize| {
-                char::from(pair[at])
-                    .to_digit(16)
-                    .and_then(|digit| u8::try_from(digit).ok())
+                char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
             };
             let (Some(high), Some(low)) = (digit(0), digit(1)) else {
                 return Err(StoreKeyError::Damaged(path.to_owned()));
@@ -166,10 +158,7 @@ impl StoreKey {
     ) -> Result<Option<Self>, StoreKeyError> {
         match Self::read(path) {
             Err(StoreKeyError::Missing(_)) => match sealed_part(store_directory)? {
-                Some(store) => Err(StoreKeyError::Lost {
-                    key_file: path.to_owned(),
-                    store,
-                }),
+                Some(store) => Err(StoreKeyError::Lost { key_file: path.to_owned(), store }),
                 None => Ok(None),
             },
             found => found.map(Some),

@@ -14,10 +14,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        let text = LEAST.replace(
-            "/etc/pendant-gateway/tls",
-            &folder.path().display().to_string(),
-        );
+        let text = LEAST.replace("/etc/pendant-gateway/tls", &folder.path().display().to_string());
         let text = format!(
             "{text}username = \"u\"\npassword_file = \"{0}/password\"\n[store]\nkey_file = \"{0}/store.key\"\n",
             folder.path().display()
@@ -73,9 +70,7 @@ fn a_missing_file_is_told_where_it_is_named() {
         fs::remove_file(site.folder.path().join(file)).expect("it was there");
         let told = site.told();
         assert!(
-            told.starts_with(&format!(
-                "DIR/gateway.toml:{place}: there is no file DIR/{file}\n"
-            )),
+            told.starts_with(&format!("DIR/gateway.toml:{place}: there is no file DIR/{file}\n")),
             "{told}"
         );
         assert!(told.contains("correct the path"), "{told}");
@@ -86,11 +81,7 @@ fn a_missing_file_is_told_where_it_is_named() {
 
 #[test]
 fn a_secret_file_that_is_open_to_others_is_refused() {
-    for (file, place) in [
-        ("gateway.key", "12:12"),
-        ("password", "14:17"),
-        ("store.key", "16:12"),
-    ] {
+    for (file, place) in [("gateway.key", "12:12"), ("password", "14:17"), ("store.key", "16:12")] {
         for mode in [0o640, 0o604, 0o660, 0o620, 0o601, 0o777] {
             let site = Site::new();
             site.write("ca.pem", "", 0o644);
@@ -111,20 +102,11 @@ fn a_file_that_is_not_there_or_no_text_or_endless_is_told() {
     let told = Config::read(Path::new("/nonexistent/gateway.toml"))
         .expect_err("nothing there")
         .to_string();
-    assert!(
-        told.contains("/nonexistent/gateway.toml: cannot be read"),
-        "{told}"
-    );
+    assert!(told.contains("/nonexistent/gateway.toml: cannot be read"), "{told}");
     assert!(told.contains("config --default"), "{told}");
     let site = Site::new();
     fs::write(site.folder.path().join("gateway.toml"), [0xff, 0xfe, 0x00]).expect("writable");
-    assert!(
-        site.told().contains("cannot be read: invalid utf-8"),
-        "{}",
-        site.told()
-    );
-    let told = Config::read(Path::new("/dev/zero"))
-        .expect_err("endless")
-        .to_string();
+    assert!(site.told().contains("cannot be read: invalid utf-8"), "{}", site.told());
+    let told = Config::read(Path::new("/dev/zero")).expect_err("endless").to_string();
     assert!(told.contains("longer than 1048576 bytes"), "{told}");
 }

@@ -68,10 +68,7 @@ fn edited_default() -> String {
 
 #[test]
 fn the_shipped_file_says_what_the_defaults_are() {
-    assert_eq!(
-        effective(&parse(&edited_default())),
-        effective(&parse(LEAST))
-    );
+    assert_eq!(effective(&parse(&edited_default())), effective(&parse(LEAST)));
 }
 
 fn effective(config: &Config) -> String {
@@ -98,10 +95,7 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
 #[test]
 fn the_shipped_file_is_refused_until_it_is_edited() {
     let problems = refusals(DEFAULT_TEXT);
-    let lines: Vec<&str> = problems
-        .iter()
-        .map(|problem| problem.shown.as_str())
-        .collect();
+    let lines: Vec<&str> = problems.iter().map(|problem| problem.shown.as_str()).collect();
     assert_eq!(
         lines,
         [
@@ -111,60 +105,30 @@ fn the_shipped_file_is_refused_until_it_is_edited() {
             "host = \"EDIT-ME.example.org\""
         ]
     );
-    assert!(
-        problems
-            .iter()
-            .all(|problem| problem.text.contains("placeholder"))
-    );
+    assert!(problems.iter().all(|problem| problem.text.contains("placeholder")));
 }
 
 #[test]
 fn the_defaults_are_those_of_the_documents() {
     let config = parse(LEAST);
-    assert_eq!(
-        config.store.key_file,
-        Path::new("/var/lib/pendant-gateway/store.key")
-    );
-    assert_eq!(
-        (
-            config.store.journal_mib_max,
-            config.store.urgent_mib_reserved
-        ),
-        (640, 8)
-    );
+    assert_eq!(config.store.key_file, Path::new("/var/lib/pendant-gateway/store.key"));
+    assert_eq!((config.store.journal_mib_max, config.store.urgent_mib_reserved), (640, 8));
     assert!(config.delivery.receipts);
-    assert_eq!(
-        (
-            config.delivery.receipt_wait_s,
-            config.delivery.release_interval_s
-        ),
-        (60, 20)
-    );
+    assert_eq!((config.delivery.receipt_wait_s, config.delivery.release_interval_s), (60, 20));
     assert_eq!((config.broker.port, config.broker.keep_alive_s), (8883, 30));
     assert_eq!(config.broker.client_id, "crane-2");
     assert_eq!(config.broker.expected_name(), "mqtt.example.org");
     assert!(config.links[0].acknowledge);
-    let LinkKind::Serial {
-        baud,
-        codec,
-        envelope,
-        ..
-    } = &config.links[0].kind
-    else {
+    let LinkKind::Serial { baud, codec, envelope, .. } = &config.links[0].kind else {
         panic!("a serial link")
     };
-    assert_eq!(
-        (*baud, *codec, *envelope),
-        (115_200, SerialCodec::Cobs, false)
-    );
+    assert_eq!((*baud, *codec, *envelope), (115_200, SerialCodec::Cobs, false));
 }
 
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
-    let text = with(
-        "[[broker]]",
-        "username = \"u\"\npassword_file = \"/p\"\nserver_name = \"::1\"",
-    );
+    let text =
+        with("[[broker]]", "username = \"u\"\npassword_file = \"/p\"\nserver_name = \"::1\"");
     let text = text + "[store]\ndirectory = \"/data/gateway\"\n[log]\nlevel = \"debug\"\n";
     let config = parse(&text);
     assert_eq!(effective(&parse(&config.to_text())), effective(&config));
@@ -187,17 +151,10 @@ fn what_works_but_should_be_changed_is_a_warning() {
     let config = parse(&with("path", "path = \"/dev/ttyUSB0\""));
     assert_eq!(config.warnings.len(), 1);
     let told = config.warnings[0].to_string();
-    assert!(
-        told.starts_with("gateway.toml:7:8: /dev/ttyUSB0 may be another adapter"),
-        "{told}"
-    );
+    assert!(told.starts_with("gateway.toml:7:8: /dev/ttyUSB0 may be another adapter"), "{told}");
     assert!(told.contains("/dev/serial/by-id"), "{told}");
     let config = parse(&format!("{LEAST}[delivery]\nreceipts = false\n"));
-    assert!(
-        config.warnings[0]
-            .to_string()
-            .starts_with("gateway.toml:14:12: without receipts")
-    );
+    assert!(config.warnings[0].to_string().starts_with("gateway.toml:14:12: without receipts"));
     assert!(parse(LEAST).warnings.is_empty());
 }
 
@@ -206,28 +163,14 @@ fn what_works_but_should_be_changed_is_a_warning() {
 fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
     let radio = |line: &str| {
         LEAST
-            .replace(
-                "kind = \"serial\"",
-                &format!("kind = \"virtual-radio\"\n{line}"),
-            )
+            .replace("kind = \"serial\"", &format!("kind = \"virtual-radio\"\n{line}"))
             .replace("path = ", "socket = ")
     };
-    let config = parse(&radio(
-        "frequency_hz = 868_300_000\ncoding_rate = \"4/7\"\npower_dbm = -9",
-    ));
-    let LinkKind::VirtualRadio(settings) = &config.links[0].kind else {
-        panic!("a virtual radio")
-    };
+    let config = parse(&radio("frequency_hz = 868_300_000\ncoding_rate = \"4/7\"\npower_dbm = -9"));
+    let LinkKind::VirtualRadio(settings) = &config.links[0].kind else { panic!("a virtual radio") };
+    assert_eq!((settings.frequency_hz, settings.coding_rate_denominator), (868_300_000, 7));
     assert_eq!(
-        (settings.frequency_hz, settings.coding_rate_denominator),
-        (868_300_000, 7)
-    );
-    assert_eq!(
-        (
-            settings.spreading_factor,
-            settings.bandwidth_hz,
-            settings.power_dbm
-        ),
+        (settings.spreading_factor, settings.bandwidth_hz, settings.power_dbm),
         (9, 125_000, -9)
     );
     assert_eq!(effective(&parse(&config.to_text())), effective(&config));
@@ -237,51 +180,15 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
             "7:16: `frequency_hz` is a whole number of hertz",
             "frequency_hz = 868100000",
         ),
-        (
-            "frequency_hz = 868.1",
-            "7:16: `frequency_hz`",
-            "frequency_hz = 868100000",
-        ),
-        (
-            "bandwidth_hz = \"125 kHz\"",
-            "7:16: `bandwidth_hz`",
-            "bandwidth_hz = 125000",
-        ),
-        (
-            "bandwidth_hz = 100000",
-            "7:16: `bandwidth_hz` is one of",
-            "bandwidth_hz = 125000",
-        ),
-        (
-            "spreading_factor = 13",
-            "7:20: `spreading_factor` is a whole number, 5 to 12",
-            "5 to 12",
-        ),
-        (
-            "spreading_factor = \"SF9\"",
-            "7:20: `spreading_factor`",
-            "5 to 12",
-        ),
-        (
-            "coding_rate = 5",
-            "7:15: `coding_rate` is a text",
-            "coding_rate = \"5\"",
-        ),
-        (
-            "coding_rate = \"5\"",
-            "7:15: `coding_rate` is one of",
-            "4/5",
-        ),
-        (
-            "power_dbm = \"14dBm\"",
-            "7:13: `power_dbm`",
-            "power_dbm = 14",
-        ),
-        (
-            "power_dbm = 30",
-            "7:13: `power_dbm` is a whole number of dBm, -9 to 22",
-            "-9 to 22",
-        ),
+        ("frequency_hz = 868.1", "7:16: `frequency_hz`", "frequency_hz = 868100000"),
+        ("bandwidth_hz = \"125 kHz\"", "7:16: `bandwidth_hz`", "bandwidth_hz = 125000"),
+        ("bandwidth_hz = 100000", "7:16: `bandwidth_hz` is one of", "bandwidth_hz = 125000"),
+        ("spreading_factor = 13", "7:20: `spreading_factor` is a whole number, 5 to 12", "5 to 12"),
+        ("spreading_factor = \"SF9\"", "7:20: `spreading_factor`", "5 to 12"),
+        ("coding_rate = 5", "7:15: `coding_rate` is a text", "coding_rate = \"5\""),
+        ("coding_rate = \"5\"", "7:15: `coding_rate` is one of", "4/5"),
+        ("power_dbm = \"14dBm\"", "7:13: `power_dbm`", "power_dbm = 14"),
+        ("power_dbm = 30", "7:13: `power_dbm` is a whole number of dBm, -9 to 22", "-9 to 22"),
     ] {
         let told = refusal(&radio(line));
         assert!(told.starts_with(&format!("gateway.toml:{place}")), "{told}");

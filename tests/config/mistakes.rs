@@ -3,223 +3,106 @@
 use super::{LEAST, refusal, refusals, with};
 use pendant_gateway::config::Config;
 
+/// Key or header, the line put there, place and text, remedy.
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    ("slot", "slot = 32", "3:8: `slot` is a whole number, 0 to 31, not 32", "0 to 31"),
+    ("slot", "slot = \"3\"", "3:8: `slot` is a whole number", "write: slot = 3"),
+    ("slot", "slot = -1", "3:8: `slot` is a whole number", "0 to 31"),
+    ("site", "site = \"Werk 3\"", "1:8: `site`: ' ' may not stand in a name", "'.', '_' or '-'"),
+    ("site", "site = \"a/b\"", "1:8: `site`: '/' may not stand in a name", "'.', '_' or '-'"),
+    ("site", "site = \"\"", "1:8: `site` is empty", "write a value"),
+    ("site", "site = 5", "1:8: `site` is a text in quotes, not 5", "write: site = \"5\""),
+    ("site", "ste = \"x\"\nsite = \"x\"", "1:1: unknown key `ste`", "did you mean `site`?"),
+    (
+        "[[broker]]",
+        "keep_alive = 30",
+        "9:1: unknown key `keep_alive`",
+        "did you mean `keep_alive_s`?",
+    ),
+    ("[[broker]]", "keep_alive_ms = 30000", "9:1: unknown key", "did you mean `keep_alive_s`?"),
+    (
+        "[[broker]]",
+        "colour = 1",
+        "9:1: unknown key `colour` in [[broker]]",
+        "[[broker]] has: host, port",
+    ),
+    ("[[broker]]", "baud = 9600", "9:1: unknown key `baud`", "belongs to [[link]]"),
+    ("[[broker]]", "session_expiry_s = 30", "9:20: `session_expiry_s`", "60 to 4294967295"),
+    (
+        "[[broker]]",
+        "session_expiry_s = \"7 days\"",
+        "9:20: `session_expiry_s`",
+        "session_expiry_s = 604800",
+    ),
+    ("[[broker]]", "keep_alive_s = 30000", "9:16: `keep_alive_s`", "write: keep_alive_s = 30"),
+    ("[[broker]]", "keep_alive_s = 1e1", "9:16: `keep_alive_s`", "the number alone"),
+    ("[[broker]]", "port = 70000", "9:8: `port` is a whole number, 1 to 65535", "1 to 65535"),
+    ("[[broker]]", "client_id = \"a b\"", "9:13: `client_id`: ' ' may not", "'.', '_' or '-'"),
+    (
+        "[[broker]]",
+        "password_file = \"/p\"",
+        "9:17: `password_file` without `username`",
+        "username = ",
+    ),
+    (
+        "host",
+        "host = \"mqtts://b.example:8883\"",
+        "9:8: `host` is a host's name",
+        "host = \"b.example\"",
+    ),
+    ("host", "host = \"my broker\"", "9:8: `host` is a host's name", "mqtt.example.org"),
+    ("host", "", "8:1: [[broker]] lacks `host`", "write: host = "),
+    ("ca_file", "ca_file = \"tls/ca.pem\"", "10:11: `ca_file` is a whole path", "from / on"),
+    ("ca_file", "ca_file = [\"/ca.pem\"]", "10:11: `ca_file` is a text", "one text in quotes"),
+    ("name", "", "4:1: [[link]] lacks `name`", "write: name = "),
+    ("kind", "kind = \"serail\"", "6:8: `kind` is one of", "write: kind = \"serial\""),
+    (
+        "kind",
+        "kind = \"radio\"",
+        "6:8: this build has no radio hardware adapter yet",
+        "kind = \"serial\"",
+    ),
+    ("kind", "", "4:1: [[link]] lacks `kind`", "write: kind = \"serial\""),
+    ("path", "", "4:1: a [[link]] of kind \"serial\" lacks `path`", "/dev/serial/by-id/"),
+    ("[[link]]", "baud = 9601", "5:8: `baud` is one of", "write: baud = 9600"),
+    (
+        "[[link]]",
+        "baud = \"9600 baud\"",
+        "5:8: `baud` is a whole number of baud",
+        "write: baud = 9600",
+    ),
+    (
+        "[[link]]",
+        "codec = \"slip\"",
+        "5:9: `codec` is one of \"cobs\", \"rylr998\"",
+        "write one of",
+    ),
+    (
+        "[[link]]",
+        "acknowledge = \"yes\"",
+        "5:15: `acknowledge` is true or false",
+        "acknowledge = true",
+    ),
+    (
+        "[[link]]",
+        "envelope = 2",
+        "5:12: `envelope` is true or false",
+        "envelope = true, or: envelope = false",
+    ),
+    (
+        "[[link]]",
+        "codec = \"rylr998\"\nenvelope = true",
+        "6:12: an RYLR998 module",
+        "envelope = false",
+    ),
+    ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "virtual-radio"),
+];
+
 #[test]
 fn every_mistake_is_told_with_its_place_and_what_to_write() {
-    let cases: &[(&str, &str, &str, &str)] = &[
-        // key or header, line put there, place and text, remedy
-        (
-            "slot",
-            "slot = 32",
-            "3:8: `slot` is a whole number, 0 to 31, not 32",
-            "0 to 31",
-        ),
-        (
-            "slot",
-            "slot = \"3\"",
-            "3:8: `slot` is a whole number",
-            "write: slot = 3",
-        ),
-        (
-            "slot",
-            "slot = -1",
-            "3:8: `slot` is a whole number",
-            "0 to 31",
-        ),
-        (
-            "site",
-            "site = \"Werk 3\"",
-            "1:8: `site`: ' ' may not stand in a name",
-            "'.', '_' or '-'",
-        ),
-        (
-            "site",
-            "site = \"a/b\"",
-            "1:8: `site`: '/' may not stand in a name",
-            "'.', '_' or '-'",
-        ),
-        (
-            "site",
-            "site = \"\"",
-            "1:8: `site` is empty",
-            "write a value",
-        ),
-        (
-            "site",
-            "site = 5",
-            "1:8: `site` is a text in quotes, not 5",
-            "write: site = \"5\"",
-        ),
-        (
-            "site",
-            "ste = \"x\"\nsite = \"x\"",
-            "1:1: unknown key `ste`",
-            "did you mean `site`?",
-        ),
-        (
-            "[[broker]]",
-            "keep_alive = 30",
-            "9:1: unknown key `keep_alive`",
-            "did you mean `keep_alive_s`?",
-        ),
-        (
-            "[[broker]]",
-            "keep_alive_ms = 30000",
-            "9:1: unknown key",
-            "did you mean `keep_alive_s`?",
-        ),
-        (
-            "[[broker]]",
-            "colour = 1",
-            "9:1: unknown key `colour` in [[broker]]",
-            "[[broker]] has: host, port",
-        ),
-        (
-            "[[broker]]",
-            "baud = 9600",
-            "9:1: unknown key `baud`",
-            "belongs to [[link]]",
-        ),
-        (
-            "[[broker]]",
-            "session_expiry_s = 30",
-            "9:20: `session_expiry_s`",
-            "60 to 4294967295",
-        ),
-        (
-            "[[broker]]",
-            "session_expiry_s = \"7 days\"",
-            "9:20: `session_expiry_s`",
-            "session_expiry_s = 604800",
-        ),
-        (
-            "[[broker]]",
-            "keep_alive_s = 30000",
-            "9:16: `keep_alive_s`",
-            "write: keep_alive_s = 30",
-        ),
-        (
-            "[[broker]]",
-            "keep_alive_s = 1e1",
-            "9:16: `keep_alive_s`",
-            "the number alone",
-        ),
-        (
-            "[[broker]]",
-            "port = 70000",
-            "9:8: `port` is a whole number, 1 to 65535",
-            "1 to 65535",
-        ),
-        (
-            "[[broker]]",
-            "client_id = \"a b\"",
-            "9:13: `client_id`: ' ' may not",
-            "'.', '_' or '-'",
-        ),
-        (
-            "[[broker]]",
-            "password_file = \"/p\"",
-            "9:17: `password_file` without `username`",
-            "username = ",
-        ),
-        (
-            "host",
-            "host = \"mqtts://b.example:8883\"",
-            "9:8: `host` is a host's name",
-            "host = \"b.example\"",
-        ),
-        (
-            "host",
-            "host = \"my broker\"",
-            "9:8: `host` is a host's name",
-            "mqtt.example.org",
-        ),
-        ("host", "", "8:1: [[broker]] lacks `host`", "write: host = "),
-        (
-            "ca_file",
-            "ca_file = \"tls/ca.pem\"",
-            "10:11: `ca_file` is a whole path",
-            "from / on",
-        ),
-        (
-            "ca_file",
-            "ca_file = [\"/ca.pem\"]",
-            "10:11: `ca_file` is a text",
-            "one text in quotes",
-        ),
-        ("name", "", "4:1: [[link]] lacks `name`", "write: name = "),
-        (
-            "kind",
-            "kind = \"serail\"",
-            "6:8: `kind` is one of",
-            "write: kind = \"serial\"",
-        ),
-        (
-            "kind",
-            "kind = \"radio\"",
-            "6:8: this build has no radio hardware adapter yet",
-            "kind = \"serial\"",
-        ),
-        (
-            "kind",
-            "",
-            "4:1: [[link]] lacks `kind`",
-            "write: kind = \"serial\"",
-        ),
-        (
-            "path",
-            "",
-            "4:1: a [[link]] of kind \"serial\" lacks `path`",
-            "/dev/serial/by-id/",
-        ),
-        (
-            "[[link]]",
-            "baud = 9601",
-            "5:8: `baud` is one of",
-            "write: baud = 9600",
-        ),
-        (
-            "[[link]]",
-            "baud = \"9600 baud\"",
-            "5:8: `baud` is a whole number of baud",
-            "write: baud = 9600",
-        ),
-        (
-            "[[link]]",
-            "codec = \"slip\"",
-            "5:9: `codec` is one of \"cobs\", \"rylr998\"",
-            "write one of",
-        ),
-        (
-            "[[link]]",
-            "acknowledge = \"yes\"",
-            "5:15: `acknowledge` is true or false",
-            "acknowledge = true",
-        ),
-        (
-            "[[link]]",
-            "envelope = 2",
-            "5:12: `envelope` is true or false",
-            "envelope = true, or: envelope = false",
-        ),
-        (
-            "[[link]]",
-            "codec = \"rylr998\"\nenvelope = true",
-            "6:12: an RYLR998 module",
-            "envelope = false",
-        ),
-        (
-            "[[link]]",
-            "frequency_hz = 868100000",
-            "5:1: unknown key `frequency_hz`",
-            "virtual-radio",
-        ),
-    ];
-    for (key, line, place, remedy) in cases {
+    for (key, line, place, remedy) in MISTAKES {
         let told = refusal(&with(key, line));
-        assert!(
-            told.starts_with(&format!("gateway.toml:{place}")),
-            "{line}\n{told}"
-        );
+        assert!(told.starts_with(&format!("gateway.toml:{place}")), "{line}\n{told}");
         let told_remedy = told.rsplit("  -> ").next().unwrap_or_default();
         assert!(told_remedy.contains(remedy), "{line}\n{told}");
     }
@@ -228,11 +111,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
 #[test]
 fn mistakes_in_sections_of_their_own_are_told() {
     let cases: &[(&str, &str, &str)] = &[
-        (
-            "[store]\ndirectory = \"data\"",
-            "14:13: `directory` is a whole path",
-            "from / on",
-        ),
+        ("[store]\ndirectory = \"data\"", "14:13: `directory` is a whole path", "from / on"),
         (
             "[store]\njournal_mib_max = \"2GiB\"",
             "14:19: `journal_mib_max`",
@@ -243,58 +122,23 @@ fn mistakes_in_sections_of_their_own_are_told() {
             "15:23:",
             "urgent_mib_reserved = 8",
         ),
-        (
-            "[store]\nhistory_days = \"2 weeks\"",
-            "14:16: `history_days`",
-            "history_days = 14",
-        ),
-        (
-            "[stroe]\n",
-            "13:2: unknown key `stroe`",
-            "did you mean `store`?",
-        ),
-        (
-            "[delivery]\nreceipt_wait_s = \"1m\"",
-            "14:18: `receipt_wait_s`",
-            "receipt_wait_s = 60",
-        ),
+        ("[store]\nhistory_days = \"2 weeks\"", "14:16: `history_days`", "history_days = 14"),
+        ("[stroe]\n", "13:2: unknown key `stroe`", "did you mean `store`?"),
+        ("[delivery]\nreceipt_wait_s = \"1m\"", "14:18: `receipt_wait_s`", "receipt_wait_s = 60"),
         (
             "[delivery]\nreceipts = \"off\"",
             "14:12: `receipts` is true or false",
             "receipts = false",
         ),
-        (
-            "[log]\nlevel = \"verbose\"",
-            "14:9: `level` is one of",
-            "write one of: \"error\"",
-        ),
-        (
-            "[log]\ntarget = \"stdout\"",
-            "14:10: `target` is one of",
-            "write one of: \"auto\"",
-        ),
-        (
-            "[control]\nsocket = \"control.sock\"",
-            "14:10: `socket` is a whole path",
-            "from / on",
-        ),
-        (
-            "[[log]]\nlevel = \"info\"",
-            "13:1: `log` is a section",
-            "write it as [log]",
-        ),
-        (
-            "[[broker]]\nhost = \"b\"",
-            "13:1: a second [[broker]]: failover",
-            "keep one",
-        ),
+        ("[log]\nlevel = \"verbose\"", "14:9: `level` is one of", "write one of: \"error\""),
+        ("[log]\ntarget = \"stdout\"", "14:10: `target` is one of", "write one of: \"auto\""),
+        ("[control]\nsocket = \"control.sock\"", "14:10: `socket` is a whole path", "from / on"),
+        ("[[log]]\nlevel = \"info\"", "13:1: `log` is a section", "write it as [log]"),
+        ("[[broker]]\nhost = \"b\"", "13:1: a second [[broker]]: failover", "keep one"),
     ];
     for (section, place, remedy) in cases {
         let told = refusal(&format!("{LEAST}{section}\n"));
-        assert!(
-            told.starts_with(&format!("gateway.toml:{place}")),
-            "{section}\n{told}"
-        );
+        assert!(told.starts_with(&format!("gateway.toml:{place}")), "{section}\n{told}");
         let told_remedy = told.rsplit("  -> ").next().unwrap_or_default();
         assert!(told_remedy.contains(remedy), "{section}\n{told}");
     }
@@ -308,10 +152,7 @@ fn a_section_of_the_wrong_shape_and_none_at_all_are_told() {
             .starts_with("gateway.toml:8:1: `broker` is a section that may be repeated")
     );
     let problems = refusals("");
-    let texts: Vec<&str> = problems
-        .iter()
-        .map(|problem| problem.text.as_str())
-        .collect();
+    let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
     assert_eq!(
         texts,
         [
@@ -340,9 +181,7 @@ fn twins_among_the_links_are_told() {
             .starts_with("gateway.toml:14:8: a second link of the name \"serial-1\"")
     );
     assert!(
-        problems[1]
-            .to_string()
-            .starts_with("gateway.toml:16:8: a second link on /dev/serial/")
+        problems[1].to_string().starts_with("gateway.toml:16:8: a second link on /dev/serial/")
     );
 }
 
@@ -354,9 +193,7 @@ fn all_problems_come_at_once_in_order_of_lines() {
         .replace("host = ", "hots = ");
     let lines: Vec<usize> = refusals(&text).iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [3, 7, 9, 10]);
-    let told = Config::parse(&text, "gateway.toml")
-        .expect_err("four problems")
-        .to_string();
+    let told = Config::parse(&text, "gateway.toml").expect_err("four problems").to_string();
     assert!(told.ends_with("4 problems in the configuration"), "{told}");
 }
 
@@ -364,10 +201,7 @@ fn all_problems_come_at_once_in_order_of_lines() {
 fn a_breach_of_the_grammar_is_told_with_its_place() {
     for (text, place) in [
         ("site = harbour\n", "gateway.toml:1:8: this is no TOML"),
-        (
-            "site = \"a\"\nsite = \"b\"\n",
-            "gateway.toml:2:1: this is no TOML",
-        ),
+        ("site = \"a\"\nsite = \"b\"\n", "gateway.toml:2:1: this is no TOML"),
         ("[store\n", "gateway.toml:1:"),
         ("site = \"ä\" x\n", "gateway.toml:1:12: this is no TOML"),
         ("\u{0}\u{1}", "gateway.toml:1:3: this is no TOML"),
@@ -380,10 +214,7 @@ fn a_breach_of_the_grammar_is_told_with_its_place() {
 #[test]
 fn columns_count_characters_not_bytes() {
     let told = refusal(&with("slot", "slot = 0 # für\n\"größe\" = 1"));
-    assert!(
-        told.starts_with("gateway.toml:4:1: unknown key `größe`"),
-        "{told}"
-    );
+    assert!(told.starts_with("gateway.toml:4:1: unknown key `größe`"), "{told}");
 }
 
 #[test]
@@ -411,9 +242,6 @@ fn a_build_without_the_simulator_says_so() {
         .replace("kind = \"serial\"", "kind = \"virtual-radio\"")
         .replace("path = ", "socket = ");
     let told = refusal(&text);
-    assert!(
-        told.starts_with("gateway.toml:6:8: this build has no virtual radio"),
-        "{told}"
-    );
+    assert!(told.starts_with("gateway.toml:6:8: this build has no virtual radio"), "{told}");
     assert!(told.contains("--features sim"), "{told}");
 }

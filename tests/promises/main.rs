@@ -1,6 +1,9 @@
 //! The promises of the README, each in a file of its own, borne by the engine in
 //! a world in memory.
 
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/pendant.rs"]
+mod pendant;
 #[path = "../support/rig.rs"]
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod rig;

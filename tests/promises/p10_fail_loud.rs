@@ -1,5 +1,6 @@
 //! P10: what degrades is told to the centre, counted, and shown.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::seam::{DiskFault, Input, LinkId};

@@ -1,5 +1,6 @@
 //! P1: acknowledged only when it is durable, or receipted while the journal fails.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::seam::{DiskFault, Output};
 use pendant_protocol::Outcome;

@@ -1,6 +1,7 @@
 //! P2: what was acknowledged reaches the centre, through crashes, outages,
 //! refusals and lost receipts; released only by a receipt.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_protocol::Outcome;
 use std::collections::BTreeSet;

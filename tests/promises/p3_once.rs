@@ -1,5 +1,6 @@
 //! P3: one press is one event id for ever.
 
+use crate::pendant::*;
 use crate::rig::*;
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
 //! P4: what is not authentic and fresh changes nothing; what is old ends nothing.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::notice::{Notice, Refusal};
 use pendant_protocol::{EnrolmentKey, Outcome};

@@ -1,6 +1,7 @@
 //! P5: histories that differ only in which PIN was entered look the same to
 //! everyone on site, the centre's reactions included.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_protocol::Body;
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! P6: only the centre closes covert incidents.
 
+use crate::pendant::*;
 use crate::rig::*;
 use pendant_protocol::Outcome;
 

@@ -1,5 +1,6 @@
 //! P7: a fresh alarm overtakes any backlog; routine never displaces urgent.
 
+use crate::pendant::*;
 use crate::rig::*;
 
 #[test]

@@ -1,6 +1,7 @@
 //! P8: (boot, lane, number) is dense; recovery declares where the boot before
 //! ended; damage is told.
 
+use crate::pendant::*;
 use crate::rig::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! P9: every timestamp says how good it is; no clock refuses an alarm.
 
+use crate::pendant::*;
 use crate::rig::*;
 
 #[test]

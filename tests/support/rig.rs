@@ -4,10 +4,9 @@
 
 use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
-use pendant_gateway::engine::keyring::{Enrolment, Keyring};
+use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
-use pendant_gateway::engine::pin::PinVerifier;
 use pendant_gateway::engine::seam::{
     BrokerInput, DiskDone, DiskFault, DiskOp, Input, LinkId, Output, Publish, PublishId, Signal,
     Transmit,
@@ -15,86 +14,13 @@ use pendant_gateway::engine::seam::{
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, RecoveryReport, Seed};
-use pendant_protocol::{
-    Battery, Body, DownlinkMessage, EnrolmentKey, FrameBytes, Message, Outcome, PendantId,
-    PinDigits, SealedDownlink, Slot, Status,
-};
+use pendant_protocol::{Body, DownlinkMessage, FrameBytes, Outcome, Slot};
+use super::pendant::Pendant;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub const SAFE: &str = "4711";
-pub const DURESS: &str = "8052";
-pub const WRONG: &str = "9999";
 /// 2026-01-01T00:00:00Z.
 pub const EPOCH_MS: i64 = 1_767_225_600_000;
-
-/// A pendant as its firmware is: a key, a counter, the last salt heard.
-#[derive(Clone)]
-pub struct Pendant {
-    pub id: PendantId,
-    pub key: EnrolmentKey,
-    pub counter: u32,
-    pub echo: u16,
-}
-
-impl Pendant {
-    pub fn new(number: u32) -> Self {
-        let mut key = [0x5A; 16];
-        key[..4].copy_from_slice(&number.to_le_bytes());
-        Self {
-            id: PendantId::new(number).expect("a test's number is valid"),
-            key: EnrolmentKey::from_bytes(key),
-            counter: 0,
-            echo: 0,
-        }
-    }
-
-    pub fn enrolment(&self) -> Enrolment {
-        Enrolment {
-            pendant: self.id,
-            id: 0x1000 + u64::from(self.id.get()),
-            key: self.key.clone(),
-            wearer: Name::new("nurse-7").expect("a valid name"),
-            pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
-        }
-    }
-
-    /// The next frame, with a new counter.
-    pub fn say(&mut self, body: Body) -> FrameBytes {
-        self.counter += 1;
-        let status = Status {
-            battery: Battery::from_fourteenths(12).expect("12 is a level"),
-            case_open: false,
-            charging: false,
-            moving: false,
-        };
-        Message { status, echo: self.echo, body }.seal(&self.key.uplink(), self.id, self.counter)
-    }
-
-    /// Opens an answer to the frame with `counter` and learns its salt.
-    pub fn hear(&mut self, frame: &FrameBytes, counter: u32) -> Option<DownlinkMessage> {
-        let downlink = SealedDownlink::parse(frame).ok()?;
-        let opened = downlink.open(&self.key.downlink(downlink.slot()), counter).ok()?;
-        self.echo = downlink.salt();
-        Some(opened)
-    }
-}
-
-pub fn digits(pin: &str) -> PinDigits {
-    PinDigits::from_digits(pin).expect("a test's PIN is valid")
-}
-
-pub fn pin(pin: &str) -> Body {
-    Body::Pin(digits(pin))
-}
-
-pub fn start(minutes: u16) -> Body {
-    Body::SessionStart { minutes, place: 0 }
-}
-
-pub const HEARTBEAT: Body = Body::Heartbeat { place: 0 };
-pub const PANIC: Body = Body::Panic { place: 0 };
-pub const DISCREET: Body = Body::DiscreetPanic { place: 0 };
 
 /// The medium: what was synced, and what goes wrong.
 #[derive(Clone, Default)]

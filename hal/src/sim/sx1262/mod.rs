@@ -1,7 +1,7 @@
 //! A virtual SX1262 under the real driver, at the level of SPI transactions.
 //!
-//! The chip is a state machine that is told the time ([`core`]); commands are
-//! executed in [`commands`], what the antenna hears in [`reception`]. This file
+//! The chip is a state machine that is told the time (`core`); commands are
+//! executed in `commands`, what the antenna hears in `reception`. This file
 //! puts it on a [`Bus`] and joins it to an ether. It has no task of its own: it
 //! catches up whenever somebody looks at its lines or speaks to it, so it runs
 //! in paused time as well.

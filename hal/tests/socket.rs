@@ -1,0 +1,100 @@
+//! A virtual radio on a thread of its own, joined to its ether by a socket, in
+//! real time: what a daemon built with `sim` does.
+#![cfg(feature = "sim")]
+
+use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::sim::ether::{Air, Ether, Station};
+use pendant_hal::sim::socket::{self, EtherServer};
+use pendant_hal::sim::sx1262;
+use pendant_hal::{LinkEvent, LinkFault, Transmission};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+fn settings() -> RadioSettings {
+    RadioSettings {
+        frequency_hz: 868_100_000,
+        spreading_factor: 7,
+        bandwidth_hz: 125_000,
+        coding_rate_denominator: 5,
+        power_dbm: 14,
+        preamble_symbols: 8,
+        private_network: false,
+    }
+}
+
+fn uplink() -> Air {
+    Air {
+        frequency_hz: settings().frequency_hz,
+        shape: settings().shape(),
+        iq_inverted: false,
+        sync_word: 0x3444,
+    }
+}
+
+async fn next(events: &mut mpsc::Receiver<(u8, LinkEvent)>) -> LinkEvent {
+    timeout(Duration::from_secs(20), events.recv())
+        .await
+        .expect("an event in time")
+        .expect("the link lives")
+        .1
+}
+
+#[tokio::test]
+async fn a_radio_on_a_socket_hears_answers_and_survives_the_host() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ether");
+    let (chip, faults) = sx1262::on_socket(&path, sx1262::BOARD);
+    let (sender, mut events) = mpsc::channel(64);
+    let link = radio::spawn(settings(), chip, 1, sender);
+    assert_eq!(next(&mut events).await, LinkEvent::Down(LinkFault::Missing(path.clone())));
+
+    let server = EtherServer::bind(&path, Ether::default()).expect("a socket");
+    assert_eq!(next(&mut events).await, LinkEvent::Up);
+    let mut pendant = Station::new(socket::connect(&path).expect("the host is there"));
+    let mut worst = Duration::ZERO;
+    for ticket in 0..10 {
+        let ended = pendant.send(uplink(), 14, &[0x40; 24]).await;
+        let LinkEvent::Received(reception) = next(&mut events).await else {
+            panic!("not heard");
+        };
+        assert_eq!(reception.bytes, [0x40; 24]);
+        let skew = reception.ended.max(ended) - reception.ended.min(ended);
+        assert!(skew < Duration::from_millis(50), "{skew:?}");
+        let at = reception.ended + Duration::from_millis(200);
+        let bytes = vec![0x61; 24];
+        link.transmit.send(Transmission { ticket, at, bytes }).await.expect("the link lives");
+        let heard = pendant.hear().await.expect("the host is there");
+        assert_eq!(heard.arrival.bytes, [0x61; 24]);
+        worst = worst.max(heard.started.max(at) - heard.started.min(at));
+        assert!(matches!(next(&mut events).await, LinkEvent::Sent { .. }));
+    }
+    println!("furthest from its time: {worst:?}");
+    assert!(worst < Duration::from_millis(50), "{worst:?}");
+
+    drop(server);
+    assert!(matches!(next(&mut events).await, LinkEvent::Down(_)));
+    assert_eq!(pendant.hear().await, None);
+    let _server = EtherServer::bind(&path, Ether::default()).expect("a socket");
+    loop {
+        match next(&mut events).await {
+            LinkEvent::Up => break,
+            LinkEvent::Down(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(faults.violations(), Vec::<String>::new());
+    link.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_radio_lets_its_thread_end() {
+    let (chip, _) = sx1262::in_ether(&Ether::default(), sx1262::BOARD);
+    let (sender, mut events) = mpsc::channel(4);
+    let link = radio::spawn(settings(), chip, 1, sender);
+    assert_eq!(next(&mut events).await, LinkEvent::Up);
+    let begun = Instant::now();
+    link.stop().await;
+    assert_eq!(events.recv().await, None);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}

@@ -1,0 +1,90 @@
+//! What passes between commands and the running gateway, a pretended one here.
+
+use super::{Site, pins};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::thread::JoinHandle;
+
+/// Answers one connection; gives what was asked.
+fn gateway(site: &Site, answer: &'static str) -> JoinHandle<String> {
+    let socket = site.path("control.sock");
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).expect("free");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a command connects");
+        let mut asked = String::new();
+        BufReader::new(&stream).read_line(&mut asked).expect("a line");
+        stream.write_all(answer.as_bytes()).expect("the command waits for it");
+        asked
+    })
+}
+
+#[test]
+fn status_prints_what_the_gateway_answers() {
+    let site = Site::new();
+    let answer = "{\"uptime_s\":5,\"links\":[{\"name\":\"serial-1\",\"up\":true}]}\n";
+    let asked = gateway(&site, answer);
+    let said = site.run(&["status"]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"status\"}\n");
+    assert_eq!(said.out, "links:\n  -\n    name: serial-1\n    up: yes\nuptime s: 5\n");
+    let asked = gateway(&site, answer);
+    let said = site.run(&["status", "--json"]).expect(0);
+    asked.join().expect("answered");
+    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(json["uptime_s"], 5);
+}
+
+#[test]
+fn no_gateway_and_one_that_talks_nonsense_are_told_apart() {
+    let site = Site::new();
+    let said = site.run(&["status"]).expect(1);
+    assert!(
+        said.err.contains("no gateway is running") && said.err.contains("systemctl start"),
+        "{}",
+        said.err
+    );
+    // A socket left behind by a gateway that was killed.
+    drop(UnixListener::bind(site.path("control.sock")).expect("free"));
+    let said = site.run(&["status"]).expect(1);
+    assert!(said.err.contains("no gateway is running"), "{}", said.err);
+    for (answer, words) in [
+        ("", "no whole line came back"),
+        ("{\"up", "no whole line came back"),
+        ("hello\n", "what came back is not JSON"),
+        ("{\"error\":\"not now\\u001b[2J\"}\n", "the gateway answers: not now\\u{1b}[2J"),
+    ] {
+        let asked = gateway(&site, answer);
+        let said = site.run(&["status"]).expect(1);
+        asked.join().expect("answered");
+        assert!(said.err.contains(words), "{}", said.err);
+        assert!(said.out.is_empty());
+    }
+}
+
+#[test]
+fn a_running_gateway_learns_of_enrolments_at_once() {
+    let site = Site::new();
+    let said = site.enroll("00012f", &pins(), &[]).expect(0);
+    assert!(
+        said.err.contains("No gateway is running; it will know it when it starts."),
+        "{}",
+        said.err
+    );
+    let asked = gateway(&site, "{\"pendants\":2}\n");
+    let said = site.enroll("000130", &pins(), &[]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    assert!(said.err.contains("The running gateway knows it."), "{}", said.err);
+    let asked = gateway(&site, "{\"pendants\":1}\n");
+    site.run(&["revoke", "000130"]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    // It is written, so the sheet is printed; but that it is not in force is a failure.
+    let asked = gateway(&site, "{\"error\":\"the keyring cannot be read\"}\n");
+    let said = site.enroll("000131", &pins(), &[]).expect(1);
+    asked.join().expect("answered");
+    assert!(said.out.contains("key (AES-128)"), "{}", said.out);
+    assert!(
+        said.err.contains("the keyring cannot be read") && said.err.contains("systemctl restart"),
+        "{}",
+        said.err
+    );
+}

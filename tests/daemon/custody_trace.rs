@@ -1,0 +1,78 @@
+//! P1 by the kernel's own word: a trace of the daemon's system calls shows that
+//! every answer to a pendant follows a sync of the journal that covers it.
+
+use crate::end_to_end::World;
+use crate::pendant::*;
+use crate::site::hear;
+use std::collections::BTreeSet;
+
+/// One line of interest of a trace, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    JournalWrite,
+    Sync,
+    /// An answer written to the serial port.
+    Answer,
+}
+
+#[tokio::test]
+async fn every_answer_follows_a_sync() {
+    let mut world = World::new("").await;
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    let trace = world.site.path("trace");
+    let strace = which("strace");
+    world.site.wrapper = [
+        strace.as_str(), "-f", "-y", "-e", "trace=write,writev,pwrite64,fdatasync", "-o",
+    ]
+    .iter()
+    .map(|word| (*word).to_owned())
+    .chain([trace.display().to_string()])
+    .collect();
+    world.site.start().await;
+    world.site.until("the port is up", |s| s["links"][0]["up"] == true).await;
+    let mut answers = BTreeSet::new();
+    for _ in 0..5 {
+        wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+        answers.insert(hear(&mut wire).await.0);
+    }
+    assert_eq!(answers.len(), 5);
+    let text = std::fs::read_to_string(&trace).expect("the trace");
+    let calls: Vec<Call> = text.lines().filter_map(call).collect();
+    let mut synced = false;
+    let mut seen = 0;
+    for call in &calls {
+        match call {
+            Call::JournalWrite => synced = false,
+            Call::Sync => synced = true,
+            Call::Answer => {
+                assert!(synced, "answer {seen} left before its sync:\n{text}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 5, "{text}");
+}
+
+fn call(line: &str) -> Option<Call> {
+    let done = line.contains(" = ") && !line.contains("unfinished");
+    if line.contains("pwrite64(") && line.contains(".seg>") {
+        Some(Call::JournalWrite)
+    } else if done && line.contains("fdatasync") && line.ends_with("= 0") {
+        Some(Call::Sync)
+    } else if line.contains("/dev/pts/") && (line.contains("write(") || line.contains("writev(")) {
+        Some(Call::Answer)
+    } else {
+        None
+    }
+}
+
+fn which(program: &str) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{program} is missing: install the Debian package {program}"))
+        .display()
+        .to_string()
+}

@@ -1,0 +1,17 @@
+//! The real daemon, on a pseudo terminal, with real and hostile brokers.
+
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/mosquitto.rs"]
+mod mosquitto;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/pendant.rs"]
+mod pendant;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/site.rs"]
+mod site;
+
+mod bad_input;
+mod custody_trace;
+mod end_to_end;
+mod service;
+mod store_and_forward;
