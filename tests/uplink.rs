@@ -1,5 +1,6 @@
 //! The uplink against a real mosquitto with mutual TLS.
 
+#[allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/uplink.rs"]
@@ -13,8 +14,9 @@ use pendant_gateway::shell::uplink::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{OPEN_TO_ALL, RECEIPT, Running, STATE, Site, URGENT, fault_of};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn events_go_out_receipts_come_in_and_the_end_is_polite() {

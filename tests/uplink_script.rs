@@ -1,6 +1,7 @@
 //! The uplink against a broker that follows a script to the byte: what
 //! mosquitto does not do, or not reliably.
 
+#[allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/uplink.rs"]

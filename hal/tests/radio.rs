@@ -3,7 +3,7 @@
 
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::radio::chip::{Board, TcxoCtrlVoltage};
-use pendant_hal::sim::ether::{Air, Ether, Station};
+use pendant_hal::sim::ether::{Air, Ether, Heard, Station};
 use pendant_hal::sim::{spawn_radio, sx1262};
 use pendant_hal::{
     LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission,
@@ -88,6 +88,14 @@ impl Bench {
         assert_eq!(self.received().await.bytes, [0x4F; 24]);
     }
 
+    /// The next frame that the pendant hears.
+    async fn heard(&mut self) -> Heard {
+        timeout(Duration::from_secs(60), self.pendant.hear())
+            .await
+            .expect("a frame within a minute")
+            .expect("the ether is there")
+    }
+
     async fn received(&mut self) -> Reception {
         match self.state().await {
             LinkEvent::Received(reception) => reception,
@@ -126,7 +134,7 @@ async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
             bench.received().await;
             let at = ended + Duration::from_micros(1_000_000 + 137 * ticket);
             bench.send(ticket, at, &[0x61; 24]).await;
-            let heard = bench.pendant.hear().await.expect("the ether is there");
+            let heard = bench.heard().await;
             assert_eq!(heard.arrival.bytes, [0x61; 24]);
             assert!(heard.arrival.air.iq_inverted);
             let early = at.saturating_duration_since(heard.started);
@@ -151,7 +159,7 @@ async fn transmissions_leave_in_the_order_of_their_times() {
         bench.send(ticket, now + Duration::from_millis(ms), &[ticket as u8; 24]).await;
     }
     for expected in [2, 3, 1] {
-        let heard = bench.pendant.hear().await.expect("the ether is there");
+        let heard = bench.heard().await;
         assert_eq!(heard.arrival.bytes, [expected; 24]);
         let sent = bench.event().await;
         assert!(matches!(sent, LinkEvent::Sent { ticket, .. } if ticket == u64::from(expected)));

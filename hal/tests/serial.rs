@@ -6,7 +6,8 @@ use pendant_hal::serial::envelope::{Done, Envelope, RSSI_UNKNOWN, Rx, SNR_UNKNOW
 use pendant_hal::serial::{self, Codec, SerialSettings, base64, cobs};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_hal::{
-    LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault, Transmission,
+    LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault,
+    Transmission,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -224,12 +225,20 @@ async fn an_at_module_is_spoken_to_in_turn() {
     bench.send(2, at, &[0x62; 24]).await;
     let line = |frame: &[u8]| [b"AT+SEND=0,32,", &base64::encode(frame)[..], b"\r\n"].concat();
     assert_eq!(bench.read_until(b"\r\n").await, line(&[0x61; 24]));
+    let too_early =
+        timeout(Duration::from_millis(LATE_MS_MAX + 50), bench.device().read_u8()).await;
+    assert!(too_early.is_err(), "the second command did not wait");
     bench.write(b"+OK\r\n").await;
     assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 1, .. }));
+    // The first took so long that the time of the second has passed.
+    let fault = SendFault::Late;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 2, fault });
+
+    bench.send(4, Instant::now(), &[0x62; 24]).await;
     assert_eq!(bench.read_until(b"\r\n").await, line(&[0x62; 24]));
     bench.write(b"+ERR=17\r\n").await;
     let fault = SendFault::Refused;
-    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 2, fault });
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 4, fault });
     bench.send(3, Instant::now(), &[0; 200]).await;
     let fault = SendFault::Length;
     assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 3, fault });
@@ -363,6 +372,10 @@ async fn a_port_that_takes_nothing_stalls_no_reception() {
     }
     assert!(stalled, "the terminal took everything");
     bench.expect_works().await;
+    // What was stuck was discarded: the next one has room.
+    bench.send(1_000, Instant::now(), &[0x62; 24]).await;
+    let sent = bench.event().await;
+    assert!(matches!(sent, LinkEvent::Sent { ticket: 1_000, .. }), "{sent:?}");
 }
 
 #[tokio::test]
@@ -383,4 +396,13 @@ async fn no_more_wait_than_there_is_room_for() {
         answered += 1;
     }
     assert_eq!(answered, QUEUE_MAX);
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_refused() {
+    let mut bench = Bench::up(BARE).await;
+    let at = Instant::now() - Duration::from_millis(LATE_MS_MAX + 1);
+    bench.send(1, at, &[0x61; 24]).await;
+    let fault = SendFault::Late;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });
 }

@@ -20,10 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{Failure, Store};
 use tally::{Key, bucket};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 /// Samples that may wait for the thread.
 const QUEUE_MAX: usize = 1024;

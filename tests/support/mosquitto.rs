@@ -1,8 +1,6 @@
 //! A real mosquitto with mutual TLS on a free port of 127.0.0.1, with
 //! certificates made on the spot.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
-
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };

@@ -10,9 +10,9 @@ use pendant_gateway::shell::tls::TlsFiles;
 use pendant_gateway::shell::uplink::{
     self, BrokerFault, BrokerSettings, UplinkHandle, UplinkStatus,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub const STATE: &str = "lonework/v1/north/gw-1/state";
 pub const RECEIPT: &str = "lonework/v1/north/gw-1/receipt";

@@ -163,6 +163,10 @@ impl Store {
 
     /// Lets go of the folder: sled's threads may hold its lock a moment longer
     /// than the database lives.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "flock has no time limit of its own, and sled's threads may never let go"
+    )]
     pub(super) fn close(self) -> Result<(), Failure> {
         guarded(|| {
             drop(self.db);
