@@ -80,7 +80,7 @@ fn wear(
     let identity = parse_enrolment(enrolment).map_err(|why| DemoError::Daemon(why.into()))?;
     let habits = Habits { windows, ..Habits::default() };
     let pendant = Pendant::power_up(identity, habits, 0, 0);
-    let (mut handles, _task) = bench::spawn(wire, vec![(pendant, Memory::Forgetful)]);
+    let mut handles = bench::spawn(wire, vec![(pendant, Memory::Forgetful)]);
     Ok(Worn { name, handle: handles.remove(0) })
 }
 

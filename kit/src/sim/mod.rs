@@ -110,7 +110,7 @@ fn set_up(
                 places.push(number);
             }
         }
-        let (made, _task) = bench::spawn(wire, here);
+        let made = bench::spawn(wire, here);
         for (number, handle) in places.into_iter().zip(made) {
             handles[number] = Some(handle);
         }
