@@ -192,8 +192,8 @@ impl Wire {
             },
             Kind::Radio(radio) => loop {
                 let heard = radio.station.hear().await.ok_or_else(gone)?;
-                // Other pendants are on the air too; a receiver set to downlinks does not hear them.
-                if heard.arrival.air.iq_inverted && heard.arrival.air.is_same_channel(&radio.air) {
+                // Other pendants are heard too; the pendant knows them by the direction bit.
+                if heard.arrival.air.is_same_channel(&radio.air) {
                     return Ok((heard.arrival.bytes, heard.ended));
                 }
             },

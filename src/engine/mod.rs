@@ -13,6 +13,8 @@ pub mod event;
 mod gateway;
 pub mod journal;
 pub mod keyring;
+#[cfg(test)]
+mod limits_test;
 pub mod name;
 pub mod notice;
 pub mod payload;
