@@ -414,22 +414,22 @@ impl Delivery {
         }
     }
 
-    fn next_unclaimed(&self, journal: &Journal, lane: Lane) -> Option<Lsn> {
-        let from = self.cursors[lane as usize];
-        match lane {
-            Lane::Urgent | Lane::Trouble => {
-                journal.indexed(lane, from).find(|lsn| !self.is_taken_care_of(*lsn))
+    /// The first event of a lane that is to be offered. What was passed over on
+    /// the way is not looked at again: `unclaim` takes the cursor back.
+    fn next_unclaimed(&mut self, journal: &Journal, lane: Lane) -> Option<Lsn> {
+        let mut at = self.cursors[lane as usize];
+        loop {
+            let next = match lane {
+                Lane::Urgent | Lane::Trouble => journal.indexed(lane, at).next(),
+                Lane::Routine => journal.next_live(at),
+            };
+            self.cursors[lane as usize] = next.unwrap_or(at);
+            let lsn = next?;
+            let other_lane = lane == Lane::Routine && journal.is_indexed(lsn);
+            if !other_lane && !self.is_taken_care_of(lsn) {
+                return Some(lsn);
             }
-            Lane::Routine => {
-                let mut at = from;
-                loop {
-                    let lsn = journal.next_live(at)?;
-                    if !self.is_taken_care_of(lsn) && !journal.is_indexed(lsn) {
-                        return Some(lsn);
-                    }
-                    at = Lsn(lsn.0 + 1);
-                }
-            }
+            at = Lsn(lsn.0 + 1);
         }
     }
 
@@ -476,6 +476,10 @@ impl Delivery {
 
     fn unclaim(&mut self, lsn: Lsn) {
         self.claimed.remove(&lsn);
+        self.look_again_from(lsn);
+    }
+
+    fn look_again_from(&mut self, lsn: Lsn) {
         for cursor in &mut self.cursors {
             *cursor = (*cursor).min(lsn);
         }
@@ -488,7 +492,9 @@ impl Delivery {
             .map_or(*APART_MS.start(), |a| (a.wait_ms * 2).min(*APART_MS.end()));
         self.apart.insert(lsn, Apart { until: Some(now.plus_ms(wait_ms)), wait_ms });
         if self.apart.len() > APART_MAX {
-            self.apart.pop_first();
+            if let Some((oldest, _)) = self.apart.pop_first() {
+                self.look_again_from(oldest);
+            }
         }
     }
 

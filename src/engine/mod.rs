@@ -19,6 +19,7 @@ pub mod name;
 pub mod notice;
 pub mod payload;
 mod pendant;
+pub mod policy;
 pub mod pin;
 mod record;
 pub mod seam;

@@ -1,2 +1,0 @@
-//! Daemon.
-fn main() {}

@@ -1,0 +1,88 @@
+//! How long a press takes to the centre: with an empty queue, and with a backlog
+//! that drains.
+
+use crate::Outcome;
+use crate::backlog;
+use crate::broker::Broker;
+use crate::mqtt::{From, Publisher, Subscriber};
+use crate::site::Site;
+use crate::stats::{median, percentile, print, print_noise, us};
+
+const ROUNDS: usize = 20;
+const PRESSES: usize = 50;
+const BACKLOG: usize = 40_000;
+
+pub(crate) fn to_centre() -> Outcome {
+    let broker = Broker::start()?;
+    let mut subscriber = Subscriber::start(&broker)?;
+    let publisher = Publisher::start(&broker)?;
+    let mut site = Site::new(&broker, broker.port)?;
+    site.start()?;
+    subscriber.next(From::Trouble)?;
+    let (mut ours, mut floors) = (Vec::new(), Vec::new());
+    // The first round warms both up and does not count.
+    for round in 0..=ROUNDS {
+        site.clear_wire();
+        let mut our = Vec::new();
+        for _ in 0..PRESSES {
+            our.push(press(&mut site, &mut subscriber)?);
+        }
+        let mut floor = Vec::new();
+        for _ in 0..PRESSES {
+            let begun = publisher.publish(1)?;
+            floor.push(us(subscriber.next(From::Floor)? - begun));
+        }
+        if round > 0 {
+            ours.push(our);
+            floors.push(floor);
+        }
+    }
+    let medians: Vec<f64> = floors.iter().map(|floor| median(floor)).collect();
+    let ratios: Vec<f64> =
+        ours.iter().zip(&medians).map(|(our, floor)| median(our) / floor).collect();
+    let (ours, floors) = (ours.concat(), floors.concat());
+    print_noise("bare publisher, medians", &medians, "us");
+    print("press_to_centre.p50_ratio", median(&ratios), "x");
+    print("press_to_centre.p99_ratio", percentile(&ours, 99) / percentile(&floors, 99), "x");
+    print("press_to_centre.p50_us", median(&ours), "us");
+    print("press_to_centre.floor_p50_us", median(&floors), "us");
+    print("press_to_centre.p99_us", percentile(&ours, 99), "us");
+    print("press_to_centre.floor_p99_us", percentile(&floors, 99), "us");
+    Ok(())
+}
+
+pub(crate) fn overtake() -> Outcome {
+    let broker = Broker::start()?;
+    let mut subscriber = Subscriber::start(&broker)?;
+    let mut site = Site::new(&broker, broker.port)?;
+    backlog::make(&mut site, BACKLOG)?;
+    site.start()?;
+    subscriber.next(From::Routine)?;
+    let mut during = Vec::new();
+    while subscriber.routine < BACKLOG {
+        if during.len() % PRESSES == 0 {
+            site.clear_wire();
+        }
+        during.push(press(&mut site, &mut subscriber)?);
+    }
+    // The backlog was gone before the last one came.
+    during.pop();
+    let mut idle = Vec::new();
+    for n in 0..during.len() {
+        if n % PRESSES == 0 {
+            site.clear_wire();
+        }
+        idle.push(press(&mut site, &mut subscriber)?);
+    }
+    println!("# overtake: {} presses while {BACKLOG} events drained, as many after", during.len());
+    print("overtake.p99_ratio", percentile(&during, 99) / percentile(&idle, 99), "x");
+    print("overtake.p50_ratio", median(&during) / median(&idle), "x");
+    print("overtake.p99_us", percentile(&during, 99), "us");
+    print("overtake.idle_p99_us", percentile(&idle, 99), "us");
+    Ok(())
+}
+
+fn press(site: &mut Site, subscriber: &mut Subscriber) -> Outcome<f64> {
+    let begun = site.press()?;
+    Ok(us(subscriber.next(From::Urgent)? - begun))
+}

@@ -1,0 +1,138 @@
+//! The engine alone: a disk that answers at once, and a broker that takes at once
+//! or is not there.
+
+use crate::Outcome;
+use pendant_gateway::engine::journal::recover::{Replay, Survey};
+use pendant_gateway::engine::journal::{JournalKey, Limits};
+use pendant_gateway::engine::keyring::Keyring;
+use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::seam::{BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal};
+use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
+use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
+use pendant_gateway::engine::{Gateway, Seed};
+use pendant_protocol::Slot;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+/// 2026-01-01T00:00:00Z.
+const EPOCH_MS: i64 = 1_767_225_600_000;
+/// Between frames.
+const STEP_US: u64 = 1_000;
+
+/// Where the journal's operations go.
+pub(crate) trait Disk {
+    fn carry_out(&mut self, operation: DiskOp) -> io::Result<DiskDone>;
+}
+
+/// Segment files in memory.
+#[derive(Default)]
+pub(crate) struct Memory(BTreeMap<u32, Vec<u8>>);
+
+impl Disk for Memory {
+    fn carry_out(&mut self, operation: DiskOp) -> io::Result<DiskDone> {
+        Ok(match operation {
+            DiskOp::Allocate { ticket, file, bytes } => {
+                self.0.insert(file, vec![0; bytes as usize]);
+                DiskDone::Allocated(ticket)
+            }
+            DiskOp::Commit { ticket, file, offset, bytes } => {
+                let segment = self.0.entry(file).or_default();
+                segment[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+                DiskDone::Committed(ticket)
+            }
+            DiskOp::Read { ticket, file, offset, bytes } => {
+                let segment = self.0.entry(file).or_default();
+                DiskDone::Read(ticket, segment[offset as usize..][..bytes as usize].to_vec())
+            }
+        })
+    }
+}
+
+pub(crate) struct World<D> {
+    gateway: Gateway,
+    disk: D,
+    broker: bool,
+    now_us: u64,
+    answers: VecDeque<Input>,
+}
+
+impl<D: Disk> World<D> {
+    /// A gateway with an empty journal.
+    pub(crate) fn new(disk: D, keyring: &Keyring, key: JournalKey, broker: bool) -> Outcome<Self> {
+        let replay = Replay::new(Survey::new().plan()?, key);
+        let (gateway, _) =
+            Gateway::recover(settings()?, keyring, Seed([7; 32]), now_at(0), replay)?;
+        let mut world = Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new() };
+        world.carry_on()?;
+        if broker {
+            world.answers.push_back(Input::Broker(BrokerInput::Up { in_flight_max: 256 }));
+            world.carry_on()?;
+        }
+        Ok(world)
+    }
+
+    /// One frame, and everything that follows from it.
+    pub(crate) fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.now_us += STEP_US;
+        let ended = Mono::from_us(self.now_us);
+        let signal = Signal { rssi_dbm: Some(-101), ..Signal::default() };
+        self.answers.push_back(Input::Frame {
+            link: LinkId(0),
+            ended,
+            signal,
+            bytes: bytes.to_vec(),
+        });
+        self.carry_on()
+    }
+
+    /// Events that are not delivered yet.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.gateway.status().backlog
+    }
+
+    fn carry_on(&mut self) -> io::Result<()> {
+        loop {
+            while let Some(output) = self.gateway.poll_output() {
+                match output {
+                    Output::Disk(operation) => {
+                        let done = self.disk.carry_out(operation)?;
+                        self.answers.push_back(Input::Disk(done));
+                    }
+                    Output::Publish(publish) if self.broker => {
+                        let taken = BrokerInput::Taken(publish.id);
+                        self.answers.push_back(Input::Broker(taken));
+                    }
+                    Output::Transmit(transmit) => {
+                        let id = transmit.id;
+                        self.answers.push_back(Input::TransmitDone { id, sent: true });
+                    }
+                    Output::Publish(_) | Output::Tell(_) | Output::Stopped => {}
+                }
+            }
+            let Some(answer) = self.answers.pop_front() else { return Ok(()) };
+            self.gateway.handle(now_at(self.now_us), answer);
+        }
+    }
+}
+
+fn now_at(us: u64) -> Now {
+    let unix_ms = EPOCH_MS.saturating_add_unsigned(us / 1000);
+    let wall = Wall::Set { unix_ms, uncertainty_ms: 50, source: WallSource::Ntp };
+    Now { mono: Mono::from_us(us), wall }
+}
+
+fn settings() -> Outcome<Settings> {
+    Ok(Settings {
+        site: Name::new("ward-3")?,
+        gateway: Name::new("gw1")?,
+        slot: Slot::new(1).ok_or("a valid slot")?,
+        chance: Chance::Either,
+        links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
+        delivery: DeliverySettings {
+            receipts: false,
+            receipt_wait_ms: 60_000,
+            release_interval_ms: 20_000,
+        },
+        journal: Limits { files_max: 2048, files_reserved: 8 },
+    })
+}
