@@ -134,5 +134,6 @@ fn settings() -> Outcome<Settings> {
             release_interval_ms: 20_000,
         },
         journal: Limits { files_max: 2048, files_reserved: 8 },
+        policies: Default::default(),
     })
 }

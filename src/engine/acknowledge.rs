@@ -45,8 +45,14 @@ impl Assured {
         }
     }
 
-    fn by_centre(waiting: Waiting, receipted: Receipted) -> Result<Self, Waiting> {
-        if waiting.event == receipted.event() { Ok(Self(waiting)) } else { Err(waiting) }
+    /// The centre's word counts only where the journal's cannot be had.
+    fn by_centre(
+        waiting: Waiting,
+        receipted: Receipted,
+        journal_failed: bool,
+    ) -> Result<Self, Waiting> {
+        let needed = journal_failed || waiting.lsn.is_none();
+        if needed && waiting.event == receipted.event() { Ok(Self(waiting)) } else { Err(waiting) }
     }
 
     fn release(self) -> Released {
@@ -61,6 +67,12 @@ impl Released {
     /// The answer to a retransmission of a frame whose record is durable.
     pub(super) fn again(waiting: Waiting, durable: Durable) -> Result<Self, Waiting> {
         Assured::by_journal(waiting, durable).map(Assured::release)
+    }
+
+    /// The same, of an event that the centre receipted when the journal had no
+    /// room for it.
+    pub(super) fn again_by_centre(waiting: Waiting, receipted: Receipted) -> Result<Self, Waiting> {
+        Assured::by_centre(waiting, receipted, true).map(Assured::release)
     }
 
     pub(super) fn pendant(&self) -> PendantId {
@@ -116,9 +128,13 @@ impl Custody {
         self.sift(|waiting| Assured::by_journal(waiting, durable))
     }
 
-    /// What the centre has made safe while the journal has failed.
-    pub(super) fn assured_by_centre(&mut self, receipted: Receipted) -> Vec<Released> {
-        self.sift(|waiting| Assured::by_centre(waiting, receipted))
+    /// What the centre has made safe and the journal could not.
+    pub(super) fn assured_by_centre(
+        &mut self,
+        receipted: Receipted,
+        journal_failed: bool,
+    ) -> Vec<Released> {
+        self.sift(|waiting| Assured::by_centre(waiting, receipted, journal_failed))
     }
 
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {

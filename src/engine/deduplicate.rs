@@ -9,6 +9,7 @@ use pendant_protocol::FrameBytes;
 pub(super) struct Fresh<'k> {
     authentic: Authentic<'k>,
     freshness: Freshness,
+    newest: bool,
     may_change_state: bool,
 }
 
@@ -32,6 +33,11 @@ impl<'k> Fresh<'k> {
 
     pub(super) fn freshness(&self) -> Freshness {
         self.freshness
+    }
+
+    /// Whether nothing that was sent after it has been heard.
+    pub(super) fn is_newest(&self) -> bool {
+        self.newest
     }
 
     /// Whether it may start, extend or end anything. A frame that was jammed
@@ -58,6 +64,7 @@ pub(super) fn deduplicate<'k>(authentic: Authentic<'k>, state: &PendantState) ->
     Heard::Fresh(Fresh {
         authentic,
         freshness: if proven { Freshness::Proven } else { Freshness::Unproven },
+        newest,
         may_change_state: newest && (proven || !state.suspect),
     })
 }

@@ -5,7 +5,7 @@
 //! A fresh event is offered at once from slots of its own, whatever its lane.
 //! The backlog follows in a window: urgent, then trouble, then routine.
 
-use super::event::{Event, EventId, Lane};
+use super::event::{Boot, Event, EventId, Lane};
 use super::journal::{Journal, Lsn};
 use super::payload::Voice;
 use super::seam::{Publish, PublishId};
@@ -85,7 +85,7 @@ pub(super) enum DeliveryNews {
     /// The centre does not receipt, or does again.
     Centre { heard: bool },
     /// An event that only memory held was given up.
-    Dropped,
+    Dropped { boot: Boot, lane: Lane, number: u64 },
 }
 
 /// The way of events to the centre.
@@ -103,6 +103,8 @@ pub(super) struct Delivery {
     reading: Option<Lane>,
     ready: VecDeque<(Lsn, Event)>,
     memory: VecDeque<Event>,
+    /// The broker refused one of those in memory: not before this moment.
+    memory_after: Option<Mono>,
     apart: BTreeMap<Lsn, Apart>,
     to_release: BTreeSet<Lsn>,
     release_at: Mono,
@@ -131,6 +133,7 @@ impl Delivery {
             reading: None,
             ready: VecDeque::new(),
             memory: VecDeque::new(),
+            memory_after: None,
             apart: BTreeMap::new(),
             to_release: BTreeSet::new(),
             release_at: now.plus_ms(settings.release_interval_ms),
@@ -238,6 +241,8 @@ impl Delivery {
             self.paused_until = Some(now.plus_ms(UNHEARD_PAUSE_MS));
         } else if let Place::Journal(lsn) = offer.place {
             self.set_apart(lsn, now);
+        } else {
+            self.memory_after = Some(now.plus_ms(*APART_MS.start()));
         }
         self.give_back(offer.place);
     }
@@ -314,7 +319,8 @@ impl Delivery {
         let receipt = self.deadlines.front().map(|(until, _)| *until).filter(|_| self.up);
         let release = (!self.to_release.is_empty()).then_some(self.release_at);
         let apart = self.apart.values().filter_map(|apart| apart.until).min().filter(|_| self.up);
-        [receipt, release, apart, self.paused_until].into_iter().flatten().min()
+        let memory = self.memory_after.filter(|_| self.up && !self.memory.is_empty());
+        [receipt, release, apart, memory, self.paused_until].into_iter().flatten().min()
     }
 
     /// What has become due: receipts that did not come, releases, refused events.
@@ -332,9 +338,8 @@ impl Delivery {
                 }
             }
         }
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-        }
+        self.paused_until.take_if(|until| *until <= now);
+        self.memory_after.take_if(|after| *after <= now);
         let mut due = Vec::new();
         for (lsn, apart) in &mut self.apart {
             // The entry stays, so that the next refusal waits longer.
@@ -377,7 +382,8 @@ impl Delivery {
             if !open {
                 return None;
             }
-            if let Some(event) = self.memory.pop_front() {
+            let may = self.memory_after.is_none_or(|after| after <= now.mono);
+            if let Some(event) = may.then(|| self.memory.pop_front()).flatten() {
                 let place = Place::Memory(Box::new(event.clone()));
                 return Some(self.offer(&event, place, true, voice, now));
             }
@@ -501,8 +507,9 @@ impl Delivery {
     fn remember(&mut self, event: Event) {
         self.memory.push_back(event);
         if self.memory.len() > UNJOURNALLED_MAX {
-            self.memory.pop_front();
-            self.news.push_back(DeliveryNews::Dropped);
+            if let Some(Event { boot, kind, number, .. }) = self.memory.pop_front() {
+                self.news.push_back(DeliveryNews::Dropped { boot, lane: kind.lane(), number });
+            }
         }
     }
 }

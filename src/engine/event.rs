@@ -126,6 +126,15 @@ impl EventIdKey {
         self.hash(&text)
     }
 
+    /// The id of what a timer says that the frame with `counter` set.
+    pub(super) fn of_timer(&self, counter: u32, kind: Kind) -> EventId {
+        let mut text = [0u8; 6];
+        text[0] = b't';
+        text[1..5].copy_from_slice(&counter.to_le_bytes());
+        text[5] = kind as u8;
+        self.hash(&text)
+    }
+
     fn hash(&self, text: &[u8]) -> EventId {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
@@ -178,6 +187,16 @@ pub enum Kind {
     Test,
     LowBattery,
     BatteryRestored,
+    /// A session's due time and its grace are over.
+    Overdue,
+    /// A man-down or fall that the wearer may still cancel.
+    PreAlarm,
+    /// A pendant has not been heard for too long.
+    SupervisionLost,
+    SupervisionRestored,
+    /// Many pendants fell silent at once: jamming, or a dead receiver.
+    ReceptionSuspect,
+    ReceptionRestored,
     Heartbeat,
     TrackPoint,
     /// Authentic, but of a kind that this gateway does not know.
@@ -192,6 +211,9 @@ pub enum Kind {
     JournalRestored,
     JournalDamage,
     EventsShed,
+    /// The disk gives the journal no more room; what is reserved is there.
+    StoreTight,
+    StoreRoomy,
     BrokerRefused,
     CentreSilent,
     CentreHeard,
@@ -227,12 +249,18 @@ impl Kind {
             | Self::ManDown
             | Self::Fall
             | Self::AlertCancelled
+            | Self::Overdue
+            | Self::PreAlarm
             | Self::Test
             | Self::UnknownMessage
             | Self::LateRequest => Lane::Urgent,
             Self::Heartbeat | Self::TrackPoint => Lane::Routine,
             Self::Tamper
             | Self::TamperRestored
+            | Self::SupervisionLost
+            | Self::SupervisionRestored
+            | Self::ReceptionSuspect
+            | Self::ReceptionRestored
             | Self::LowBattery
             | Self::BatteryRestored
             | Self::GatewayStarted
@@ -243,6 +271,8 @@ impl Kind {
             | Self::JournalRestored
             | Self::JournalDamage
             | Self::EventsShed
+            | Self::StoreTight
+            | Self::StoreRoomy
             | Self::BrokerRefused
             | Self::CentreSilent
             | Self::CentreHeard
@@ -279,6 +309,12 @@ impl Kind {
             Self::TamperRestored => "tamper_restored",
             Self::AlertCancelled => "alert_cancelled",
             Self::Test => "test",
+            Self::Overdue => "overdue",
+            Self::PreAlarm => "pre_alarm",
+            Self::SupervisionLost => "supervision_lost",
+            Self::SupervisionRestored => "supervision_restored",
+            Self::ReceptionSuspect => "reception_suspect",
+            Self::ReceptionRestored => "reception_restored",
             Self::LowBattery => "low_battery",
             Self::BatteryRestored => "battery_restored",
             Self::Heartbeat => "heartbeat",
@@ -293,6 +329,8 @@ impl Kind {
             Self::JournalRestored => "journal_restored",
             Self::JournalDamage => "journal_damage",
             Self::EventsShed => "events_shed",
+            Self::StoreTight => "store_tight",
+            Self::StoreRoomy => "store_roomy",
             Self::BrokerRefused => "broker_refused",
             Self::CentreSilent => "centre_silent",
             Self::CentreHeard => "centre_heard",
@@ -314,6 +352,11 @@ impl Kind {
             Self::LowBattery => ("XT", 384),
             Self::BatteryRestored => ("XR", 384),
             Self::Test => ("RX", 601),
+            Self::Overdue => ("NA", 102),
+            Self::SupervisionLost => ("UY", 381),
+            Self::SupervisionRestored => ("UJ", 381),
+            Self::ReceptionSuspect => ("XQ", 344),
+            Self::ReceptionRestored => ("XH", 344),
             _ => return None,
         };
         Some(AlarmCodes { sia, contact_id })
@@ -338,8 +381,15 @@ pub struct FromPendant {
     pub enrolment: EnrolmentId,
     /// Who wore it at that moment.
     pub wearer: Name,
-    /// The frame's counter.
+    /// The frame's counter; of a timer's event that of the frame that set it.
     pub counter: u32,
+    /// How the frame was heard; `None` when a timer speaks.
+    pub heard: Option<HeardFrame>,
+}
+
+/// What only a frame tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardFrame {
     /// The receiver that heard it first.
     pub link: LinkId,
     /// How it was heard.
@@ -408,6 +458,20 @@ pub enum Detail {
     Pendant(u32),
     /// How often it happened in a row.
     Times(u32),
+    /// A session that fell due.
+    Overdue {
+        /// Minutes asked for.
+        minutes: u16,
+        /// When it fell due, ms since 1970, if the clock was set.
+        due_unix_ms: Option<i64>,
+        /// How late the alarm is, if the gateway was off when it was due, ms.
+        late_ms: Option<u64>,
+    },
+    /// An alarm that the gateway gives late because it was off when it was due.
+    Late {
+        /// How late, ms.
+        late_ms: u64,
+    },
 }
 
 /// How the boot before ended.

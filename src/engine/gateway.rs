@@ -1,12 +1,15 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod timers;
+
 use super::acknowledge::{Custody, Released, Waiting};
+use super::age::{Age, AgeClock};
 use super::authenticate::Sealed;
 use super::chance::{Chance, Seed};
-use super::decide::decide;
+use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
-use super::delivery::{Delivery, DeliveryNews};
+use super::delivery::{Delivery, DeliveryNews, Receipted};
 use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
 use super::journal::recover::{RecoverError, Recovered, Replay};
 use super::journal::{Journal, Lsn, News, Shed};
@@ -20,10 +23,13 @@ use super::settings::Settings;
 use super::time::{Mono, Now};
 use pendant_protocol::{FrameBytes, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use timers::Timers;
 
 /// Copies of one frame that arrive through another receiver within this time
 /// are the same transmission; later ones are repetitions that want an answer.
 const SAME_TRANSMISSION_MS: u64 = 500;
+/// Events remembered as being in the centre's custody.
+const RECEIPTED_MAX: usize = 256;
 /// Stale counters and refusals of one kind are told at most this often, ms.
 const TELL_AGAIN_MS: u64 = 3_600_000;
 
@@ -72,8 +78,12 @@ pub struct Gateway {
     secret: [u8; 32],
     members: BTreeMap<PendantId, Member>,
     states: BTreeMap<PendantId, PendantState>,
+    age: AgeClock,
+    timers: Timers,
     /// Pendants whose newest state the journal had no room for.
     volatile: BTreeSet<PendantId>,
+    /// Events whose custody is the centre's, for repetitions of their frames.
+    receipted: BTreeMap<EventId, Receipted>,
     latest: BTreeMap<PendantId, Latest>,
     chance: Chance,
     journal: Journal,
@@ -85,6 +95,8 @@ pub struct Gateway {
     refusal_told: BTreeMap<u8, Mono>,
     broker_up: bool,
     centre_heard: bool,
+    /// What memory had to give up, until there is room to tell it.
+    dropped: [Option<Shed>; 3],
     /// What the start has to tell, until the journal has room for it.
     to_tell: VecDeque<(Kind, Detail)>,
     stopping: bool,
@@ -122,8 +134,12 @@ impl Gateway {
             boot,
             secret,
             members: BTreeMap::new(),
+            age: AgeClock::resume(found.tick, latest_age(&found.states), now),
+            timers: Timers::new(now.mono),
             states: found.states,
             volatile: BTreeSet::new(),
+            receipted: BTreeMap::new(),
+            dropped: [None; 3],
             latest: BTreeMap::new(),
             chance,
             journal: found.journal,
@@ -140,9 +156,7 @@ impl Gateway {
             outputs: VecDeque::new(),
             settings,
         };
-        for state in gateway.states.values_mut() {
-            state.resume(now);
-        }
+        gateway.listen_from(now);
         gateway.take_keyring(keyring);
         if report.damaged > 0 {
             gateway.notice(Notice::JournalDamage { slots: report.damaged });
@@ -170,10 +184,12 @@ impl Gateway {
             Input::Keyring(keyring) => self.take_keyring(&keyring),
             Input::Shutdown => {
                 self.stopping = true;
+                self.tick(now);
                 self.tell(Kind::GatewayStopping, Detail::None, now);
                 self.delivery.release_all(&mut self.journal);
             }
         }
+        self.handle_timers(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
         self.pump(now);
     }
@@ -186,7 +202,9 @@ impl Gateway {
     /// When `Input::Timer` is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.delivery.next_deadline().into_iter().chain(self.journal.next_deadline()).min()
+        let parts =
+            [self.delivery.next_deadline(), self.journal.next_deadline(), self.next_timer()];
+        parts.into_iter().flatten().min()
     }
 
     /// What may be shown on site.
@@ -215,8 +233,7 @@ impl Gateway {
                         let event = members[&pendant].event_id.of_frame(counter, 0);
                         self.again(pendant, (counter, event, reply), hearing, now);
                     }
-                    Heard::Used => self.refuse(hearing.link, Refusal::Replayed),
-                    Heard::TooOld => self.too_old(pendant, hearing.link, now),
+                    Heard::Used | Heard::TooOld => self.stale(pendant, hearing.link, now),
                 }
             }
         }
@@ -226,7 +243,11 @@ impl Gateway {
     fn fresh(&mut self, fresh: Fresh<'_>, hearing: Hearing, now: Now) {
         let pendant = fresh.authentic().pendant();
         let counter = fresh.authentic().counter();
-        let decision = decide(fresh, &self.states[&pendant], now);
+        let moment = Moment { now, age: self.age.at(now) };
+        let before = &self.states[&pendant];
+        let supervision = before.supervision;
+        let restored = fresh.authentic().member().event_id.of_frame(counter, 1);
+        let decision = decide(fresh, before, self.settings.policies.of(pendant), moment);
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
         let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
@@ -238,7 +259,8 @@ impl Gateway {
             event: record.event.id,
             lsn: None,
         };
-        self.states.insert(pendant, record.state.clone());
+        let record = self.supervise(record, supervision, restored, now);
+        self.put_state(pendant, record.state.clone());
         self.latest
             .insert(pendant, Latest { counter, link: hearing.link, ended: hearing.received.mono });
         let lsn = self.keep(&record.event, Some(record.state), now);
@@ -271,18 +293,27 @@ impl Gateway {
             return;
         }
         self.latest.insert(pendant, Latest { counter, link, ended });
-        if self.custody.postpone(&reply, link, ended) || self.volatile.contains(&pendant) {
+        if self.custody.postpone(&reply, link, ended) {
             return;
         }
-        let lsn = self.journal.state_at(pendant);
-        let waiting = Waiting { pendant, link, ended, reply, event, lsn };
-        match Released::again(waiting, self.journal.durable()) {
+        let waiting = Waiting { pendant, link, ended, reply, event, lsn: None };
+        let released = match self.receipted.get(&event) {
+            Some(receipted) => Released::again_by_centre(waiting, *receipted),
+            None if self.volatile.contains(&pendant) => Err(waiting),
+            None => {
+                let lsn = self.journal.state_at(pendant);
+                Released::again(Waiting { lsn, ..waiting }, self.journal.durable())
+            }
+        };
+        match released {
             Ok(released) => self.transmit(&released, now),
             Err(waiting) => self.custody.take(waiting),
         }
     }
 
-    fn too_old(&mut self, pendant: PendantId, link: LinkId, now: Now) {
+    /// A used counter under other bytes, or one below the window: a pendant that
+    /// lost its memory, or a replay.
+    fn stale(&mut self, pendant: PendantId, link: LinkId, now: Now) {
         self.refuse(link, Refusal::Replayed);
         let Some(state) = self.states.get_mut(&pendant) else { return };
         let quiet = state.stale_told.is_none_or(|told| now.mono.ms_since(told) >= TELL_AGAIN_MS);
@@ -327,10 +358,13 @@ impl Gateway {
 
     fn receipt(&mut self, event: EventId, now: Now) {
         let Some(receipted) = self.delivery.receipted(event) else { return };
-        if self.journal.has_failed() || !self.volatile.is_empty() {
-            for released in self.custody.assured_by_centre(receipted) {
-                self.transmit(&released, now);
+        let failed = self.journal.has_failed();
+        for released in self.custody.assured_by_centre(receipted, failed) {
+            self.receipted.insert(event, receipted);
+            if self.receipted.len() > RECEIPTED_MAX {
+                self.receipted.pop_first();
             }
+            self.transmit(&released, now);
         }
     }
 
@@ -345,6 +379,7 @@ impl Gateway {
             .collect();
         for pendant in gone {
             self.states.remove(&pendant);
+            self.timers.forget(pendant);
             self.latest.remove(&pendant);
             self.volatile.remove(&pendant);
             self.journal.drop_state(pendant);
@@ -354,6 +389,15 @@ impl Gateway {
                 .entry(*pendant)
                 .or_insert_with(|| PendantState::new(*pendant, member.enrolment.id));
         }
+        for (pendant, state) in &self.states {
+            self.timers.set(*pendant, state, &self.settings.policies);
+        }
+    }
+
+    /// A pendant's state has changed.
+    fn put_state(&mut self, pendant: PendantId, state: PendantState) {
+        self.timers.set(pendant, &state, &self.settings.policies);
+        self.states.insert(pendant, state);
     }
 
     /// Something that the gateway has to say of itself.
@@ -388,6 +432,7 @@ impl Gateway {
     fn pump(&mut self, now: Now) {
         loop {
             self.say_start(now);
+            self.say_dropped(now);
             while let Some(news) = self.journal.poll_news() {
                 self.journal_news(news, now);
             }
@@ -414,6 +459,17 @@ impl Gateway {
         while self.journal.has_room() || self.journal.has_failed() {
             let Some((kind, detail)) = self.to_tell.pop_front() else { return };
             self.tell(kind, detail, now);
+        }
+    }
+
+    fn say_dropped(&mut self, now: Now) {
+        if !self.journal.has_room() || self.journal.has_failed() {
+            return;
+        }
+        for lane in Lane::ALL {
+            if let Some(shed) = self.dropped[lane as usize].take() {
+                self.tell(Kind::EventsShed, void(&shed), now);
+            }
         }
     }
 
@@ -444,6 +500,11 @@ impl Gateway {
                     self.tell(Kind::EventsShed, void(&shed), now);
                 }
             }
+            News::Tight(tight) => {
+                self.notice(Notice::JournalTight { tight });
+                let kind = if tight { Kind::StoreTight } else { Kind::StoreRoomy };
+                self.tell(kind, Detail::None, now);
+            }
             News::Unreadable(lsn) => self.delivery.unreadable(lsn, now.mono),
             News::Damaged(slots) => {
                 self.notice(Notice::JournalDamage { slots });
@@ -468,7 +529,20 @@ impl Gateway {
                 let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
                 self.tell(kind, Detail::None, now);
             }
-            DeliveryNews::Dropped => self.notice(Notice::JournalOverflow),
+            DeliveryNews::Dropped { boot, lane, number } => {
+                self.notice(Notice::JournalOverflow);
+                let dropped = &mut self.dropped[lane as usize];
+                let range = dropped.get_or_insert(Shed {
+                    boot,
+                    lane,
+                    first: number,
+                    last: number,
+                    count: 0,
+                });
+                range.first = range.first.min(number);
+                range.last = range.last.max(number);
+                range.count += 1;
+            }
         }
     }
 
@@ -509,6 +583,11 @@ impl Gateway {
     fn notice(&mut self, notice: Notice) {
         self.outputs.push_back(Output::Tell(notice));
     }
+}
+
+/// The latest age that any state bears.
+fn latest_age(states: &BTreeMap<PendantId, PendantState>) -> Age {
+    states.values().map(|state| state.heard).max().unwrap_or_default()
 }
 
 /// What the centre must hear first of this boot.

@@ -1,13 +1,14 @@
 //! The sizes that other code relies on: the longest record fits a frame of the
 //! journal, the longest event fits the constant wire size, whatever the names.
 
+use super::age::Age;
 use super::event::{
-    Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, Kind, Lane, Stamp,
+    Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, HeardFrame, Kind, Lane, Stamp,
 };
 use super::journal::longest_record_bytes;
 use super::name::{NAME_BYTES_MAX, Name};
 use super::payload::{EVENT_WIRE_BYTES, Voice};
-use super::pendant::{Actual, Apparent, PendantState, Reply, Session};
+use super::pendant::{Actual, Apparent, PendantState, PreAlarm, Reply, Session, Supervision};
 use super::seam::{LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
@@ -29,6 +30,7 @@ fn settings() -> Settings {
         links: vec![LinkSettings { name: name(), acknowledges: true }],
         delivery: DeliverySettings { receipts: true, receipt_wait_ms: 1, release_interval_ms: 1 },
         journal: super::journal::Limits { files_max: 8, files_reserved: 1 },
+        policies: super::policy::Policies::default(),
     }
 }
 
@@ -45,22 +47,24 @@ fn event(kind: Kind, detail: Detail) -> Event {
             enrolment: u64::MAX,
             wearer: name(),
             counter: u32::MAX,
-            link: LinkId(0),
-            signal: Signal {
-                rssi_dbm: Some(i16::MIN),
-                snr_quarter_db: Some(i16::MIN + 1),
-                frequency_hz: Some(u32::MAX),
-                spreading_factor: Some(u8::MAX),
-            },
-            battery: Some(14),
-            place: u16::MAX,
-            freshness: Freshness::Unproven,
+            heard: Some(HeardFrame {
+                link: LinkId(0),
+                signal: Signal {
+                    rssi_dbm: Some(i16::MIN),
+                    snr_quarter_db: Some(i16::MIN + 1),
+                    frequency_hz: Some(u32::MAX),
+                    spreading_factor: Some(u8::MAX),
+                },
+                battery: Some(14),
+                place: u16::MAX,
+                freshness: Freshness::Unproven,
+            }),
         }),
         detail,
     }
 }
 
-fn details() -> [Detail; 8] {
+fn details() -> [Detail; 10] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -76,10 +80,13 @@ fn details() -> [Detail; 8] {
         Detail::Link(LinkId(0)),
         Detail::Pendant(0xFF_FFFF),
         Detail::Times(u32::MAX),
+        Detail::Overdue { minutes: u16::MAX, due_unix_ms: Some(i64::MIN), late_ms: Some(u64::MAX) },
+        Detail::Late { late_ms: u64::MAX },
     ]
 }
 
 fn state() -> PendantState {
+    let age = Age::default().plus_ms(u64::MAX);
     let reply = Reply { counter: u32::MAX, tag: u64::MAX, frame: [0xFF; 24] };
     let mut state = PendantState::new(PendantId::new(0xFF_FFFF).expect("a number"), u64::MAX);
     state.highest = Some(u32::MAX);
@@ -91,14 +98,18 @@ fn state() -> PendantState {
         session: Some(Session {
             started: u32::MAX,
             minutes: u16::MAX,
-            due: Mono::from_us(u64::MAX),
+            set_by: u32::MAX,
+            due: age,
             due_unix_ms: Some(i64::MIN),
+            overdue: true,
         }),
+        pre_alarm: Some(PreAlarm { counter: u32::MAX, fall: true, fires: age }),
         alert: true,
         wrong_pins: u8::MAX,
     };
-    state.actual = Actual { covert_incident: Some(u32::MAX) };
-    state.stale_told = Some(Mono::from_us(u64::MAX));
+    state.actual = Actual { covert_incident: Some(u32::MAX), tracked: true };
+    state.heard = age;
+    state.supervision = Supervision::LostWithMany;
     state
 }
 

@@ -4,6 +4,7 @@
 //! socket or log; a lint and a test hold that.
 
 mod acknowledge;
+mod age;
 mod authenticate;
 mod chance;
 mod decide;
@@ -19,8 +20,8 @@ pub mod name;
 pub mod notice;
 pub mod payload;
 mod pendant;
-pub mod policy;
 pub mod pin;
+pub mod policy;
 mod record;
 pub mod seam;
 pub mod settings;

@@ -67,6 +67,12 @@ pub enum Notice {
     },
     /// The journal can be written again.
     JournalRestored,
+    /// The disk gives the journal no more room, or does again. What is reserved
+    /// for urgent events is there.
+    JournalTight {
+        /// Whether it is tight.
+        tight: bool,
+    },
     /// The journal has no room for an event: it goes out live, unacknowledged.
     JournalOverflow,
     /// A part of the journal could not be read back.

@@ -2,18 +2,16 @@
 //! (RFC 8259 allows them after a text) so that topic and payload of every event
 //! have one constant sum of lengths. The contract is in `docs/mqtt.md`.
 
-use super::event::{Boot, Detail, Event, Freshness, FromPendant, Kind, Lane};
+use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Lane};
 use super::seam::{Publish, PublishId};
 use super::settings::Settings;
-use super::time::{Now, Wall, WallSource};
+use super::time::{Now, Wall};
 use serde::{Serialize, Serializer};
 use std::time::{Duration, SystemTime};
 
 /// Topic and payload of any event, bytes. The longest event has room in it,
 /// and with MQTT's and TLS's headers it still fits one Ethernet frame.
 pub const EVENT_WIRE_BYTES: usize = 1344;
-/// State messages (birth and last will), topic and payload, bytes.
-pub const STATE_WIRE_BYTES: usize = 384;
 
 /// The gateway's voice: topics and names that stand in every payload.
 pub(super) struct Voice {
@@ -95,14 +93,20 @@ impl Voice {
             wearer: from.wearer.as_str(),
             counter: from.counter,
             authentication: "aes-ccm-64",
-            fresh: from.freshness == Freshness::Proven,
-            battery_percent: from.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
-            place: (from.place != 0).then_some(from.place),
-            link: link_name(&self.links, from.link.0),
-            rssi_dbm: from.signal.rssi_dbm,
-            snr_db: from.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
-            frequency_hz: from.signal.frequency_hz,
-            spreading_factor: from.signal.spreading_factor,
+            heard: from.heard.as_ref().map(|heard| self.heard_data(heard)),
+        }
+    }
+
+    fn heard_data(&self, heard: &HeardFrame) -> HeardData<'_> {
+        HeardData {
+            fresh: heard.freshness == Freshness::Proven,
+            battery_percent: heard.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
+            place: (heard.place != 0).then_some(heard.place),
+            link: link_name(&self.links, heard.link.0),
+            rssi_dbm: heard.signal.rssi_dbm,
+            snr_db: heard.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
+            frequency_hz: heard.signal.frequency_hz,
+            spreading_factor: heard.signal.spreading_factor,
         }
     }
 }
@@ -175,6 +179,12 @@ struct PendantData<'e> {
     wearer: &'e str,
     counter: u32,
     authentication: &'static str,
+    #[serde(flatten)]
+    heard: Option<HeardData<'e>>,
+}
+
+#[derive(Serialize)]
+struct HeardData<'e> {
     fresh: bool,
     battery_percent: Option<u16>,
     place: Option<u16>,
@@ -196,6 +206,8 @@ enum DetailData<'e> {
     Link(&'e str),
     Pendant(Text<PendantNumber>),
     Times(u32),
+    Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
+    Late { late_ms: u64 },
 }
 
 impl<'e> DetailData<'e> {
@@ -219,6 +231,10 @@ impl<'e> DetailData<'e> {
             Detail::Link(link) => Self::Link(link_name(links, link.0)),
             Detail::Pendant(pendant) => Self::Pendant(Text(PendantNumber(pendant))),
             Detail::Times(times) => Self::Times(times),
+            Detail::Overdue { minutes, due_unix_ms, late_ms } => {
+                Self::Overdue { minutes, due: due_unix_ms.and_then(rfc3339), late_ms }
+            }
+            Detail::Late { late_ms } => Self::Late { late_ms },
         })
     }
 }
@@ -230,13 +246,9 @@ fn link_name(links: &[String], link: u8) -> &str {
 fn clock(wall: Wall) -> ClockData {
     match wall {
         Wall::Unset => ClockData { source: "unset", uncertainty_ms: None },
-        Wall::Set { uncertainty_ms, source, .. } => ClockData {
-            source: match source {
-                WallSource::Ntp => "ntp",
-                WallSource::Unverified => "unverified",
-            },
-            uncertainty_ms: Some(uncertainty_ms),
-        },
+        Wall::Set { uncertainty_ms, source, .. } => {
+            ClockData { source: source.as_str(), uncertainty_ms: Some(uncertainty_ms) }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the gateway knows of one pendant: the absolute state that is journalled
 //! with every event of it, so that an event and what it changed are one frame.
 
+use super::age::Age;
 use super::keyring::EnrolmentId;
-use super::time::{Mono, Now, Wall};
+use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
 use serde::{Deserialize, Serialize};
 
@@ -22,21 +23,36 @@ pub(super) struct Reply {
 /// A session as everybody on site knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
-    /// Counter of the frame that started it: names the session.
+    /// Counter of the frame that started it.
     pub(super) started: u32,
+    /// Counter of the frame that set the due time: names its overdue alarm.
+    pub(super) set_by: u32,
     /// Minutes asked for, extensions included.
     pub(super) minutes: u16,
-    /// When it falls due on this boot's steady clock.
-    pub(super) due: Mono,
+    /// When it falls due.
+    pub(super) due: Age,
     /// The same on the wall clock, ms since 1970, if it was set.
     pub(super) due_unix_ms: Option<i64>,
+    /// Its overdue alarm was given.
+    pub(super) overdue: bool,
+}
+
+/// A man-down or fall that the wearer may still cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PreAlarm {
+    /// Counter of the frame that reported it: names the alarm.
+    pub(super) counter: u32,
+    /// Whether it was a fall, else no motion.
+    pub(super) fall: bool,
+    /// When it becomes an alarm.
+    pub(super) fires: Age,
 }
 
 impl Session {
     /// Whole minutes until it falls due, rounded up; 0 if it is due.
     #[must_use]
-    pub(super) fn minutes_left(&self, now: Now) -> u16 {
-        let left_ms = self.due.ms_since(now.mono);
+    pub(super) fn minutes_left(&self, age: Age) -> u16 {
+        let left_ms = self.due.ms_since(age);
         u16::try_from(left_ms.div_ceil(60_000)).unwrap_or(u16::MAX)
     }
 }
@@ -49,6 +65,8 @@ pub(super) struct Apparent {
     pub(super) session: Option<Session>,
     /// An open alert that the wearer raised for all to see.
     pub(super) alert: bool,
+    /// A man-down or fall that may still be cancelled.
+    pub(super) pre_alarm: Option<PreAlarm>,
     /// Wrong PINs in a row, as the pendant's user has seen them.
     pub(super) wrong_pins: u8,
 }
@@ -59,6 +77,20 @@ pub(super) struct Actual {
     /// Counter of the frame that opened the covert incident. Only the centre
     /// closes it (P6); no frame can.
     pub(super) covert_incident: Option<u32>,
+    /// The centre wants to follow this pendant.
+    pub(super) tracked: bool,
+}
+
+/// Whether a pendant is heard as often as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Supervision {
+    /// It is, as far as is known.
+    #[default]
+    Heard,
+    /// It is not, and the centre was told so.
+    Lost,
+    /// It fell silent together with many others; the centre was told that.
+    LostWithMany,
 }
 
 /// Everything about one enrolment of one pendant.
@@ -78,7 +110,11 @@ pub(super) struct PendantState {
     pub(super) suspect: bool,
     pub(super) apparent: Apparent,
     pub(super) actual: Actual,
-    /// When stale counters were last told, to limit the rate.
+    /// When its last new frame was heard.
+    pub(super) heard: Age,
+    pub(super) supervision: Supervision,
+    /// When stale counters were last told, to limit the rate. Of this boot.
+    #[serde(skip)]
     pub(super) stale_told: Option<Mono>,
 }
 
@@ -107,6 +143,8 @@ impl PendantState {
             suspect: true,
             apparent: Apparent::default(),
             actual: Actual::default(),
+            heard: Age::default(),
+            supervision: Supervision::default(),
             stale_told: None,
         }
     }
@@ -151,20 +189,5 @@ impl PendantState {
             .flatten()
             .find(|reply| reply.counter == counter && reply.tag == tag)
             .map(|reply| reply.frame)
-    }
-
-    /// After a restart: steady time began anew, so due times are reckoned from
-    /// the wall clock where it is set, else from the whole length.
-    pub(super) fn resume(&mut self, now: Now) {
-        self.stale_told = None;
-        if let Some(session) = &mut self.apparent.session {
-            let left_ms = match (session.due_unix_ms, now.wall) {
-                (Some(due), Wall::Set { unix_ms, .. }) => {
-                    u64::try_from(due.saturating_sub(unix_ms)).unwrap_or(0)
-                }
-                _ => u64::from(session.minutes) * 60_000,
-            };
-            session.due = now.mono.plus_ms(left_ms);
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! that goes with it, and the sealed reply.
 
 use super::decide::Decision;
-use super::event::{Boot, Event, FromPendant, Stamp};
+use super::event::{Boot, Event, Freshness, FromPendant, HeardFrame, Stamp};
 use super::pendant::{PendantState, Reply};
 use super::seam::{LinkId, Signal};
 use pendant_protocol::{FrameBytes, Slot};
@@ -12,6 +12,14 @@ pub(super) struct Record {
     pub(super) event: Event,
     pub(super) state: PendantState,
     pub(super) reply: FrameBytes,
+}
+
+impl Record {
+    /// Whether the frame proved that it was sent just now.
+    pub(super) fn is_fresh(&self) -> bool {
+        let heard = self.event.from.as_ref().and_then(|from| from.heard);
+        heard.is_some_and(|heard| heard.freshness == Freshness::Proven)
+    }
 }
 
 /// Where and how a frame was heard.
@@ -49,17 +57,23 @@ pub(super) fn record(
             enrolment: member.enrolment.id,
             wearer: member.enrolment.wearer.clone(),
             counter,
-            link: hearing.link,
-            signal: hearing.signal,
-            battery: message.status.battery.fourteenths(),
-            place: message.body.place(),
-            freshness: fresh.freshness(),
+            heard: Some(HeardFrame {
+                link: hearing.link,
+                signal: hearing.signal,
+                battery: message.status.battery.fourteenths(),
+                place: message.body.place(),
+                freshness: fresh.freshness(),
+            }),
         }),
         detail: decision.detail.clone(),
     };
     let tag = authentic.tag();
+    let newest = fresh.is_newest();
     let mut state = decision.state;
-    state.salt = salt;
+    if newest {
+        // Whoever releases an old frame must not make the pendant's echo stale.
+        state.salt = salt;
+    }
     state.remember(Reply { counter, tag, frame: reply });
     Record { event, state, reply }
 }

@@ -3,6 +3,7 @@
 
 use super::journal::Limits;
 use super::name::Name;
+use super::policy::Policies;
 use pendant_protocol::Slot;
 
 /// One link, by its place in the configuration.
@@ -54,4 +55,6 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// Room for the journal.
     pub journal: Limits,
+    /// What the site has decided.
+    pub policies: Policies,
 }

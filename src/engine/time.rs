@@ -47,6 +47,17 @@ pub enum WallSource {
     Unverified,
 }
 
+impl WallSource {
+    /// The name in payloads and in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ntp => "ntp",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
 /// What the wall clock says, with how far it may be trusted (P9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wall {

@@ -15,6 +15,7 @@ use crate::engine::journal::recover::{Replay, Survey};
 use crate::engine::journal::{JournalKey, Limits};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
+use crate::engine::policy::Policies;
 use crate::engine::seam::{
     BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId,
 };
@@ -358,7 +359,7 @@ impl Daemon {
             "clock": match now.wall {
                 Wall::Unset => json!({ "set": false }),
                 Wall::Set { source, uncertainty_ms, .. } => {
-                    json!({ "set": true, "source": source, "uncertainty_ms": uncertainty_ms })
+                    json!({ "set": true, "source": source.as_str(), "uncertainty_ms": uncertainty_ms })
                 }
             },
             "pendants": engine.pendants,
@@ -492,6 +493,7 @@ fn settings(config: &Config) -> Settings {
             files_max: config.store.journal_mib_max,
             files_reserved: config.store.urgent_mib_reserved,
         },
+        policies: Policies::default(),
     }
 }
 

@@ -54,7 +54,7 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { bytes_max: 64 * 1024 * 1024, days_max: 90 }
+        Self { bytes_max: 64 * 1024 * 1024, days_max: 60 }
     }
 }
 

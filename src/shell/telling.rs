@@ -99,6 +99,7 @@ impl Teller {
             Notice::JournalFailed { .. }
             | Notice::JournalRestored
             | Notice::JournalOverflow
+            | Notice::JournalTight { .. }
             | Notice::JournalDamage { .. }
             | Notice::Shed { .. } => self.journal(notice),
         }
@@ -161,6 +162,13 @@ impl Teller {
                 );
             }
             Notice::JournalRestored => tracing::info!("the journal can be written again"),
+            Notice::JournalTight { tight: true } => tracing::error!(
+                "the disk gives the journal no more room: routine events will be given up, \
+                 urgent ones have room reserved. Free some space on the disk"
+            ),
+            Notice::JournalTight { tight: false } => {
+                tracing::info!("the disk gives the journal room again");
+            }
             Notice::JournalOverflow => {
                 counters.journal_overflows += 1;
                 if self.may_say("overflow") {

@@ -9,6 +9,7 @@ mod pendant;
 mod rig;
 
 mod p10_fail_loud;
+mod p11_timers;
 mod p1_custody;
 mod p2_no_loss;
 mod p2_power_cut;

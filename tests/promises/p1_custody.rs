@@ -118,3 +118,21 @@ fn shutdown_waits_for_the_last_sync() {
             .is_none_or(|o| !matches!(o, Output::Disk(_)))
     );
 }
+
+#[test]
+fn a_frame_in_the_first_moment_of_the_first_start_is_answered_on_the_centre_s_word() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.start();
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(900);
+    assert_eq!(rig.count("panic"), 1);
+    assert_eq!(rig.downlinks.len(), 1, "receipted, so it is safe");
+    // Its repetition is answered too, though the journal never held the event.
+    rig.run_ms(2_000);
+    rig.frame(0, &frame);
+    rig.run_ms(10);
+    assert_eq!(rig.downlinks.len(), 2);
+    assert_eq!(rig.downlinks[0].frame, rig.downlinks[1].frame);
+}

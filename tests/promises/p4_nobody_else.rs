@@ -33,7 +33,7 @@ fn forged_unknown_and_malformed_frames_leave_no_trace_but_a_count() {
     let mut altered = pendant.clone().say(PANIC);
     altered[9] ^= 1;
     rig.frame(0, &altered);
-    rig.run_ms(30_000);
+    rig.run_ms(25_000);
     assert_eq!(rig.seen.len(), events);
     assert_eq!(rig.disk.commits, commits);
     assert_eq!(rig.downlinks.len(), downlinks);
@@ -119,7 +119,7 @@ proptest! {
         for frame in &frames {
             rig.frame(0, frame);
         }
-        rig.run_ms(30_000);
+        rig.run_ms(25_000);
         prop_assert_eq!(rig.seen.len(), events);
         prop_assert_eq!(rig.disk.commits, commits);
         prop_assert!(rig.downlinks.is_empty());

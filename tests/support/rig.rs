@@ -8,6 +8,7 @@ use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
+use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
     BrokerInput, DiskDone, DiskFault, DiskOp, Input, LinkId, Output, Publish, PublishId, Signal,
     Transmit,
@@ -149,6 +150,8 @@ pub struct Rig {
     /// The centre sends receipts.
     pub centre_there: bool,
     pub wall_set: bool,
+    /// How far the wall clock was stepped.
+    pub wall_step_ms: i64,
     pub answer: fn(&Publish) -> Answer,
     pub seen: Vec<Seen>,
     pub downlinks: Vec<Transmit>,
@@ -180,6 +183,7 @@ pub fn settings() -> Settings {
             release_interval_ms: 20_000,
         },
         journal: Limits { files_max: 16, files_reserved: 4 },
+        policies: Policies::default(),
     }
 }
 
@@ -208,6 +212,7 @@ impl Rig {
             broker_there: true,
             centre_there: true,
             wall_set: true,
+            wall_step_ms: 0,
             answer: |_| Answer::Take,
             seen: Vec::new(),
             downlinks: Vec::new(),
@@ -225,7 +230,9 @@ impl Rig {
     pub fn now(&self) -> Now {
         let wall = if self.wall_set {
             Wall::Set {
-                unix_ms: EPOCH_MS + i64::try_from(self.now_us / 1000).expect("a short test"),
+                unix_ms: EPOCH_MS
+                    + self.wall_step_ms
+                    + i64::try_from(self.now_us / 1000).expect("a short test"),
                 uncertainty_ms: 50,
                 source: WallSource::Ntp,
             }

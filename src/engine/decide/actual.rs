@@ -3,46 +3,61 @@
 use crate::engine::event::Kind;
 use crate::engine::pendant::Actual;
 use crate::engine::pin::Entered;
+use crate::engine::policy::Policy;
 use pendant_protocol::{Body, Outcome};
 
-/// Wrong PINs in a row from which on each is told as a covert alarm.
-pub(super) const WRONG_PINS_TO_ALARM: u8 = 3;
+/// What was shown to the site: all that the centre's side may take from it.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    pub(super) outcome: Outcome,
+    /// Wrong PINs in a row, this one too.
+    pub(super) wrong_pins: u8,
+    /// A man-down or fall waits for its alarm.
+    pub(super) pre_alarm: bool,
+}
 
-/// What a frame means. `entered` is set for a PIN, `outcome` is what the site
-/// was shown, `wrong_pins` counts this one too.
+/// What a frame means. `entered` is set for a PIN.
 pub(super) fn step(
     before: Actual,
     body: &Body,
     entered: Option<Entered>,
-    outcome: Outcome,
-    wrong_pins: u8,
+    shown: Shown,
     counter: u32,
+    policy: &Policy,
 ) -> (Actual, Kind) {
+    let follow = before.covert_incident.is_some() || before.tracked;
+    let refused = shown.outcome == Outcome::Refused;
     let kind = match (body, entered) {
         (_, Some(Entered::Duress)) => Kind::Duress,
         (Body::DiscreetPanic { .. }, _) => Kind::DiscreetPanic,
-        (Body::Heartbeat { .. }, _) if before.covert_incident.is_some() => Kind::TrackPoint,
+        (Body::Panic { .. }, _) if policy.panic_is_covert => Kind::DiscreetPanic,
+        (Body::Heartbeat { .. }, _) if follow => Kind::TrackPoint,
         (Body::Heartbeat { .. }, _) => Kind::Heartbeat,
         (Body::Panic { .. }, _) => Kind::Panic,
+        (Body::ManDown { .. } | Body::Fall { .. }, _) if shown.pre_alarm => Kind::PreAlarm,
         (Body::ManDown { .. }, _) => Kind::ManDown,
         (Body::Fall { .. }, _) => Kind::Fall,
         (Body::Tamper { .. }, _) => Kind::Tamper,
         (Body::TamperRestored { .. }, _) => Kind::TamperRestored,
-        (Body::CancelAlert { .. }, _) => Kind::AlertCancelled,
         (Body::Test { .. }, _) => Kind::Test,
         (Body::LowBattery { .. }, _) => Kind::LowBattery,
         (Body::BatteryRestored { .. }, _) => Kind::BatteryRestored,
         (Body::Unknown { .. }, _) => Kind::UnknownMessage,
-        _ if outcome == Outcome::Refused => Kind::LateRequest,
+        _ if refused => Kind::LateRequest,
+        (Body::CancelAlert { .. }, _) => Kind::AlertCancelled,
         (Body::SessionStart { .. }, _) => Kind::SessionStarted,
         (Body::SessionExtend { .. }, _) => Kind::SessionExtended,
         (Body::CheckIn { .. }, _) => Kind::CheckedIn,
-        (Body::Pin(_), Some(Entered::Safe)) if outcome == Outcome::Ended => Kind::SessionEnded,
+        (Body::Pin(_), Some(Entered::Safe)) if shown.outcome == Outcome::Ended => {
+            Kind::SessionEnded
+        }
         (Body::Pin(_), Some(Entered::Safe)) => Kind::SafePin,
-        (Body::Pin(_), _) if wrong_pins >= WRONG_PINS_TO_ALARM => Kind::WrongPinRepeated,
+        (Body::Pin(_), _) if shown.wrong_pins >= policy.wrong_pins_to_alarm => {
+            Kind::WrongPinRepeated
+        }
         (Body::Pin(_), _) => Kind::WrongPin,
     };
     let opens = matches!(kind, Kind::Duress | Kind::DiscreetPanic | Kind::WrongPinRepeated);
     let covert_incident = before.covert_incident.or(opens.then_some(counter));
-    (Actual { covert_incident }, kind)
+    (Actual { covert_incident, ..before }, kind)
 }

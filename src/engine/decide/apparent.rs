@@ -2,8 +2,9 @@
 //! says only whether one was accepted. So a safe and a duress PIN cannot lead to
 //! different answers (P5); the compiler holds it.
 
-use crate::engine::pendant::{Apparent, Session};
-use crate::engine::time::{Now, Wall};
+use super::Moment;
+use crate::engine::pendant::{Apparent, PreAlarm, Session};
+use crate::engine::time::Wall;
 use pendant_protocol::Outcome;
 
 /// A frame, as anyone on site could describe it.
@@ -13,6 +14,12 @@ pub(super) enum Request {
     Note,
     /// An alert for all to see.
     Alert,
+    /// A man-down or fall, to become an alert after this time unless cancelled.
+    PreAlarm {
+        fall: bool,
+        ms: u64,
+    },
+    CancelAlert,
     Start {
         minutes: u16,
     },
@@ -32,7 +39,7 @@ pub(super) fn step(
     request: Request,
     allowed: bool,
     counter: u32,
-    now: Now,
+    moment: Moment,
 ) -> (Apparent, Outcome) {
     let mut after = before;
     let outcome = match request {
@@ -41,16 +48,28 @@ pub(super) fn step(
             after.alert = true;
             Outcome::Noted
         }
+        Request::PreAlarm { fall, ms } => {
+            // A second report must not put the alarm off.
+            let fires = moment.age.plus_ms(ms);
+            after.pre_alarm = before.pre_alarm.or(Some(PreAlarm { counter, fall, fires }));
+            Outcome::Noted
+        }
         _ if !allowed => Outcome::Refused,
         Request::Start { minutes: 0 } | Request::Extend { minutes: 0 } => Outcome::Refused,
+        Request::CancelAlert => {
+            after.pre_alarm = None;
+            Outcome::Noted
+        }
         Request::Start { minutes } => {
-            after.session = Some(session(counter, minutes, now));
+            after.session = Some(session(counter, counter, minutes, moment));
             Outcome::SessionStarted
         }
         Request::Extend { minutes } => match &mut after.session {
             None => Outcome::Refused,
             Some(running) => {
                 running.minutes = running.minutes.saturating_add(minutes);
+                running.set_by = counter;
+                running.overdue = false;
                 running.due = running.due.plus_ms(u64::from(minutes) * 60_000);
                 running.due_unix_ms =
                     running.due_unix_ms.map(|due| due.saturating_add(i64::from(minutes) * 60_000));
@@ -60,7 +79,7 @@ pub(super) fn step(
         Request::CheckIn => match &mut after.session {
             None => Outcome::Refused,
             Some(running) => {
-                *running = session(running.started, running.minutes, now);
+                *running = session(running.started, counter, running.minutes, moment);
                 Outcome::CheckedIn
             }
         },
@@ -70,7 +89,7 @@ pub(super) fn step(
         }
         Request::Pin { accepted: true } => {
             after = Apparent::default();
-            if before.session.is_some() || before.alert {
+            if before.session.is_some() || before.alert || before.pre_alarm.is_some() {
                 Outcome::Ended
             } else {
                 Outcome::NothingToEnd
@@ -80,15 +99,17 @@ pub(super) fn step(
     (after, outcome)
 }
 
-fn session(started: u32, minutes: u16, now: Now) -> Session {
+fn session(started: u32, set_by: u32, minutes: u16, moment: Moment) -> Session {
     let length_ms = u64::from(minutes) * 60_000;
     Session {
         started,
+        set_by,
         minutes,
-        due: now.mono.plus_ms(length_ms),
-        due_unix_ms: match now.wall {
+        due: moment.age.plus_ms(length_ms),
+        due_unix_ms: match moment.now.wall {
             Wall::Unset => None,
             Wall::Set { unix_ms, .. } => Some(unix_ms.saturating_add_unsigned(length_ms)),
         },
+        overdue: false,
     }
 }

@@ -4,13 +4,24 @@
 
 mod actual;
 mod apparent;
+pub(super) mod timers;
 
+use super::age::Age;
 use super::deduplicate::Fresh;
 use super::event::{Detail, Kind};
 use super::pendant::PendantState;
+use super::policy::Policy;
 use super::time::Now;
+use actual::Shown;
 use apparent::Request;
 use pendant_protocol::{Body, DownlinkMessage, Instruction, Outcome};
+
+/// When something is decided: on the clocks, and in the gateway's life.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Now,
+    pub(super) age: Age,
+}
 
 /// What is to be done about one fresh frame. Every frame gives exactly one
 /// event and one reply, whatever it says.
@@ -29,7 +40,12 @@ impl<'k> Decision<'k> {
 }
 
 /// Decides.
-pub(super) fn decide<'k>(fresh: Fresh<'k>, before: &PendantState, now: Now) -> Decision<'k> {
+pub(super) fn decide<'k>(
+    fresh: Fresh<'k>,
+    before: &PendantState,
+    policy: &Policy,
+    moment: Moment,
+) -> Decision<'k> {
     let authentic = fresh.authentic();
     let counter = authentic.counter();
     let body = &authentic.message().body;
@@ -40,15 +56,16 @@ pub(super) fn decide<'k>(fresh: Fresh<'k>, before: &PendantState, now: Now) -> D
 
     let mut state = before.clone();
     state.mark(counter);
+    state.heard = moment.age;
     if fresh.freshness() == super::event::Freshness::Proven {
         state.suspect = false;
     }
-    let request = request(body, entered.map(|pin| pin != super::pin::Entered::Wrong));
+    let request = request(body, entered.map(|pin| pin != super::pin::Entered::Wrong), policy);
     let (site, outcome) =
-        apparent::step(before.apparent, request, fresh.may_change_state(), counter, now);
+        apparent::step(before.apparent, request, fresh.may_change_state(), counter, moment);
     state.apparent = site;
-    let (actual, kind) =
-        actual::step(before.actual, body, entered, outcome, site.wrong_pins, counter);
+    let shown = Shown { outcome, wrong_pins: site.wrong_pins, pre_alarm: site.pre_alarm.is_some() };
+    let (actual, kind) = actual::step(before.actual, body, entered, shown, counter, policy);
     state.actual = actual;
 
     let detail = match (kind, site.session) {
@@ -57,22 +74,29 @@ pub(super) fn decide<'k>(fresh: Fresh<'k>, before: &PendantState, now: Now) -> D
         }
         _ => Detail::None,
     };
-    let answer = answer(outcome, &state, now);
+    let answer = answer(outcome, &state, moment.age);
     Decision { fresh, state, kind, detail, answer }
 }
 
-fn request(body: &Body, pin_accepted: Option<bool>) -> Request {
+fn request(body: &Body, pin_accepted: Option<bool>, policy: &Policy) -> Request {
+    let pre_alarm = |fall| match policy.pre_alarm_ms {
+        0 => Request::Alert,
+        ms => Request::PreAlarm { fall, ms },
+    };
     match *body {
         Body::SessionStart { minutes, .. } => Request::Start { minutes },
         Body::SessionExtend { minutes, .. } => Request::Extend { minutes },
         Body::CheckIn { .. } => Request::CheckIn,
         Body::Pin(_) => Request::Pin { accepted: pin_accepted.unwrap_or(false) },
-        Body::Panic { .. } | Body::ManDown { .. } | Body::Fall { .. } => Request::Alert,
+        Body::Panic { .. } if policy.panic_is_covert => Request::Note,
+        Body::Panic { .. } => Request::Alert,
+        Body::ManDown { .. } => pre_alarm(false),
+        Body::Fall { .. } => pre_alarm(true),
+        Body::CancelAlert { .. } => Request::CancelAlert,
         Body::Heartbeat { .. }
         | Body::DiscreetPanic { .. }
         | Body::Tamper { .. }
         | Body::TamperRestored { .. }
-        | Body::CancelAlert { .. }
         | Body::Test { .. }
         | Body::LowBattery { .. }
         | Body::BatteryRestored { .. }
@@ -80,10 +104,12 @@ fn request(body: &Body, pin_accepted: Option<bool>) -> Request {
     }
 }
 
-fn answer(outcome: Outcome, state: &PendantState, now: Now) -> DownlinkMessage {
+fn answer(outcome: Outcome, state: &PendantState, age: Age) -> DownlinkMessage {
+    let session = state.apparent.session;
+    let due = session.is_some_and(|session| session.due <= age);
     DownlinkMessage {
         outcome,
-        instruction: Instruction::None,
-        minutes_left: state.apparent.session.map_or(0, |session| session.minutes_left(now)),
+        instruction: if due { Instruction::Remind } else { Instruction::None },
+        minutes_left: session.map_or(0, |session| session.minutes_left(age)),
     }
 }

@@ -14,6 +14,7 @@ mod space;
 pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
 
+use super::age::Tick;
 use super::event::{Boot, Event, Lane};
 use super::pendant::PendantState;
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
@@ -88,6 +89,8 @@ pub(super) enum News {
     Restored,
     /// Events were given up for room.
     Shed(Vec<Shed>),
+    /// The disk gives no more room, or does again.
+    Tight(bool),
     /// The disk gives no answer for this frame at present.
     Unreadable(Lsn),
     /// Frames were read back and are not what was written; their events are lost.
@@ -148,6 +151,8 @@ pub(super) struct Journal {
     growth_blocked_until: Option<Mono>,
     /// Not even one file could be made: there is no room for anything.
     starved: bool,
+    /// The disk gave no room for another file.
+    tight: bool,
     cleaning: Option<Cleaning>,
     reads: BTreeMap<DiskTicket, Reading>,
     states: BTreeMap<Lsn, PendantId>,
@@ -177,6 +182,12 @@ impl Journal {
             self.note_state(pendant, lsn);
         }
         Ok(lsn)
+    }
+
+    /// Records the gateway's age.
+    pub(super) fn append_tick(&mut self, tick: Tick) {
+        // Without room a timer merely runs on from an earlier tick after a restart.
+        let _ = self.append(&Record::Tick(tick), true);
     }
 
     /// Marks events as needing no keeping any more, and journals that.

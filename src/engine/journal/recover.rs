@@ -7,6 +7,7 @@ use super::segment::{Bits, Segment};
 use super::slot::{self, BootCipher, Header, Opened, Record, Run, SLOT_BYTES, Slot};
 use super::space::{Limits, first_opened};
 use super::{Journal, JournalKey, Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Shed};
+use crate::engine::age::Tick;
 use crate::engine::event::{Boot, EndedBoot, Event, Lane};
 use crate::engine::pendant::PendantState;
 use pendant_protocol::PendantId;
@@ -58,6 +59,7 @@ pub struct Survey {
     durable: Lsn,
     tail: Lsn,
     other_version: bool,
+    newest_id: u64,
 }
 
 impl Survey {
@@ -78,6 +80,7 @@ impl Survey {
                 continue;
             };
             self.durable = self.durable.max(header.durable_before);
+            self.newest_id = self.newest_id.max(header.lsn.segment());
             self.tail = self.tail.max(header.tail);
             let (valid, previous_end) = segments.entry(header.lsn.segment()).or_default();
             valid.set(index);
@@ -132,6 +135,7 @@ impl Survey {
         for id in beyond {
             self.discard(id);
         }
+        self.discard_skipped();
         let present: BTreeSet<u32> = (self.found.values().map(|found| found.file))
             .chain(self.free.iter().copied())
             .collect();
@@ -144,6 +148,7 @@ impl Survey {
             files: self.files,
             cut,
             tail: self.tail,
+            newest_id: self.newest_id,
         })
     }
 
@@ -158,18 +163,40 @@ impl Survey {
     fn cut(&self) -> Lsn {
         let mut at = self.durable;
         loop {
-            let successor = self.found.range(at.segment() + 1..).next().map(|(_, found)| found);
-            if let Some(next) = successor.filter(|next| next.previous_end <= at) {
-                if next.valid.get(0) {
-                    at = Lsn::first_of(next.segment);
-                    continue;
+            // Torn first commits of earlier boots may name the same end: the
+            // newest segment that does is the one that went on from there.
+            let successor = (self.found.range(at.segment() + 1..))
+                .rfind(|(_, found)| found.previous_end == at)
+                .map(|(_, found)| found);
+            if let Some(next) = successor {
+                if !next.valid.get(0) {
+                    return at;
                 }
-                return at;
+                at = Lsn::first_of(next.segment);
+                continue;
             }
             match self.found.get(&at.segment()) {
                 Some(found) if found.valid.get(at.index()) => at = at.next(),
                 _ => return at,
             }
+        }
+    }
+
+    /// Segments that their successor skipped hold nothing that was ever durable.
+    fn discard_skipped(&mut self) {
+        let mut newer = self.found.keys().next_back().copied();
+        while let Some(id) = newer {
+            let end = self.found[&id].previous_end;
+            let before =
+                if end.index() == 0 { end.segment().wrapping_sub(1) } else { end.segment() };
+            let skipped: Vec<u64> = match before {
+                u64::MAX => self.found.range(..id).map(|(id, _)| *id).collect(),
+                before => self.found.range(before + 1..id).map(|(id, _)| *id).collect(),
+            };
+            for id in skipped {
+                self.discard(id);
+            }
+            newer = self.found.range(..id).next_back().map(|(id, _)| *id);
         }
     }
 }
@@ -183,6 +210,9 @@ pub struct Plan {
     files: u32,
     cut: Lsn,
     tail: Lsn,
+    /// The highest segment id ever seen; ids below it may stand in torn leftovers
+    /// and are never given again.
+    newest_id: u64,
 }
 
 impl Plan {
@@ -203,6 +233,7 @@ pub struct Replay {
     live: u64,
     released: Vec<Run>,
     states: BTreeMap<PendantId, (Lsn, PendantState)>,
+    tick: Option<Tick>,
     numbers: BTreeMap<Boot, [u64; 3]>,
     newest_boot: Option<Boot>,
     previous_end: Option<Lsn>,
@@ -218,6 +249,7 @@ pub(in crate::engine) struct Recovered {
     pub(in crate::engine) journal: Journal,
     pub(in crate::engine) states: BTreeMap<PendantId, PendantState>,
     pub(in crate::engine) previous: Option<EndedBoot>,
+    pub(in crate::engine) tick: Option<Tick>,
     pub(in crate::engine) damaged: u64,
     pub(in crate::engine) voids: Vec<Shed>,
 }
@@ -236,6 +268,7 @@ impl Replay {
             live: 0,
             released: Vec::new(),
             states: BTreeMap::new(),
+            tick: None,
             numbers: BTreeMap::new(),
             newest_boot: None,
             previous_end: (tail != Lsn(0)).then_some(tail),
@@ -330,6 +363,7 @@ impl Replay {
             }
             Record::State(state) => self.take_state(lsn, *state),
             Record::Released(runs) => self.released.extend(runs),
+            Record::Tick(tick) => self.tick = Some(tick),
         }
     }
 
@@ -392,7 +426,7 @@ impl Replay {
             last: self.numbers.get(&boot).copied().unwrap_or_default(),
         });
         let oldest = self.segments.keys().next().copied();
-        let next = self.segments.keys().next_back().map_or(1, |last| last + 1);
+        let next = self.plan.newest_id + 1;
         let mut state_at = BTreeMap::new();
         let mut lsn_states = BTreeMap::new();
         let mut states = BTreeMap::new();
@@ -422,6 +456,7 @@ impl Replay {
             allocating: None,
             growth_blocked_until: None,
             starved: false,
+            tight: false,
             cleaning: None,
             reads: BTreeMap::new(),
             states: lsn_states,
@@ -432,7 +467,14 @@ impl Replay {
             operations: VecDeque::new(),
             news: VecDeque::new(),
         };
-        Ok(Recovered { journal, states, previous, damaged: self.damaged, voids: self.voids })
+        Ok(Recovered {
+            journal,
+            states,
+            previous,
+            tick: self.tick,
+            damaged: self.damaged,
+            voids: self.voids,
+        })
     }
 
     fn apply_releases(&mut self) {

@@ -17,6 +17,7 @@
 //! boot; the nonce is the LSN, which a boot never writes twice.
 
 use super::Lsn;
+use crate::engine::age::Tick;
 use crate::engine::event::{Boot, EndedBoot, Event};
 use crate::engine::pendant::PendantState;
 use aes::Aes128;
@@ -101,6 +102,8 @@ pub(super) enum Record {
     State(Box<PendantState>),
     /// Events that need no keeping any more.
     Released(Vec<Run>),
+    /// The gateway's age, every minute.
+    Tick(Tick),
 }
 
 /// What a segment's first frame tells, so that numbers go on although every

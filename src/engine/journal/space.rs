@@ -109,6 +109,10 @@ impl Journal {
             moved.push((old, new));
         }
         self.drop_void_segments(previous_end, next);
+        if let Some(Cleaning { step: Step::Settling(end), .. }) = &mut self.cleaning {
+            // What was carried forward stands elsewhere now.
+            *end = self.head;
+        }
         Some(moved)
     }
 
@@ -164,6 +168,9 @@ impl Journal {
         if self.has_room() && std::mem::take(&mut self.starved) {
             self.news.push_back(super::News::Restored);
         }
+        if std::mem::take(&mut self.tight) {
+            self.news.push_back(super::News::Tight(false));
+        }
     }
 
     pub(super) fn allocation_failed(&mut self, fault: DiskFault, now: Mono) {
@@ -171,6 +178,8 @@ impl Journal {
         if !self.has_room() && self.segments.is_empty() && !self.starved {
             self.starved = true;
             self.news.push_back(super::News::Failed(fault));
+        } else if !self.starved && !std::mem::replace(&mut self.tight, true) {
+            self.news.push_back(super::News::Tight(true));
         }
         self.growth_blocked_until = Some(now.plus_ms(GROW_AGAIN_MS));
     }
@@ -183,17 +192,19 @@ impl Journal {
         let urgent = self.indexed[Lane::Urgent as usize].len() as u64;
         let trouble = self.indexed[Lane::Trouble as usize].len() as u64;
         let routine = self.live.saturating_sub(urgent + trouble);
-        self.cleaning = Some(Cleaning {
-            segment: id,
-            sheds: match () {
-                () if trouble > TROUBLE_MAX => Some(Lane::Trouble),
-                () if routine > self.limits.routine_slots_max(self.files) => Some(Lane::Routine),
-                () => None,
-            },
-            shed: BTreeMap::new(),
-            moved: Vec::new(),
-            step: Step::Reading,
-        });
+        let sheds = if trouble > TROUBLE_MAX {
+            Some(Lane::Trouble)
+        } else if routine > self.limits.routine_slots_max(self.files) {
+            Some(Lane::Routine)
+        } else {
+            None
+        };
+        // A store full of what must stay gains nothing by being copied around.
+        let capacity = u64::from(self.files) * (SLOTS_PER_SEGMENT - 1);
+        if sheds.is_none() && self.live > capacity / 8 * 7 {
+            return;
+        }
+        self.cleaning = Some(Cleaning { sheds, ..Cleaning::of(id) });
         self.clean_from(Lsn::first_of(id));
     }
 
@@ -224,7 +235,7 @@ impl Journal {
             let record = Record::Event(Box::new(event), None);
             let Ok(new) = self.append(&record, true) else {
                 // The disk is behind: give this round up, begin again later.
-                self.news.push_back(super::News::Moved(cleaning.moved));
+                self.report(cleaning);
                 return;
             };
             self.forget(old);
@@ -268,17 +279,23 @@ impl Journal {
         }
     }
 
+    /// Tells what a round of cleaning moved and gave up.
+    fn report(&mut self, cleaning: Cleaning) {
+        self.news.push_back(super::News::Moved(cleaning.moved));
+        if !cleaning.shed.is_empty() {
+            self.news.push_back(super::News::Shed(cleaning.shed.into_values().collect()));
+        }
+    }
+
     fn advance_cleaning(&mut self) {
         if matches!(&self.cleaning, Some(c) if matches!(c.step, Step::States))
             && self.states_to_carry().is_empty()
         {
-            if let Some(cleaning) = &mut self.cleaning {
-                cleaning.step = Step::Settling(self.head);
-                self.news.push_back(super::News::Moved(std::mem::take(&mut cleaning.moved)));
-                let shed: Vec<Shed> = cleaning.shed.values().copied().collect();
-                if !shed.is_empty() {
-                    self.news.push_back(super::News::Shed(shed));
-                }
+            if let Some(cleaning) = self.cleaning.take() {
+                let step = Step::Settling(self.head);
+                let settling = Cleaning { step, ..Cleaning::of(cleaning.segment) };
+                self.report(cleaning);
+                self.cleaning = Some(settling);
             }
         }
         let settled = match &self.cleaning {
@@ -298,6 +315,10 @@ impl Journal {
 }
 
 impl Cleaning {
+    fn of(segment: u64) -> Self {
+        Self { segment, sheds: None, shed: BTreeMap::new(), moved: Vec::new(), step: Step::Reading }
+    }
+
     fn count_shed(&mut self, event: &Event, lane: Lane) {
         let shed = self.shed.entry((event.boot, lane)).or_insert(Shed {
             boot: event.boot,

@@ -1,0 +1,69 @@
+//! What happens when nothing is heard: sessions fall due, pre-alarms become
+//! alarms, pendants fall silent. Pure functions of a pendant's state and the age.
+
+use crate::engine::age::Age;
+use crate::engine::event::{Detail, Kind};
+use crate::engine::pendant::{PendantState, Supervision};
+use crate::engine::policy::Policy;
+
+/// A timer that fires this much after its time is told as late, ms.
+const LATE_MS: u64 = 60_000;
+
+/// An alarm that a timer gives, with the state that it leaves.
+pub(in crate::engine) struct Fired {
+    pub(in crate::engine) state: PendantState,
+    pub(in crate::engine) kind: Kind,
+    pub(in crate::engine) detail: Detail,
+    /// Counter of the frame that set the timer: with the kind it names the event.
+    pub(in crate::engine) counter: u32,
+}
+
+/// The next moment at which something is due for this pendant.
+pub(in crate::engine) fn next_due(state: &PendantState, policy: &Policy) -> Option<Age> {
+    let pre_alarm = state.apparent.pre_alarm.map(|pre_alarm| pre_alarm.fires);
+    [overdue_at(state, policy), pre_alarm, silent_at(state, policy)].into_iter().flatten().min()
+}
+
+/// The alarm that is due first, if one is. To be asked again until there is none.
+pub(in crate::engine) fn fire(state: &PendantState, policy: &Policy, age: Age) -> Option<Fired> {
+    if let Some(pre_alarm) = state.apparent.pre_alarm.filter(|pre_alarm| pre_alarm.fires <= age) {
+        let mut state = state.clone();
+        state.apparent.pre_alarm = None;
+        state.apparent.alert = true;
+        let kind = if pre_alarm.fall { Kind::Fall } else { Kind::ManDown };
+        let detail = late(age.ms_since(pre_alarm.fires));
+        return Some(Fired { state, kind, detail, counter: pre_alarm.counter });
+    }
+    let at = overdue_at(state, policy).filter(|at| *at <= age)?;
+    let mut state = state.clone();
+    let session = state.apparent.session.as_mut()?;
+    session.overdue = true;
+    let (minutes, due_unix_ms) = (session.minutes, session.due_unix_ms);
+    let late_ms = Some(age.ms_since(at)).filter(|ms| *ms > LATE_MS);
+    let detail = Detail::Overdue { minutes, due_unix_ms, late_ms };
+    let counter = session.set_by;
+    Some(Fired { state, kind: Kind::Overdue, detail, counter })
+}
+
+/// Whether a pendant has been silent for too long, and that is news.
+pub(in crate::engine) fn is_silent(state: &PendantState, policy: &Policy, age: Age) -> bool {
+    silent_at(state, policy).is_some_and(|at| at <= age)
+}
+
+fn overdue_at(state: &PendantState, policy: &Policy) -> Option<Age> {
+    let session = state.apparent.session.filter(|session| !session.overdue)?;
+    Some(session.due.plus_ms(policy.grace_ms))
+}
+
+fn silent_at(state: &PendantState, policy: &Policy) -> Option<Age> {
+    let supervised = policy.heartbeat_interval_ms > 0
+        && state.highest.is_some()
+        && state.supervision == Supervision::Heard;
+    let wait_ms =
+        policy.heartbeat_interval_ms.saturating_mul(u64::from(policy.heartbeats_missed_max));
+    supervised.then(|| state.heard.plus_ms(wait_ms))
+}
+
+fn late(ms: u64) -> Detail {
+    if ms > LATE_MS { Detail::Late { late_ms: ms } } else { Detail::None }
+}

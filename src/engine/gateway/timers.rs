@@ -1,0 +1,238 @@
+//! The gateway's timers: which pendant is due next, what it then has to tell, and
+//! who fell silent together.
+
+use super::Gateway;
+use crate::engine::age::{Age, TICK_MS, Tick};
+use crate::engine::decide::timers::{Fired, fire, is_silent, next_due};
+use crate::engine::event::{Detail, Event, EventId, FromPendant, Kind, Stamp};
+use crate::engine::pendant::{PendantState, Supervision};
+use crate::engine::policy::Policies;
+use crate::engine::record::Record;
+use crate::engine::time::{Mono, Now};
+use pendant_protocol::PendantId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pendants that fall silent within this time of each other are counted together, ms.
+const TOGETHER_MS: u64 = 30_000;
+/// Fewest pendants that make a suspicion, and the least share of those supervised.
+const MANY: usize = 5;
+const MANY_SHARE: usize = 4;
+
+/// What is due when.
+pub(super) struct Timers {
+    due: BTreeSet<(Age, PendantId)>,
+    of: BTreeMap<PendantId, Age>,
+    /// Silent, but not told yet: others may fall silent with them.
+    silent: BTreeSet<PendantId>,
+    silent_until: Option<Mono>,
+    tick_at: Mono,
+}
+
+impl Timers {
+    pub(super) fn new(now: Mono) -> Self {
+        Self {
+            due: BTreeSet::new(),
+            of: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            silent_until: None,
+            tick_at: now,
+        }
+    }
+
+    /// Reckons anew what is next for a pendant.
+    pub(super) fn set(&mut self, pendant: PendantId, state: &PendantState, policies: &Policies) {
+        self.forget(pendant);
+        if let Some(age) = next_due(state, policies.of(pendant)) {
+            self.due.insert((age, pendant));
+            self.of.insert(pendant, age);
+        }
+    }
+
+    pub(super) fn forget(&mut self, pendant: PendantId) {
+        if let Some(age) = self.of.remove(&pendant) {
+            self.due.remove(&(age, pendant));
+        }
+        self.silent.remove(&pendant);
+    }
+
+    /// A silent pendant waits for its companions; it is not due meanwhile.
+    fn hold_back(&mut self, pendant: PendantId, now: Mono) {
+        self.forget(pendant);
+        self.silent.insert(pendant);
+        self.silent_until.get_or_insert(now.plus_ms(TOGETHER_MS));
+    }
+}
+
+impl Gateway {
+    /// Everything that has become due by now.
+    pub(super) fn handle_timers(&mut self, now: Now) {
+        self.age.take_wall(now);
+        if self.timers.tick_at <= now.mono {
+            self.tick(now);
+        }
+        let age = self.age.at(now);
+        while let Some(&(due, pendant)) = self.timers.due.first() {
+            if due > age {
+                break;
+            }
+            self.pendant_due(pendant, age, now);
+        }
+        if self.timers.silent_until.is_some_and(|until| until <= now.mono) {
+            self.timers.silent_until = None;
+            self.tell_silent(now);
+        }
+    }
+
+    /// Nobody was heard while the gateway was off, so silence counts from its start.
+    pub(super) fn listen_from(&mut self, now: Now) {
+        let age = self.age.at(now);
+        for state in self.states.values_mut() {
+            state.heard = age;
+        }
+    }
+
+    /// Journals the age, so that timers run on after a restart.
+    pub(super) fn tick(&mut self, now: Now) {
+        self.timers.tick_at = now.mono.plus_ms(TICK_MS);
+        self.journal.append_tick(Tick { age: self.age.at(now), wall: now.wall });
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Mono> {
+        let due =
+            self.timers.due.first().map(|(age, _)| Mono::ZERO.plus_ms(self.age.mono_ms_of(*age)));
+        [due, self.timers.silent_until, Some(self.timers.tick_at)].into_iter().flatten().min()
+    }
+
+    fn pendant_due(&mut self, pendant: PendantId, age: Age, now: Now) {
+        let Some(state) = self.states.get(&pendant) else {
+            self.timers.forget(pendant);
+            return;
+        };
+        let policy = self.settings.policies.of(pendant);
+        if let Some(fired) = fire(state, policy, age) {
+            let id = self.timer_id(pendant, fired.counter, fired.kind);
+            self.tell_of(pendant, id, fired, now);
+        } else if is_silent(state, policy, age) {
+            self.timers.hold_back(pendant, now.mono);
+        } else {
+            let state = state.clone();
+            self.timers.set(pendant, &state, &self.settings.policies);
+        }
+    }
+
+    /// Tells what a timer or the lack of frames says of a pendant, in one record
+    /// with the state that it leaves.
+    fn tell_of(&mut self, pendant: PendantId, id: EventId, fired: Fired, now: Now) {
+        let Some(member) = self.members.get(&pendant) else { return };
+        let from = FromPendant {
+            pendant: pendant.get(),
+            enrolment: member.enrolment.id,
+            wearer: member.enrolment.wearer.clone(),
+            counter: fired.counter,
+            heard: None,
+        };
+        let event = Event {
+            id,
+            kind: fired.kind,
+            boot: self.boot,
+            number: self.next_number(fired.kind.lane()),
+            received: Stamp { mono: now.mono, wall: now.wall },
+            from: Some(from),
+            detail: fired.detail,
+        };
+        self.put_state(pendant, fired.state.clone());
+        match self.keep(&event, Some(fired.state), now) {
+            Some(_) => self.volatile.remove(&pendant),
+            None => self.volatile.insert(pendant),
+        };
+    }
+
+    fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {
+        self.members[&pendant].event_id.of_timer(counter, kind)
+    }
+
+    /// Silent pendants are told one by one, unless they are so many that the
+    /// receiver or the air must be at fault: then they are one suspicion.
+    fn tell_silent(&mut self, now: Now) {
+        let silent = std::mem::take(&mut self.timers.silent);
+        let supervised = self.states.values().filter(|state| state.highest.is_some()).count();
+        let many = silent.len() >= MANY && silent.len() * MANY_SHARE >= supervised;
+        for pendant in &silent {
+            let Some(mut state) = self.states.get(pendant).cloned() else { continue };
+            // Whoever was silent for so long may have been jammed; what was held
+            // back meanwhile must not end anything (P4).
+            state.suspect = true;
+            if many {
+                state.supervision = Supervision::LostWithMany;
+                self.put_state(*pendant, state);
+                self.volatile.insert(*pendant);
+                continue;
+            }
+            state.supervision = Supervision::Lost;
+            let counter = state.highest.unwrap_or(0);
+            let kind = Kind::SupervisionLost;
+            let id = self.timer_id(*pendant, counter, kind);
+            self.tell_of(*pendant, id, Fired { state, kind, detail: Detail::None, counter }, now);
+        }
+        if many {
+            let count = u32::try_from(silent.len()).unwrap_or(u32::MAX);
+            self.tell(Kind::ReceptionSuspect, Detail::Times(count), now);
+        }
+    }
+
+    /// A frame was heard of a pendant that was silent. Only one that proves its
+    /// freshness restores supervision.
+    pub(super) fn supervise(
+        &mut self,
+        mut record: Record,
+        before: Supervision,
+        restored: EventId,
+        now: Now,
+    ) -> Record {
+        if before == Supervision::Heard || !record.is_fresh() {
+            record.state.supervision = before;
+            return record;
+        }
+        record.state.supervision = Supervision::Heard;
+        match before {
+            Supervision::LostWithMany => self.reception_returns(now),
+            _ => self.tell_restored(&record, restored, now),
+        }
+        record
+    }
+
+    fn tell_restored(&mut self, record: &Record, id: EventId, now: Now) {
+        let kind = Kind::SupervisionRestored;
+        let event = Event {
+            id,
+            kind,
+            boot: self.boot,
+            number: self.next_number(kind.lane()),
+            received: record.event.received,
+            from: record.event.from.clone(),
+            detail: Detail::None,
+        };
+        self.keep(&event, None, now);
+    }
+
+    /// When half of those that fell silent together are back, the suspicion is
+    /// over; who is still silent then gets his own time again.
+    fn reception_returns(&mut self, now: Now) {
+        let age = self.age.at(now);
+        let with_many = |state: &PendantState| state.supervision == Supervision::LostWithMany;
+        let missing: Vec<PendantId> =
+            self.states.iter().filter(|(_, state)| with_many(state)).map(|(id, _)| *id).collect();
+        let back = self.states.values().filter(|state| state.supervision == Supervision::Heard);
+        if missing.len() > back.count() + 1 {
+            return;
+        }
+        for pendant in missing {
+            let Some(mut state) = self.states.get(&pendant).cloned() else { continue };
+            state.supervision = Supervision::Heard;
+            state.heard = age;
+            self.put_state(pendant, state);
+            self.volatile.insert(pendant);
+        }
+        self.tell(Kind::ReceptionRestored, Detail::None, now);
+    }
+}

@@ -1,0 +1,253 @@
+//! P11: an overdue session raises its alarm although the pendant is destroyed, the
+//! gateway restarted, the network down or the clock wrong; and so do the other
+//! timers.
+
+use crate::pendant::*;
+use crate::rig::*;
+use pendant_protocol::{Body, Instruction, Outcome};
+
+const MINUTE_MS: u64 = 60_000;
+const GRACE_MS: u64 = 30_000;
+
+/// A pendant with a running session of 30 minutes.
+fn in_session() -> (Rig, Pendant) {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.exchange(&mut pendant, start(30)), Some(Outcome::SessionStarted));
+    (rig, pendant)
+}
+
+fn overdue(rig: &Rig) -> &Seen {
+    rig.seen.iter().find(|seen| seen.kind() == "overdue").expect("an overdue alarm")
+}
+
+fn late_ms(seen: &Seen) -> Option<u64> {
+    seen.json["data"]["detail"]["overdue"]["late_ms"].as_u64()
+}
+
+#[test]
+fn a_session_that_is_not_ended_raises_its_alarm_after_the_grace() {
+    let (mut rig, _) = in_session();
+    rig.run_ms(30 * MINUTE_MS + GRACE_MS - 2_000);
+    assert_eq!(rig.count("overdue"), 0);
+    rig.run_ms(2_000);
+    assert_eq!(rig.count("overdue"), 1);
+    assert_eq!(late_ms(overdue(&rig)), None);
+    assert_eq!(overdue(&rig).lane(), "urgent");
+    rig.run_ms(120 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 1, "once");
+}
+
+#[test]
+fn the_wearer_is_reminded_with_the_next_answer_and_can_still_end() {
+    let (mut rig, mut pendant) = in_session();
+    rig.run_ms(30 * MINUTE_MS);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let answer = rig.answer_to(&mut pendant).expect("an answer");
+    assert_eq!(answer.instruction, Instruction::Remind);
+    assert_eq!(answer.minutes_left, 0);
+    assert_eq!(rig.exchange(&mut pendant, pin(SAFE)), Some(Outcome::Ended));
+    rig.run_ms(10 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 0);
+}
+
+#[test]
+fn extending_and_checking_in_move_the_due_time_and_a_second_overdue_is_another_event() {
+    let (mut rig, mut pendant) = in_session();
+    let extend = Body::SessionExtend { minutes: 10, place: 0 };
+    assert_eq!(rig.exchange(&mut pendant, extend), Some(Outcome::SessionExtended));
+    rig.run_ms(35 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 0);
+    rig.run_ms(6 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 1);
+    let check_in = Body::CheckIn { place: 0 };
+    assert_eq!(rig.exchange(&mut pendant, check_in), Some(Outcome::CheckedIn));
+    rig.run_ms(41 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 2);
+}
+
+#[test]
+fn it_fires_although_pendant_network_and_power_are_gone() {
+    let (mut rig, _) = in_session();
+    rig.broker_away();
+    rig.run_ms(10 * MINUTE_MS);
+    rig.restart();
+    rig.run_ms(21 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 0);
+    rig.broker_back();
+    rig.run_ms(5_000);
+    assert_eq!(rig.count("overdue"), 1);
+    assert_eq!(late_ms(overdue(&rig)), None);
+}
+
+#[test]
+fn what_fell_due_while_the_gateway_was_off_fires_at_the_start_and_says_so() {
+    let (mut rig, _) = in_session();
+    rig.run_ms(5 * MINUTE_MS);
+    rig.crash();
+    rig.run_ms(60 * MINUTE_MS);
+    rig.start();
+    rig.run_ms(1_000);
+    let late = late_ms(overdue(&rig)).expect("told as late");
+    let exact = 60 * MINUTE_MS + 5 * MINUTE_MS - 30 * MINUTE_MS - GRACE_MS;
+    assert!(late.abs_diff(exact) < 5_000, "{late} ms late, {exact} expected");
+}
+
+#[test]
+fn with_an_unset_clock_it_runs_on_and_fires_at_once_when_the_clock_proves_it_overdue() {
+    let (mut rig, _) = in_session();
+    rig.run_ms(5 * MINUTE_MS);
+    rig.crash();
+    rig.run_ms(60 * MINUTE_MS);
+    rig.wall_set = false;
+    rig.start();
+    rig.run_ms(10 * MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 0, "nothing proves how long it was off");
+    rig.wall_set = true;
+    rig.run_ms(MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 1);
+    assert!(late_ms(overdue(&rig)).is_some());
+}
+
+#[test]
+fn a_clock_that_stays_unset_loses_at_most_a_minute_and_the_time_off() {
+    let (mut rig, _) = in_session();
+    rig.wall_set = false;
+    for _ in 0..5 {
+        rig.run_ms(5 * MINUTE_MS);
+        rig.restart();
+    }
+    // 25 minutes lived in five boots, each up to a minute of it twice.
+    rig.run_ms(5 * MINUTE_MS + GRACE_MS + 5 * MINUTE_MS + 1_000);
+    assert_eq!(rig.count("overdue"), 1);
+}
+
+#[test]
+fn steps_of_the_clock_move_no_timer_while_the_gateway_runs() {
+    for step_ms in [86_400_000, -86_400_000] {
+        let (mut rig, _) = in_session();
+        rig.run_ms(10 * MINUTE_MS);
+        rig.wall_step_ms = step_ms;
+        rig.run_ms(20 * MINUTE_MS + GRACE_MS - 5_000);
+        assert_eq!(rig.count("overdue"), 0, "stepped by {step_ms} ms");
+        rig.run_ms(5_000);
+        assert_eq!(rig.count("overdue"), 1, "stepped by {step_ms} ms");
+    }
+}
+
+#[test]
+fn a_clock_set_back_before_a_restart_does_not_keep_the_alarm_from_firing() {
+    let (mut rig, _) = in_session();
+    rig.run_ms(10 * MINUTE_MS);
+    rig.wall_step_ms = -86_400_000;
+    rig.restart();
+    rig.run_ms(20 * MINUTE_MS + GRACE_MS + MINUTE_MS);
+    assert_eq!(rig.count("overdue"), 1);
+}
+
+#[test]
+fn a_man_down_is_an_alarm_unless_the_wearer_cancels() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.exchange(&mut pendant, Body::ManDown { place: 0 });
+    assert_eq!((rig.count("pre_alarm"), rig.count("man_down")), (1, 0));
+    rig.exchange(&mut pendant, Body::CancelAlert { place: 0 });
+    rig.run_ms(MINUTE_MS);
+    assert_eq!((rig.count("alert_cancelled"), rig.count("man_down")), (1, 0));
+
+    rig.exchange(&mut pendant, Body::Fall { place: 0 });
+    rig.restart();
+    rig.run_ms(2 * MINUTE_MS);
+    assert_eq!((rig.count("pre_alarm"), rig.count("fall")), (2, 1));
+    assert_eq!(rig.exchange(&mut pendant, pin(SAFE)), Some(Outcome::Ended), "an open alert");
+}
+
+#[test]
+fn a_cancel_that_was_held_back_cancels_nothing() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let held = pendant.say(Body::CancelAlert { place: 0 });
+    rig.exchange(&mut pendant, Body::ManDown { place: 0 });
+    rig.frame(0, &held);
+    rig.run_ms(MINUTE_MS);
+    assert_eq!(rig.count("man_down"), 1);
+}
+
+#[test]
+fn a_silent_pendant_is_told_and_only_a_fresh_frame_restores_it() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let held = pendant.say(HEARTBEAT);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.run_ms(80 * MINUTE_MS + MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 1);
+    rig.frame(0, &held);
+    rig.run_ms(2_000);
+    assert_eq!(rig.count("supervision_restored"), 0, "an old frame proves nothing");
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.count("supervision_restored"), 1);
+    rig.run_ms(81 * MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 2);
+}
+
+#[test]
+fn many_that_fall_silent_together_are_one_suspicion() {
+    let mut pendants: Vec<Pendant> = (1..=12).map(Pendant::new).collect();
+    let mut rig = Rig::new(&pendants.iter().collect::<Vec<_>>());
+    for pendant in &mut pendants {
+        rig.exchange(pendant, HEARTBEAT);
+    }
+    rig.run_ms(82 * MINUTE_MS);
+    assert_eq!((rig.count("reception_suspect"), rig.count("supervision_lost")), (1, 0));
+    let suspect = rig.seen.iter().find(|seen| seen.kind() == "reception_suspect");
+    assert_eq!(suspect.expect("told").json["data"]["detail"]["times"], 12);
+    for pendant in &mut pendants[..8] {
+        rig.exchange(pendant, HEARTBEAT);
+    }
+    assert_eq!((rig.count("reception_restored"), rig.count("supervision_restored")), (1, 0));
+    rig.run_ms(10 * MINUTE_MS);
+    for _ in 0..8 {
+        for pendant in &mut pendants[..8] {
+            rig.exchange(pendant, HEARTBEAT);
+        }
+        rig.run_ms(10 * MINUTE_MS);
+    }
+    assert_eq!(rig.count("supervision_lost"), 4, "those who did not come back are told by name");
+}
+
+#[test]
+fn time_off_is_no_silence_of_the_pendants() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.crash();
+    rig.run_ms(600 * MINUTE_MS);
+    rig.start();
+    rig.run_ms(79 * MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 0);
+    rig.run_ms(2 * MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 1);
+}
+
+#[test]
+fn impossible_sequences_get_the_defined_answer() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let extend = |minutes| Body::SessionExtend { minutes, place: 0 };
+    assert_eq!(rig.exchange(&mut pendant, pin(SAFE)), Some(Outcome::NothingToEnd));
+    assert_eq!(rig.exchange(&mut pendant, extend(5)), Some(Outcome::Refused));
+    assert_eq!(rig.exchange(&mut pendant, start(0)), Some(Outcome::Refused));
+    assert_eq!(rig.exchange(&mut pendant, start(u16::MAX)), Some(Outcome::SessionStarted));
+    assert_eq!(rig.exchange(&mut pendant, extend(u16::MAX)), Some(Outcome::SessionExtended));
+    assert_eq!(rig.exchange(&mut pendant, pin(SAFE)), Some(Outcome::Ended));
+    assert_eq!(rig.exchange(&mut pendant, extend(5)), Some(Outcome::Refused));
+    pendant.counter = u32::MAX - 2;
+    assert_eq!(rig.exchange(&mut pendant, HEARTBEAT), Some(Outcome::Noted));
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(Outcome::Noted));
+    assert_eq!(rig.count("panic"), 1);
+}
