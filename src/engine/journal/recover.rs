@@ -43,8 +43,26 @@ struct Surveyed {
     file: u32,
     full_length: bool,
     segment: u64,
-    valid: BTreeSet<u64>,
+    valid: Whole,
     previous_end: Lsn,
+}
+
+/// Which frames of a segment are whole. All segments are held at once, so a bit each.
+#[derive(Default)]
+struct Whole([u64; (SLOTS_PER_SEGMENT / 64) as usize]);
+
+impl Whole {
+    fn insert(&mut self, index: u64) {
+        self.0[(index / 64) as usize] |= 1 << (index % 64);
+    }
+
+    fn contains(&self, index: u64) -> bool {
+        self.0[(index / 64) as usize] & 1 << (index % 64) != 0
+    }
+
+    fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
 }
 
 /// First pass: headers only.
@@ -70,7 +88,7 @@ impl Survey {
     pub fn file(&mut self, file: u32, bytes: &[u8]) {
         self.files = self.files.max(file + 1);
         let full_length = bytes.len() == SEGMENT_BYTES as usize;
-        let mut segments: BTreeMap<u64, (BTreeSet<u64>, Lsn)> = BTreeMap::new();
+        let mut segments: BTreeMap<u64, (Whole, Lsn)> = BTreeMap::new();
         for (index, slot) in (0..SLOTS_PER_SEGMENT).zip(whole_slots(bytes)) {
             let Some(header) = Header::read(slot, index) else {
                 self.other_version |= slot::is_of_other_version(slot);
@@ -99,7 +117,7 @@ impl Survey {
     fn keep(&mut self, new: Surveyed) {
         let segment = new.segment;
         let other = match self.found.remove(&segment) {
-            Some(old) if old.valid.len() >= new.valid.len() => {
+            Some(old) if old.valid.count() >= new.valid.count() => {
                 self.found.insert(segment, old);
                 new
             }
@@ -159,14 +177,14 @@ impl Survey {
         loop {
             let successor = self.found.range(at.segment() + 1..).next().map(|(_, found)| found);
             if let Some(next) = successor.filter(|next| next.previous_end <= at) {
-                if next.valid.contains(&0) {
+                if next.valid.contains(0) {
                     at = Lsn::first_of(next.segment);
                     continue;
                 }
                 return at;
             }
             match self.found.get(&at.segment()) {
-                Some(found) if found.valid.contains(&at.index()) => at = at.next(),
+                Some(found) if found.valid.contains(at.index()) => at = at.next(),
                 _ => return at,
             }
         }
@@ -274,7 +292,7 @@ impl Replay {
             if lsn >= self.plan.cut {
                 break;
             }
-            let slot = slots.get(index as usize).copied().filter(|_| found.valid.contains(&index));
+            let slot = slots.get(index as usize).copied().filter(|_| found.valid.contains(index));
             match slot.and_then(|slot| self.open(slot, index)) {
                 Some((boot, record)) => self.take(lsn, boot, record),
                 None => self.damage(1),
