@@ -136,7 +136,7 @@ async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
             bench.send(ticket, at, &[0x61; 24]).await;
             let heard = bench.heard().await;
             assert_eq!(heard.arrival.bytes, [0x61; 24]);
-            assert!(heard.arrival.air.iq_inverted);
+            assert!(!heard.arrival.air.iq_inverted);
             let early = at.saturating_duration_since(heard.started);
             let late = heard.started.saturating_duration_since(at);
             assert!(early.max(late) <= Duration::from_millis(2), "{early:?} {late:?}");

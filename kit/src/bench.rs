@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -59,8 +60,8 @@ impl Memory {
 pub enum SayError {
     /// The pendant did not take the press.
     Press(PressError),
-    /// The wire, or the pendant's memory, failed: this task ended.
-    Ended,
+    /// The wire, or the pendant's memory, failed in this way.
+    Ended(String),
 }
 
 impl fmt::Display for SayError {
@@ -70,7 +71,7 @@ impl fmt::Display for SayError {
             Self::Press(PressError::CountersUsedUp) => {
                 f.write_str("all counters are used up: enrol the pendant anew")
             }
-            Self::Ended => f.write_str("the wire or the pendant's memory failed"),
+            Self::Ended(why) => write!(f, "the wire or the pendant's memory failed: {why}"),
         }
     }
 }
@@ -88,6 +89,7 @@ struct Command {
 pub struct PendantHandle {
     pendant: usize,
     commands: mpsc::Sender<Command>,
+    failure: Arc<OnceLock<String>>,
 }
 
 impl PendantHandle {
@@ -98,8 +100,13 @@ impl PendantHandle {
     pub async fn press(&self, body: Body) -> Result<oneshot::Receiver<Seen>, SayError> {
         let (answer, answered) = oneshot::channel();
         let command = Command { pendant: self.pendant, body, answer };
-        self.commands.send(command).await.map_err(|_| SayError::Ended)?;
-        answered.await.map_err(|_| SayError::Ended)?.map_err(SayError::Press)
+        self.commands.send(command).await.map_err(|_| self.ended())?;
+        answered.await.map_err(|_| self.ended())?.map_err(SayError::Press)
+    }
+
+    fn ended(&self) -> SayError {
+        let why = self.failure.get().map_or("its task is gone", String::as_str);
+        SayError::Ended(why.to_owned())
     }
 
     /// Presses and waits for what the wearer sees: an answer, or that the
@@ -108,26 +115,35 @@ impl PendantHandle {
     /// # Errors
     /// See [`SayError`].
     pub async fn say(&self, body: Body) -> Result<Seen, SayError> {
-        self.press(body).await?.await.map_err(|_| SayError::Ended)
+        self.press(body).await?.await.map_err(|_| self.ended())
     }
 }
 
-/// Puts pendants on a wire, each with its memory. They work until all handles
-/// are dropped; the task's result says what failed before.
+/// Puts pendants on a wire, each with its memory; handles in the same order.
+/// They work until all handles are dropped.
 #[must_use]
-pub fn spawn(
-    wire: Wire,
-    pendants: Vec<(Pendant, Memory)>,
-) -> (Vec<PendantHandle>, tokio::task::JoinHandle<io::Result<()>>) {
-    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+pub fn spawn(wire: Wire, pendants: Vec<(Pendant, Memory)>) -> Vec<PendantHandle> {
+    let (sender, mut commands) = mpsc::channel(COMMANDS_MAX);
+    let failure = Arc::new(OnceLock::new());
     let handles = (0..pendants.len())
-        .map(|pendant| PendantHandle { pendant, commands: sender.clone() })
+        .map(|pendant| PendantHandle {
+            pendant,
+            commands: sender.clone(),
+            failure: Arc::clone(&failure),
+        })
         .collect();
     let worn = pendants
         .into_iter()
         .map(|(pendant, memory)| Worn { pendant, memory, waiting: BTreeMap::new() })
         .collect();
-    (handles, tokio::spawn(Bench { wire, worn }.run(commands)))
+    let mut bench = Bench { wire, worn };
+    tokio::spawn(async move {
+        if let Err(error) = bench.run(&mut commands).await {
+            // Before bench and commands are dropped, which is what handles notice.
+            failure.get_or_init(|| error.to_string());
+        }
+    });
+    handles
 }
 
 struct Worn {
@@ -142,7 +158,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
+    async fn run(&mut self, commands: &mut mpsc::Receiver<Command>) -> io::Result<()> {
         loop {
             self.drain().await?;
             let deadline = self.worn.iter().filter_map(|worn| worn.pendant.next_deadline()).min();
@@ -243,16 +259,26 @@ mod tests {
         let (sender, mut counters) = mpsc::channel(8);
         tokio::spawn(gateway(Wire::stream(theirs), Duration::from_millis(1000), sender));
         let memory = Memory::Forgetful;
-        let (handles, task) =
-            spawn(Wire::stream(ours), vec![pendant(1, &memory), pendant(2, &memory)]);
+        let handles = spawn(Wire::stream(ours), vec![pendant(1, &memory), pendant(2, &memory)]);
         for handle in &handles {
             let seen = handle.say(Body::Panic { place: 0 }).await.expect("seen");
             let delay = seen.answer.expect("an answer").delay;
             assert_eq!((seen.attempts, delay.as_millis()), (1, 1000));
             assert_eq!(counters.recv().await, Some(1));
         }
-        drop(handles);
-        task.await.expect("no panic").expect("no failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_memory_that_cannot_be_written_silences_the_pendant() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let memory = Memory::File(directory.path().join("absent/memory"));
+        let (ours, mut theirs) = tokio::io::duplex(256);
+        let handles = spawn(Wire::stream(ours), vec![pendant(1, &memory)]);
+        let error = handles[0].say(Body::Heartbeat { place: 0 }).await.expect_err("no memory");
+        assert!(error.to_string().contains("No such file"), "{error}");
+        let mut sent = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut theirs, &mut sent).await.expect("an end");
+        assert!(sent.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -264,14 +290,47 @@ mod tests {
             let (ours, theirs) = tokio::io::duplex(256);
             let (sender, mut counters) = mpsc::channel(8);
             tokio::spawn(gateway(Wire::stream(theirs), Duration::from_millis(1000), sender));
-            let (handles, task) = spawn(Wire::stream(ours), vec![pendant(1, &memory)]);
+            let handles = spawn(Wire::stream(ours), vec![pendant(1, &memory)]);
             handles[0].say(Body::Heartbeat { place: 0 }).await.expect("seen");
             let counter = counters.recv().await.expect("a counter");
             assert!(counter > last);
             last = counter;
-            task.abort();
         }
         assert_eq!(last, 1 + 2 * crate::pendant::COUNTER_BLOCK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_radio_under_the_real_driver_answers_through_the_air() {
+        use pendant_hal::sim::{ether::Ether, spawn_radio, sx1262};
+        use pendant_hal::{LinkEvent, Transmission};
+        let ether = Ether::default();
+        let (chip, _faults) = sx1262::in_ether(&ether, sx1262::BOARD);
+        let (sender, mut events) = mpsc::channel(64);
+        let link = spawn_radio(crate::sim::RADIO, chip, 0, sender);
+        while !matches!(events.recv().await, Some((_, LinkEvent::Up))) {}
+        let wire = Wire::in_ether(&crate::sim::RADIO, &ether);
+        let handles = spawn(wire, vec![pendant(1, &Memory::Forgetful)]);
+        let seen = handles[0].press(Body::Panic { place: 0 }).await.expect("room");
+        let reception = loop {
+            if let Some((_, LinkEvent::Received(reception))) = events.recv().await {
+                break reception;
+            }
+        };
+        let sealed = SealedUplink::parse(&reception.bytes).expect("a frame");
+        let message = DownlinkMessage {
+            outcome: Outcome::Noted,
+            instruction: Instruction::None,
+            minutes_left: 0,
+        };
+        let (key, slot) = (EnrolmentKey::from_bytes([9; 16]), Slot::new(0).expect("within range"));
+        let (id, counter) = (sealed.pendant(), sealed.counter());
+        let bytes = message.seal(&key.downlink(slot), slot, id, counter, 77).to_vec();
+        let at = reception.ended + Duration::from_millis(1000);
+        link.transmit.send(Transmission { ticket: 1, at, bytes }).await.expect("room");
+        let answer = seen.await.expect("seen").answer.expect("an answer");
+        let airtime = crate::sim::RADIO.shape().frame(24);
+        let expected = Duration::from_millis(1000) + airtime;
+        assert!(answer.delay.abs_diff(expected) < Duration::from_millis(5), "{:?}", answer.delay);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod broker;
 pub mod centre;
 pub mod cli;
+pub mod demo;
 pub mod pendant;
 pub mod pki;
 pub mod sim;

@@ -2,9 +2,12 @@
 //! opens as a serial port, a real serial port, or the virtual air.
 
 use bytes::BytesMut;
+use pendant_hal::radio::RadioSettings;
 use pendant_hal::serial::cobs;
 use pendant_hal::serial::{self, SerialSettings};
+use pendant_hal::sim::ether::{Air, Ether, Station};
 use pendant_hal::sim::serial::PtyPort;
+use pendant_hal::sim::socket::EtherServer;
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
 use std::collections::VecDeque;
 use std::fmt;
@@ -34,6 +37,7 @@ pub struct Wire(Kind);
 enum Kind {
     Stream(Stream),
     Port(Port),
+    Radio(Radio),
 }
 
 impl fmt::Debug for Kind {
@@ -41,6 +45,7 @@ impl fmt::Debug for Kind {
         f.write_str(match self {
             Self::Stream(_) => "Stream(..)",
             Self::Port(_) => "Port(..)",
+            Self::Radio(_) => "Radio(..)",
         })
     }
 }
@@ -62,6 +67,20 @@ struct Port {
     frame_time: Duration,
     ticket: u64,
 }
+
+/// A pendant's radio in the virtual air.
+struct Radio {
+    station: Station,
+    air: Air,
+    power_dbm: i16,
+    /// Lets the gateway into the air as long as the radio is there.
+    _host: Option<EtherServer>,
+}
+
+/// LoRa sync word of private networks, as in the SX126x's register 0x0740.
+const PRIVATE_SYNC_WORD: u16 = 0x1424;
+/// LoRa sync word of LoRaWAN, likewise.
+const LORAWAN_SYNC_WORD: u16 = 0x3444;
 
 /// Removes itself.
 struct SymbolicLink(PathBuf);
@@ -108,6 +127,38 @@ impl Wire {
         Self(Kind::Port(Port { handle, events, heard: VecDeque::new(), frame_time, ticket: 0 }))
     }
 
+    /// A radio in a virtual air that is hosted at `socket`, where the gateway
+    /// and others put their antennas.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn radio(settings: &RadioSettings, socket: &Path) -> io::Result<Self> {
+        let ether = Ether::default();
+        let host = EtherServer::bind(socket, ether.clone())?;
+        Ok(Self::in_air(settings, &ether, Some(host)))
+    }
+
+    /// A radio in a virtual air of this process.
+    #[must_use]
+    pub fn in_ether(settings: &RadioSettings, ether: &Ether) -> Self {
+        Self::in_air(settings, ether, None)
+    }
+
+    fn in_air(settings: &RadioSettings, ether: &Ether, host: Option<EtherServer>) -> Self {
+        let air = Air {
+            frequency_hz: settings.frequency_hz,
+            shape: settings.shape(),
+            iq_inverted: false,
+            sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
+        };
+        Self(Kind::Radio(Radio {
+            station: Station::new(ether.port()),
+            air,
+            power_dbm: settings.power_dbm.into(),
+            _host: host,
+        }))
+    }
+
     /// Sends a frame at once; says when its last byte left. A frame that could
     /// not be sent is lost, as on the air.
     ///
@@ -121,6 +172,7 @@ impl Wire {
                 Ok(Instant::now())
             }
             Kind::Port(port) => port.send(frame).await,
+            Kind::Radio(radio) => Ok(radio.station.send(radio.air, radio.power_dbm, frame).await),
         }
     }
 
@@ -137,6 +189,13 @@ impl Wire {
                     return Ok(heard);
                 }
                 port.next_event().await?;
+            },
+            Kind::Radio(radio) => loop {
+                let heard = radio.station.hear().await.ok_or_else(gone)?;
+                // Other pendants are heard too; the pendant knows them by the direction bit.
+                if heard.arrival.air.is_same_channel(&radio.air) {
+                    return Ok((heard.arrival.bytes, heard.ended));
+                }
             },
         }
     }
@@ -194,5 +253,5 @@ impl Port {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the port's task ended")
+    io::Error::other("the port or the air is gone")
 }

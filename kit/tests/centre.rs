@@ -111,6 +111,11 @@ fn event(lane: &str, kind: &str, number: u64) -> String {
     .to_string()
 }
 
+#[test]
+fn the_gateway_pads_to_the_size_that_the_centre_expects() {
+    assert_eq!(EVENT_WIRE_BYTES, pendant_gateway::engine::payload::EVENT_WIRE_BYTES);
+}
+
 #[tokio::test]
 async fn every_event_gets_the_same_receipt_also_when_it_comes_again() {
     let rig = Rig::new().await;

@@ -156,7 +156,7 @@ pub struct Stamp {
 
 /// What happened, in the centre's words. The covert ones exist only here, in
 /// sealed journal frames and in the payload for the centre.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the field's terms; docs/mqtt.md explains each")]
 pub enum Kind {
     SessionStarted,

@@ -410,7 +410,8 @@ impl Gateway {
     }
 
     fn say_start(&mut self, now: Now) {
-        while self.journal.has_room() {
+        // A journal that cannot even begin keeps nobody from being told.
+        while self.journal.has_room() || self.journal.has_failed() {
             let Some((kind, detail)) = self.to_tell.pop_front() else { return };
             self.tell(kind, detail, now);
         }

@@ -13,10 +13,13 @@ pub mod event;
 mod gateway;
 pub mod journal;
 pub mod keyring;
+#[cfg(test)]
+mod limits_test;
 pub mod name;
 pub mod notice;
 pub mod payload;
 mod pendant;
+pub mod policy;
 pub mod pin;
 mod record;
 pub mod seam;

@@ -63,10 +63,16 @@ impl JournalFolder {
     /// journal finds out what that means.
     pub fn read_into(&self, file: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
-        let segment = File::open(self.path(file))?;
+        let path = self.path(file);
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let segment = File::open(&path).map_err(named)?;
+        if segment.metadata().map_err(named)?.is_dir() {
+            return Err(named(io::ErrorKind::IsADirectory.into()));
+        }
         let read = (&segment).take(u64::from(SEGMENT_BYTES)).read_to_end(buffer);
         if read.is_err() {
-            self.read_by_sector(&segment, buffer)?;
+            self.read_by_sector(&segment, buffer).map_err(named)?;
         }
         Ok(())
     }

@@ -52,8 +52,8 @@ impl Teller {
     /// A teller that knows the links' names.
     #[must_use]
     pub fn new(links: Vec<String>) -> Self {
-        let mut counters = Counters::default();
-        counters.frames_refused = Refusal::ALL.iter().map(|why| (why.as_str(), 0)).collect();
+        let frames_refused = Refusal::ALL.iter().map(|why| (why.as_str(), 0)).collect();
+        let counters = Counters { frames_refused, ..Counters::default() };
         Self { counters, links, said: BTreeMap::new() }
     }
 

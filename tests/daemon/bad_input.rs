@@ -108,6 +108,19 @@ async fn a_foreign_journal_is_refused_with_what_to_do_and_left_alone() {
 }
 
 #[tokio::test]
+async fn an_unreadable_journal_is_refused_with_its_place() {
+    let mut world = World::new(None).await;
+    let _wire = world.site.wire();
+    world.site.enroll("00012f", SAFE, DURESS);
+    let journal = world.site.path("store/journal");
+    std::fs::create_dir_all(&journal).expect("the folder");
+    std::fs::create_dir(journal.join("00000000.seg")).expect("a folder where a file should be");
+    assert!(!world.site.try_start().await, "it must not start without its journal");
+    let log = world.site.log();
+    assert!(log.contains("00000000.seg") && log.contains("directory"), "{log}");
+}
+
+#[tokio::test]
 async fn a_damaged_journal_is_told_and_the_rest_goes_on() {
     let mut world = World::new(None).await;
     let mut wire = world.site.wire();

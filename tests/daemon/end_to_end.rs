@@ -9,17 +9,17 @@ use pendant_protocol::Outcome;
 use serde_json::Value;
 use std::time::Duration;
 
-pub struct World {
-    pub authority: Authority,
-    pub server: crate::mosquitto::Identity,
-    pub more: String,
-    pub mosquitto: Option<Mosquitto>,
-    pub site: Site,
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) server: crate::mosquitto::Identity,
+    pub(crate) more: String,
+    pub(crate) mosquitto: Option<Mosquitto>,
+    pub(crate) site: Site,
 }
 
 impl World {
     /// `rules` are the broker's access rules; without them everybody may all.
-    pub async fn new(rules: Option<&std::path::Path>) -> Self {
+    pub(crate) async fn new(rules: Option<&std::path::Path>) -> Self {
         let mut more = "allow_anonymous true\n".to_owned();
         if let Some(rules) = rules {
             more.push_str(&format!("acl_file {}\n", rules.display()));
@@ -38,7 +38,7 @@ impl World {
         Self { authority, server, more, mosquitto: Some(mosquitto), site }
     }
 
-    pub fn centre(&self) -> Centre {
+    pub(crate) fn centre(&self) -> Centre {
         let who = self.authority.issue("centre", &[], VALID);
         let tls = pendant_kit::pki::client_config_of_files(
             &self.authority.file(),
@@ -50,18 +50,18 @@ impl World {
         Centre::start(settings)
     }
 
-    pub fn broker_away(&mut self) {
+    pub(crate) fn broker_away(&mut self) {
         self.mosquitto = None;
     }
 
-    pub async fn broker_back(&mut self) {
+    pub(crate) async fn broker_back(&mut self) {
         let port = self.site.broker.port;
         let again = Mosquitto::restart(port, &self.authority, &self.server, &self.more).await;
         self.mosquitto = Some(again);
     }
 }
 
-pub async fn next_of(centre: &mut Centre, kind: &str) -> Event {
+pub(crate) async fn next_of(centre: &mut Centre, kind: &str) -> Event {
     loop {
         let event = tokio::time::timeout(SOON, centre.next_event()).await;
         let event = event.unwrap_or_else(|_| panic!("no {kind} in time")).expect("it goes on");

@@ -11,6 +11,7 @@ mod rig;
 mod p10_fail_loud;
 mod p1_custody;
 mod p2_no_loss;
+mod p2_power_cut;
 mod p3_once;
 mod p4_nobody_else;
 mod p5_non_interference;

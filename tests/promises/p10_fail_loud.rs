@@ -63,3 +63,26 @@ fn a_journal_that_fails_for_long_holds_bounded_work_and_recovers() {
     rig.run_ms(1_500);
     assert_eq!(rig.downlinks.len(), 1);
 }
+
+#[test]
+fn a_disk_that_is_full_from_the_first_start_is_told_and_mends_without_a_restart() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.disk.files_max = Some(0);
+    rig.start();
+    rig.run_ms(500);
+    assert_eq!(rig.count("gateway_started"), 1);
+    assert_eq!(rig.count("journal_failed"), 1);
+    // The centre's receipt is custody while the journal has none.
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(pendant_protocol::Outcome::Noted));
+    rig.centre_there = false;
+    rig.downlinks.clear();
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(3_000);
+    assert!(rig.downlinks.is_empty());
+    rig.disk.files_max = None;
+    rig.run_ms(30_000);
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(pendant_protocol::Outcome::Noted));
+    assert_eq!(rig.count("journal_restored"), 1);
+    assert!(rig.gateway.as_ref().expect("running").status().journal_works);
+}

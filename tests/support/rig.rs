@@ -272,6 +272,23 @@ impl Rig {
         self.offered.clear();
     }
 
+    /// The power goes: of the write that was under way any sectors may have
+    /// reached the medium, in any order; `reached` says which.
+    pub fn power_cut(&mut self, mut reached: impl FnMut(usize) -> bool) {
+        for due in self.due.values() {
+            if let Due::Disk(DiskOp::Commit { file, offset, bytes, .. }) = due {
+                let medium = self.disk.files.get_mut(file).expect("allocated");
+                for (sector, text) in bytes.chunks_exact(512).enumerate() {
+                    let at = *offset as usize + sector * 512;
+                    if reached(sector) {
+                        medium[at..at + 512].copy_from_slice(text);
+                    }
+                }
+            }
+        }
+        self.crash();
+    }
+
     pub fn restart(&mut self) {
         self.crash();
         self.start();

@@ -140,8 +140,12 @@ session_expiry_s = 600
     }
 
     /// Starts the daemon and waits until it answers on its control socket.
+    /// If there is a port, also until it is open.
     pub async fn start(&mut self) {
         assert!(self.try_start().await, "the daemon ended:\n{}", self.log());
+        if self.path("port").exists() {
+            self.until("the port is up", |s| s["links"][0]["up"] == true).await;
+        }
     }
 
     /// The same; false if it ended instead.

@@ -5,8 +5,8 @@
 //! driver in a `select!`. Instead the wait for the chip's interrupt, which lies
 //! below the driver ([`interface`]), ends by itself when a transmission is due.
 //!
-//! Downlinks have inverted IQ, as LoRaWAN's have: pendants do not hear each
-//! other, gateways do not hear gateways.
+//! Neither direction inverts IQ, since serial LoRa modules cannot, and a pendant
+//! must hear whichever receiver its site has (docs/protocol.md, section 12).
 
 pub mod chip;
 mod defmt_sink;

@@ -121,7 +121,7 @@ async fn bring_up<C: Chip>(
         .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &modulation)
         .map_err(explain)?;
     let downlink =
-        lora.create_tx_packet_params(preamble, false, true, true, &modulation).map_err(explain)?;
+        lora.create_tx_packet_params(preamble, false, true, false, &modulation).map_err(explain)?;
     let mut radio = Radio {
         lora,
         modulation,

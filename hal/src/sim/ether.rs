@@ -28,7 +28,7 @@ pub struct Air {
     pub frequency_hz: u32,
     /// Modulation and framing.
     pub shape: Shape,
-    /// Whether IQ is inverted, as downlinks have it.
+    /// Whether IQ is inverted, as LoRaWAN's downlinks have it.
     pub iq_inverted: bool,
     /// LoRa sync word as in the SX126x's register 0x0740.
     pub sync_word: u16,

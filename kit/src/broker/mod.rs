@@ -103,6 +103,12 @@ impl View<'_> {
         self.record.entries.iter()
     }
 
+    /// How many publishes were seen, also those that the record has let go.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.record.seen()
+    }
+
     /// Whether this client is connected.
     #[must_use]
     pub fn is_connected(&self, client: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod demo;
 mod sim;
 mod watch;
 
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show the whole way on this machine: pendants, the real daemon, broker, centre
+    Demo,
     /// Play pendants from a scenario file and check what the gateway answers
     Sim(sim::Arguments),
     /// Watch as a monitoring centre does: show events, send receipts, find gaps
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match arguments.command {
+            Command::Demo => demo::demo().await,
             Command::Sim(arguments) => sim::sim(arguments).await,
             Command::Watch(arguments) => watch::watch(arguments).await,
         }

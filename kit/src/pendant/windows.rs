@@ -28,6 +28,13 @@ impl Default for Windows {
 }
 
 impl Windows {
+    /// Long enough for downlinks that take `airtime`.
+    #[must_use]
+    pub fn fitting(airtime: Duration) -> Self {
+        let default = Self::default();
+        Self { length: default.length.max(airtime + Duration::from_millis(500)), ..default }
+    }
+
     /// Whether what ended at `ended` was heard by a pendant whose frame ended
     /// at `since`.
     #[must_use]

@@ -9,12 +9,12 @@ mod scenario;
 
 pub use report::{Report, StepReport};
 pub use scenario::{
-    Action, Expectation, PendantSettings, Scenario, ScenarioError, Step, WireCodec, WireSettings,
-    outcome_name, parse_enrolment,
+    Action, Expectation, PendantSettings, RADIO, Scenario, ScenarioError, Step, WireCodec,
+    WireSettings, outcome_name, parse_enrolment,
 };
 
 use crate::bench::{self, Memory, PendantHandle, SayError};
-use crate::pendant::{Habits, Pendant, Seen};
+use crate::pendant::{Habits, Pendant, Seen, Windows};
 use crate::wire::Wire;
 use pendant_hal::serial::SerialSettings;
 use std::fmt;
@@ -23,6 +23,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// A downlink's length on the air.
+const DOWNLINK_BYTES: u8 = pendant_protocol::FRAME_BYTES as u8;
 
 /// Why a scenario could not be run to its end.
 #[derive(Debug)]
@@ -103,11 +106,11 @@ fn set_up(
         let mut places = Vec::new();
         for (number, pendant) in scenario.pendants.iter().enumerate() {
             if pendant.wire == place {
-                here.push(power_up(pendant)?);
+                here.push(power_up(pendant, settings)?);
                 places.push(number);
             }
         }
-        let (made, _task) = bench::spawn(wire, here);
+        let made = bench::spawn(wire, here);
         for (number, handle) in places.into_iter().zip(made) {
             handles[number] = Some(handle);
         }
@@ -130,16 +133,25 @@ fn open(settings: &WireSettings) -> io::Result<(Wire, Option<String>)> {
             let codec = (*codec).into();
             Ok((Wire::port(SerialSettings { path: path.clone(), baud: *baud, codec }), None))
         }
+        WireSettings::Radio { socket, .. } => {
+            let radio = settings.radio().expect("this wire is a radio");
+            Ok((Wire::radio(&radio, socket)?, Some(socket.display().to_string())))
+        }
     }
 }
 
-fn power_up(settings: &PendantSettings) -> Result<(Pendant, Memory), SimError> {
+fn power_up(
+    settings: &PendantSettings,
+    wire: &WireSettings,
+) -> Result<(Pendant, Memory), SimError> {
     let memory = Memory::File(settings.memory.clone());
     let remembered =
         memory.recall().map_err(|error| SimError::Memory(settings.name.clone(), error))?;
-    let default = Habits::default();
-    let attempts_max = settings.attempts_max.unwrap_or(default.attempts_max);
-    let habits = Habits { attempts_max, ..default };
+    let mut habits = Habits::default();
+    if let Some(radio) = wire.radio() {
+        habits.windows = Windows::fitting(radio.shape().frame(DOWNLINK_BYTES));
+    }
+    habits.attempts_max = settings.attempts_max.unwrap_or(habits.attempts_max);
     let seed = getrandom::u64().map_err(SimError::Chance)?;
     Ok((Pendant::power_up(settings.identity.clone(), habits, remembered, seed), memory))
 }

@@ -1,6 +1,7 @@
 //! Scenario files: TOML to a checked [`Scenario`]. The format is in `docs/sim.md`.
 
 use crate::pendant::PendantIdentity;
+use pendant_hal::radio::RadioSettings;
 use pendant_hal::serial::Codec;
 use pendant_protocol::{Body, EnrolmentKey, Outcome, PendantId, PinDigits};
 use serde::Deserialize;
@@ -68,6 +69,22 @@ pub enum WireSettings {
         #[serde(default)]
         codec: WireCodec,
     },
+    /// A virtual air, which the gateway joins through a socket.
+    Radio {
+        /// The name by which pendants refer to it.
+        name: String,
+        /// The socket that is made.
+        socket: PathBuf,
+        /// Carrier frequency, Hz.
+        #[serde(default = "default_frequency_hz")]
+        frequency_hz: u32,
+        /// Spreading factor, 5 to 12.
+        #[serde(default = "default_spreading_factor")]
+        spreading_factor: u8,
+        /// Bandwidth, Hz.
+        #[serde(default = "default_bandwidth_hz")]
+        bandwidth_hz: u32,
+    },
 }
 
 /// What is spoken on a real serial port.
@@ -90,16 +107,49 @@ impl From<WireCodec> for Codec {
     }
 }
 
+/// A pendant's radio where nothing else is said.
+pub const RADIO: RadioSettings = RadioSettings {
+    frequency_hz: 868_100_000,
+    spreading_factor: 9,
+    bandwidth_hz: 125_000,
+    coding_rate_denominator: 5,
+    power_dbm: 14,
+    preamble_symbols: 8,
+    private_network: true,
+};
+
 fn default_baud() -> u32 {
     115_200
 }
 
+fn default_frequency_hz() -> u32 {
+    RADIO.frequency_hz
+}
+
+fn default_spreading_factor() -> u8 {
+    RADIO.spreading_factor
+}
+
+fn default_bandwidth_hz() -> u32 {
+    RADIO.bandwidth_hz
+}
+
 impl WireSettings {
+    /// How the radio is set, if it is one: as a gateway's `virtual-radio` link
+    /// is, whose other settings are fixed.
+    #[must_use]
+    pub fn radio(&self) -> Option<RadioSettings> {
+        let Self::Radio { frequency_hz, spreading_factor, bandwidth_hz, .. } = *self else {
+            return None;
+        };
+        Some(RadioSettings { frequency_hz, spreading_factor, bandwidth_hz, ..RADIO })
+    }
+
     /// The name by which pendants refer to it.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Pty { name, .. } | Self::Serial { name, .. } => name,
+            Self::Pty { name, .. } | Self::Serial { name, .. } | Self::Radio { name, .. } => name,
         }
     }
 }
@@ -224,6 +274,11 @@ impl Scenario {
         unique("wire", names)?;
         unique("pendant", text.pendant.iter().map(|pendant| pendant.name.as_str()))?;
         let wires = text.wire;
+        for wire in &wires {
+            if let Some(Err(fault)) = wire.radio().map(|radio| radio.check()) {
+                return wrong(format!("wire {:?}: {fault}", wire.name()));
+            }
+        }
         let mut pendants = Vec::new();
         for pendant in text.pendant {
             let name = pendant.name.clone();

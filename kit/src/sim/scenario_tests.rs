@@ -102,6 +102,11 @@ fn every_mistake_says_where_it_is() {
         ("alice.json", "absent", "No such file"),
         ("name = \"cable\"", "name = \"desk\"", "two times the wire desk"),
         ("kind = \"pty\"", "kind = \"tin can\"", "unknown variant `tin can`"),
+        (
+            "kind = \"pty\"",
+            "kind = \"radio\"\nsocket = \"air\"\nspreading_factor = 13",
+            "wire \"desk\": the spreading factor must be 5 to 12",
+        ),
         ("name = \"a shift\"", "nane = \"a shift\"", "line 2"),
     ] {
         assert!(SCENARIO.contains(from), "{from}");

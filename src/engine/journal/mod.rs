@@ -146,6 +146,8 @@ pub(super) struct Journal {
     failure: Option<Failure>,
     allocating: Option<(DiskTicket, u32)>,
     growth_blocked_until: Option<Mono>,
+    /// Not even one file could be made: there is no room for anything.
+    starved: bool,
     cleaning: Option<Cleaning>,
     reads: BTreeMap<DiskTicket, Reading>,
     states: BTreeMap<Lsn, PendantId>,
@@ -194,7 +196,7 @@ impl Journal {
 
     /// Whether an event is still to be delivered.
     pub(super) fn is_live(&self, lsn: Lsn) -> bool {
-        self.segments.get(&lsn.segment()).is_some_and(|segment| segment.is_live(lsn.index()))
+        self.segments.get(&lsn.segment()).is_some_and(|segment| segment.live.get(lsn.index()))
     }
 
     /// How many events are to be delivered.
@@ -209,7 +211,7 @@ impl Journal {
 
     /// Whether the journal cannot be written at present.
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.is_some()
+        self.failure.is_some() || self.starved
     }
 
     /// Live events of the urgent or the trouble lane from a position on, oldest first.
@@ -229,7 +231,7 @@ impl Journal {
 
     /// Whether nothing waits to be written, or cannot be.
     pub(super) fn is_settled(&self) -> bool {
-        self.failure.is_some() || (self.open.is_empty() && self.running.is_none())
+        self.has_failed() || (self.open.is_empty() && self.running.is_none())
     }
 
     /// Whether an event of any lane would find room now.
@@ -241,7 +243,7 @@ impl Journal {
     pub(super) fn next_live(&self, from: Lsn) -> Option<Lsn> {
         self.segments.range(from.segment()..).find_map(|(&id, segment)| {
             let start = if id == from.segment() { from.index() } else { 0 };
-            segment.next_live(start).map(|index| Lsn(Lsn::first_of(id).0 + index))
+            segment.live.next(start).map(|index| Lsn(Lsn::first_of(id).0 + index))
         })
     }
 
@@ -292,7 +294,7 @@ impl Journal {
                 if self.running.as_ref().is_some_and(|running| running.ticket == ticket) {
                     self.commit_failed(fault, now);
                 } else if self.allocating.is_some_and(|(waiting, _)| waiting == ticket) {
-                    self.allocation_failed(now);
+                    self.allocation_failed(fault, now);
                 } else if let Some(reading) = self.reads.remove(&ticket) {
                     self.read_failed(reading);
                 }
@@ -448,7 +450,7 @@ impl Journal {
 
     fn keep(&mut self, lsn: Lsn, lane: Lane) {
         let segment = self.segments.get_mut(&lsn.segment()).expect("its segment is open");
-        segment.set_live(lsn.index());
+        segment.live.set(lsn.index());
         self.live += 1;
         if let Some(index) = self.indexed.get_mut(lane as usize) {
             index.insert(lsn);
@@ -460,7 +462,7 @@ impl Journal {
         let live = self
             .segments
             .get_mut(&lsn.segment())
-            .is_some_and(|segment| segment.clear_live(lsn.index()));
+            .is_some_and(|segment| segment.live.clear(lsn.index()));
         if live {
             self.live -= 1;
             for index in &mut self.indexed {
@@ -485,4 +487,10 @@ impl Journal {
 
 fn byte_offset(lsn: Lsn) -> u32 {
     u32::try_from(lsn.index()).expect("an index is below 2048") * SLOT_BYTES as u32
+}
+
+/// Bytes that a record of these needs, for the test that holds the limits.
+#[cfg(test)]
+pub(in crate::engine) fn longest_record_bytes(event: Event, state: PendantState) -> usize {
+    Plain::new(&Record::Event(Box::new(event), Some(Box::new(state)))).used()
 }

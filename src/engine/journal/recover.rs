@@ -3,7 +3,7 @@
 //! below that. Bad frames below it are damage and are told; from there on the
 //! first bad frame ends the log, since nothing after it was ever acknowledged.
 
-use super::segment::Segment;
+use super::segment::{Bits, Segment};
 use super::slot::{self, BootCipher, Header, Opened, Record, Run, SLOT_BYTES, Slot};
 use super::space::{Limits, first_opened};
 use super::{Journal, JournalKey, Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Shed};
@@ -43,26 +43,9 @@ struct Surveyed {
     file: u32,
     full_length: bool,
     segment: u64,
-    valid: Whole,
+    /// Frames that are whole.
+    valid: Bits,
     previous_end: Lsn,
-}
-
-/// Which frames of a segment are whole. All segments are held at once, so a bit each.
-#[derive(Default)]
-struct Whole([u64; (SLOTS_PER_SEGMENT / 64) as usize]);
-
-impl Whole {
-    fn insert(&mut self, index: u64) {
-        self.0[(index / 64) as usize] |= 1 << (index % 64);
-    }
-
-    fn contains(&self, index: u64) -> bool {
-        self.0[(index / 64) as usize] & 1 << (index % 64) != 0
-    }
-
-    fn count(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
-    }
 }
 
 /// First pass: headers only.
@@ -88,7 +71,7 @@ impl Survey {
     pub fn file(&mut self, file: u32, bytes: &[u8]) {
         self.files = self.files.max(file + 1);
         let full_length = bytes.len() == SEGMENT_BYTES as usize;
-        let mut segments: BTreeMap<u64, (Whole, Lsn)> = BTreeMap::new();
+        let mut segments: BTreeMap<u64, (Bits, Lsn)> = BTreeMap::new();
         for (index, slot) in (0..SLOTS_PER_SEGMENT).zip(whole_slots(bytes)) {
             let Some(header) = Header::read(slot, index) else {
                 self.other_version |= slot::is_of_other_version(slot);
@@ -97,7 +80,7 @@ impl Survey {
             self.durable = self.durable.max(header.durable_before);
             self.tail = self.tail.max(header.tail);
             let (valid, previous_end) = segments.entry(header.lsn.segment()).or_default();
-            valid.insert(index);
+            valid.set(index);
             *previous_end = header.previous_end;
         }
         // A recycled file still holds frames of its earlier lives: the newest counts.
@@ -177,14 +160,14 @@ impl Survey {
         loop {
             let successor = self.found.range(at.segment() + 1..).next().map(|(_, found)| found);
             if let Some(next) = successor.filter(|next| next.previous_end <= at) {
-                if next.valid.contains(0) {
+                if next.valid.get(0) {
                     at = Lsn::first_of(next.segment);
                     continue;
                 }
                 return at;
             }
             match self.found.get(&at.segment()) {
-                Some(found) if found.valid.contains(at.index()) => at = at.next(),
+                Some(found) if found.valid.get(at.index()) => at = at.next(),
                 _ => return at,
             }
         }
@@ -292,7 +275,7 @@ impl Replay {
             if lsn >= self.plan.cut {
                 break;
             }
-            let slot = slots.get(index as usize).copied().filter(|_| found.valid.contains(index));
+            let slot = slots.get(index as usize).copied().filter(|_| found.valid.get(index));
             match slot.and_then(|slot| self.open(slot, index)) {
                 Some((boot, record)) => self.take(lsn, boot, record),
                 None => self.damage(1),
@@ -336,7 +319,7 @@ impl Replay {
                 let lane = event.kind.lane();
                 let segment =
                     self.segments.get_mut(&lsn.segment()).expect("inserted before its frames");
-                segment.set_live(lsn.index());
+                segment.live.set(lsn.index());
                 self.live += 1;
                 if let Some(index) = self.lanes.get_mut(lane as usize) {
                     index.insert(lsn);
@@ -438,6 +421,7 @@ impl Replay {
             failure: None,
             allocating: None,
             growth_blocked_until: None,
+            starved: false,
             cleaning: None,
             reads: BTreeMap::new(),
             states: lsn_states,
@@ -457,7 +441,7 @@ impl Replay {
                 let cleared = self
                     .segments
                     .get_mut(&lsn.segment())
-                    .is_some_and(|segment| segment.clear_live(lsn.index()));
+                    .is_some_and(|segment| segment.live.clear(lsn.index()));
                 if cleared {
                     self.live -= 1;
                     for lane in &mut self.lanes {

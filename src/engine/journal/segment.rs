@@ -5,42 +5,38 @@ use super::slot::SLOTS_PER_SEGMENT;
 
 const WORDS: usize = (SLOTS_PER_SEGMENT / 64) as usize;
 
-/// One segment of the log.
-pub(super) struct Segment {
-    pub(super) file: u32,
-    /// Where the segment before ended.
-    pub(super) previous_end: Lsn,
-    live: Box<[u64; WORDS]>,
-}
+/// One bit for each frame of a segment.
+#[derive(Clone, Default)]
+pub(super) struct Bits(Box<[u64; WORDS]>);
 
-impl Segment {
-    pub(super) fn new(file: u32, previous_end: Lsn) -> Self {
-        Self { file, previous_end, live: Box::new([0; WORDS]) }
+impl Bits {
+    pub(super) fn get(&self, index: u64) -> bool {
+        let (word, bit) = place(index);
+        self.0[word] & bit != 0
     }
 
-    pub(super) fn is_live(&self, index: u64) -> bool {
+    pub(super) fn set(&mut self, index: u64) {
         let (word, bit) = place(index);
-        self.live[word] & bit != 0
+        self.0[word] |= bit;
     }
 
-    pub(super) fn set_live(&mut self, index: u64) {
+    /// Whether it was set.
+    pub(super) fn clear(&mut self, index: u64) -> bool {
         let (word, bit) = place(index);
-        self.live[word] |= bit;
-    }
-
-    /// Whether it was live.
-    pub(super) fn clear_live(&mut self, index: u64) -> bool {
-        let (word, bit) = place(index);
-        let was = self.live[word] & bit != 0;
-        self.live[word] &= !bit;
+        let was = self.0[word] & bit != 0;
+        self.0[word] &= !bit;
         was
     }
 
-    /// The first live frame at or after an index.
-    pub(super) fn next_live(&self, from: u64) -> Option<u64> {
+    pub(super) fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// The first set bit at or after an index.
+    pub(super) fn next(&self, from: u64) -> Option<u64> {
         let (first, _) = place(from);
         (first..WORDS).find_map(|word| {
-            let mut bits = self.live[word];
+            let mut bits = self.0[word];
             if word == first {
                 bits &= u64::MAX << (from % 64);
             }
@@ -51,4 +47,19 @@ impl Segment {
 
 fn place(index: u64) -> (usize, u64) {
     ((index / 64) as usize, 1 << (index % 64))
+}
+
+/// One segment of the log.
+pub(super) struct Segment {
+    pub(super) file: u32,
+    /// Where the segment before ended.
+    pub(super) previous_end: Lsn,
+    /// Events that are still to be delivered.
+    pub(super) live: Bits,
+}
+
+impl Segment {
+    pub(super) fn new(file: u32, previous_end: Lsn) -> Self {
+        Self { file, previous_end, live: Bits::default() }
+    }
 }

@@ -128,6 +128,11 @@ impl Plain {
         Self(bytes)
     }
 
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
+    }
+
     pub(super) fn record(&self) -> Option<Record> {
         let used = usize::from(u16::from_le_bytes([self.0[0], self.0[1]]));
         postcard::from_bytes(self.0.get(2..2 + used)?).ok()

@@ -7,7 +7,7 @@ use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
 use super::{Journal, Lsn, NoRoom, Plain, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Event, Lane};
 use crate::engine::pendant::PendantState;
-use crate::engine::seam::DiskOp;
+use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
 use pendant_protocol::PendantId;
 use std::collections::BTreeMap;
@@ -161,10 +161,17 @@ impl Journal {
         self.vacant.retain(|vacant| *vacant != file);
         self.files = self.files.max(file + 1);
         self.growth_blocked_until = None;
+        if self.has_room() && std::mem::take(&mut self.starved) {
+            self.news.push_back(super::News::Restored);
+        }
     }
 
-    pub(super) fn allocation_failed(&mut self, now: Mono) {
+    pub(super) fn allocation_failed(&mut self, fault: DiskFault, now: Mono) {
         self.allocating = None;
+        if !self.has_room() && self.segments.is_empty() && !self.starved {
+            self.starved = true;
+            self.news.push_back(super::News::Failed(fault));
+        }
         self.growth_blocked_until = Some(now.plus_ms(GROW_AGAIN_MS));
     }
 
@@ -195,7 +202,7 @@ impl Journal {
         let Some(cleaning) = &mut self.cleaning else { return };
         let segment = &self.segments[&cleaning.segment];
         let next =
-            (from.segment() == cleaning.segment).then(|| segment.next_live(from.index())).flatten();
+            (from.segment() == cleaning.segment).then(|| segment.live.next(from.index())).flatten();
         match next {
             Some(index) => {
                 let lsn = Lsn(Lsn::first_of(cleaning.segment).0 + index);

@@ -1,0 +1,132 @@
+//! The sizes that other code relies on: the longest record fits a frame of the
+//! journal, the longest event fits the constant wire size, whatever the names.
+
+use super::event::{
+    Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, Kind, Lane, Stamp,
+};
+use super::journal::longest_record_bytes;
+use super::name::{NAME_BYTES_MAX, Name};
+use super::payload::{EVENT_WIRE_BYTES, Voice};
+use super::pendant::{Actual, Apparent, PendantState, Reply, Session};
+use super::seam::{LinkId, PublishId, Signal};
+use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
+use super::time::{Mono, Now, Wall, WallSource};
+use pendant_protocol::{EnrolmentKey, PendantId, Slot};
+
+const WALL: Wall =
+    Wall::Set { unix_ms: i64::MIN, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
+
+fn name() -> Name {
+    Name::new(&"m".repeat(NAME_BYTES_MAX)).expect("the longest name")
+}
+
+fn settings() -> Settings {
+    Settings {
+        site: name(),
+        gateway: name(),
+        slot: Slot::new(31).expect("a slot"),
+        chance: Chance::Either,
+        links: vec![LinkSettings { name: name(), acknowledges: true }],
+        delivery: DeliverySettings { receipts: true, receipt_wait_ms: 1, release_interval_ms: 1 },
+        journal: super::journal::Limits { files_max: 8, files_reserved: 1 },
+    }
+}
+
+fn event(kind: Kind, detail: Detail) -> Event {
+    let key = EventIdKey::derive(&EnrolmentKey::from_bytes([0xFF; 16]));
+    Event {
+        id: key.of_frame(u32::MAX, u8::MAX),
+        kind,
+        boot: u64::MAX,
+        number: u64::MAX,
+        received: Stamp { mono: Mono::from_us(u64::MAX), wall: WALL },
+        from: Some(FromPendant {
+            pendant: 0xFF_FFFF,
+            enrolment: u64::MAX,
+            wearer: name(),
+            counter: u32::MAX,
+            link: LinkId(0),
+            signal: Signal {
+                rssi_dbm: Some(i16::MIN),
+                snr_quarter_db: Some(i16::MIN + 1),
+                frequency_hz: Some(u32::MAX),
+                spreading_factor: Some(u8::MAX),
+            },
+            battery: Some(14),
+            place: u16::MAX,
+            freshness: Freshness::Unproven,
+        }),
+        detail,
+    }
+}
+
+fn details() -> [Detail; 8] {
+    [
+        Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
+        Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
+        Detail::Void {
+            boot: u64::MAX,
+            lane: Lane::Routine,
+            first: u64::MAX,
+            last: u64::MAX,
+            count: u64::MAX,
+        },
+        Detail::Damage { slots: u64::MAX },
+        Detail::Refused { reason: u8::MAX, event: event(Kind::Test, Detail::None).id },
+        Detail::Link(LinkId(0)),
+        Detail::Pendant(0xFF_FFFF),
+        Detail::Times(u32::MAX),
+    ]
+}
+
+fn state() -> PendantState {
+    let reply = Reply { counter: u32::MAX, tag: u64::MAX, frame: [0xFF; 24] };
+    let mut state = PendantState::new(PendantId::new(0xFF_FFFF).expect("a number"), u64::MAX);
+    state.highest = Some(u32::MAX);
+    state.window = u64::MAX;
+    state.remember(reply);
+    state.remember(reply);
+    state.salt = u16::MAX;
+    state.apparent = Apparent {
+        session: Some(Session {
+            started: u32::MAX,
+            minutes: u16::MAX,
+            due: Mono::from_us(u64::MAX),
+            due_unix_ms: Some(i64::MIN),
+        }),
+        alert: true,
+        wrong_pins: u8::MAX,
+    };
+    state.actual = Actual { covert_incident: Some(u32::MAX) };
+    state.stale_told = Some(Mono::from_us(u64::MAX));
+    state
+}
+
+#[test]
+fn the_longest_record_fits_a_frame() {
+    for detail in details() {
+        let used = longest_record_bytes(event(Kind::WrongPinRepeated, detail), state());
+        assert!(used <= 446, "{used} bytes");
+    }
+}
+
+#[test]
+fn the_longest_event_fits_the_wire() {
+    let settings = settings();
+    let voice = Voice::new(&settings, 0);
+    let now = Now {
+        mono: Mono::ZERO,
+        wall: Wall::Set { unix_ms: i64::MAX, uncertainty_ms: 0, source: WallSource::Ntp },
+    };
+    for detail in details() {
+        let mut event = event(Kind::WrongPinRepeated, detail);
+        // A time that can be printed is longer than one that cannot.
+        event.received.wall =
+            Wall::Set { unix_ms: 0, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
+        let publish = voice.publish(PublishId(1), &event, false, now);
+        assert_eq!(publish.topic.len() + publish.payload.len(), EVENT_WIRE_BYTES);
+        let text = String::from_utf8(publish.payload).expect("JSON is UTF-8");
+        let spare = text.len() - text.trim_end().len();
+        assert!(spare >= 32, "only {spare} bytes spare");
+    }
+}

@@ -1,0 +1,107 @@
+//! The rooms of the house, held by reading the sources: the engine imports no
+//! clock, chance, file, socket, runtime or log; the hardware layer knows no
+//! pendants, keys or MQTT; nobody but the kit and the tests knows the kit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Words that bring a world in which the engine must not have.
+const FORBIDDEN_IN_ENGINE: [&str; 22] = [
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "std::sync",
+    "std::os",
+    "Instant",
+    "SystemTime::now",
+    "tokio",
+    "async fn",
+    "async move",
+    "tracing",
+    "println!",
+    "eprintln!",
+    "getrandom",
+    "rand::",
+    "HashMap",
+    "HashSet",
+    "pendant_hal",
+    "rumqttc",
+];
+const FORBIDDEN_IN_HAL: [&str; 5] =
+    ["pendant_protocol", "pendant_gateway", "rumqttc", "rustls", "EnrolmentKey"];
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// Lines of code that hold one of the words: path, line number, word.
+fn offences(folder: &str, forbidden: &[&str]) -> Vec<String> {
+    let mut offences = Vec::new();
+    for path in sources(folder) {
+        let text = fs::read_to_string(&path).expect("a source");
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in forbidden.iter().filter(|word| code.contains(**word)) {
+                offences.push(format!("{}:{}: {word}", path.display(), number + 1));
+            }
+        }
+    }
+    offences
+}
+
+#[test]
+fn the_engine_has_no_clock_chance_io_async_or_log() {
+    assert_eq!(offences("src/engine", &FORBIDDEN_IN_ENGINE), Vec::<String>::new());
+}
+
+#[test]
+fn the_reader_of_sources_finds_what_it_looks_for() {
+    // The shell does use tokio; if that is not seen, the test above sees nothing.
+    assert!(!offences("src/shell", &["tokio"]).is_empty());
+}
+
+#[test]
+fn the_hardware_layer_knows_bytes_only() {
+    assert_eq!(offences("hal/src", &FORBIDDEN_IN_HAL), Vec::<String>::new());
+}
+
+#[test]
+fn the_daemon_does_not_know_the_kit() {
+    assert_eq!(offences("src", &["pendant_kit", "rumqttd"]), Vec::<String>::new());
+}
+
+#[test]
+fn unsafe_code_stands_in_the_hardware_layer_alone() {
+    for folder in ["src", "protocol/src", "kit/src"] {
+        assert_eq!(offences(folder, &["unsafe "]), Vec::<String>::new());
+    }
+}
+
+/// Only the shell's telling may log what the engine says, and no covert kind
+/// exists outside the engine's payload and records.
+#[test]
+fn no_covert_word_stands_in_the_shell() {
+    let covert = ["duress", "Duress", "discreet", "Discreet", "covert", "Covert", "TrackPoint"];
+    let found: Vec<String> = offences("src/shell", &covert)
+        .into_iter()
+        // Enrolments hold both PINs' hashes under names of their own.
+        .filter(|line| !line.contains("keyring_files"))
+        .collect();
+    assert_eq!(found, Vec::<String>::new());
+}
