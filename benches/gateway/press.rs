@@ -6,9 +6,14 @@ use crate::backlog;
 use crate::broker::Broker;
 use crate::mqtt::{From, Publisher, Subscriber};
 use crate::site::Site;
-use crate::stats::{median, percentile, print, print_noise, us};
+use crate::stats::{SOON, median, now, percentile, print, print_noise, us};
+use pendant_kit::wire::Wire;
+use pendant_protocol::FRAME_BYTES;
+use std::fs::File;
+use std::io::Read;
+use std::sync::mpsc;
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 80;
 const PRESSES: usize = 50;
 const BACKLOG: usize = 40_000;
 
@@ -48,7 +53,28 @@ pub(crate) fn to_centre() -> Outcome {
     print("press_to_centre.floor_p50_us", median(&floors), "us");
     print("press_to_centre.p99_us", percentile(&ours, 99), "us");
     print("press_to_centre.floor_p99_us", percentile(&floors, 99), "us");
+    print("press_to_centre.terminal_p50_us", median(&terminal()?), "us");
     Ok(())
+}
+
+/// What the kernel's pseudo terminal takes of it: a frame's bytes from one end to a
+/// thread that reads at the other.
+fn terminal() -> Outcome<Vec<f64>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut wire, path) = runtime.block_on(async { Wire::pty(None) })?;
+    let mut port = File::open(path)?;
+    let (sender, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 64];
+        while port.read(&mut bytes).is_ok_and(|length| length > 0) && sender.send(now()).is_ok() {}
+    });
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS * PRESSES {
+        let begun = now();
+        runtime.block_on(wire.send(&[0x5A; FRAME_BYTES]))?;
+        times.push(us(read.recv_timeout(SOON)? - begun));
+    }
+    Ok(times)
 }
 
 pub(crate) fn overtake() -> Outcome {

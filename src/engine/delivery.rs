@@ -100,7 +100,8 @@ pub(super) struct Delivery {
     /// Events that are being read, offered, awaited or released.
     claimed: BTreeSet<Lsn>,
     cursors: [Lsn; 3],
-    reading: Option<Lane>,
+    /// The lane that is being read, and from where on.
+    reading: Option<(Lane, Lsn)>,
     ready: VecDeque<(Lsn, Event)>,
     memory: VecDeque<Event>,
     /// The broker refused one of those in memory: not before this moment.
@@ -269,8 +270,12 @@ impl Delivery {
 
     /// Events read from the journal for the backlog.
     pub(super) fn backlog(&mut self, events: Vec<(Lsn, Event)>, end: Lsn) {
-        let Some(lane) = self.reading.take() else { return };
-        self.cursors[lane as usize] = end;
+        let Some((lane, from)) = self.reading.take() else { return };
+        // Unless something before it was given back meanwhile.
+        let cursor = &mut self.cursors[lane as usize];
+        if *cursor == from {
+            *cursor = end;
+        }
         let later = std::mem::take(&mut self.ready);
         for (lsn, event) in events {
             if event.kind.lane() == lane && !self.is_taken_care_of(lsn) {
@@ -284,8 +289,11 @@ impl Delivery {
 
     /// A frame that the disk does not give now: later.
     pub(super) fn unreadable(&mut self, lsn: Lsn, now: Mono) {
-        if let Some(lane) = self.reading.take() {
-            self.cursors[lane as usize] = Lsn(lsn.0 + 1);
+        if let Some((lane, from)) = self.reading.take() {
+            let cursor = &mut self.cursors[lane as usize];
+            if *cursor == from {
+                *cursor = Lsn(lsn.0 + 1);
+            }
         }
         self.set_apart(lsn, now);
     }
@@ -408,7 +416,7 @@ impl Delivery {
             let Some(lsn) = self.next_unclaimed(journal, lane) else { continue };
             self.cursors[lane as usize] = lsn;
             if journal.durable().covers(lsn) {
-                self.reading = Some(lane);
+                self.reading = Some((lane, lsn));
                 journal.read_backlog(lsn);
                 return;
             }

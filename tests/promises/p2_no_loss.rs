@@ -37,6 +37,25 @@ fn hours_without_a_broker_and_a_crash_in_between_lose_nothing() {
 }
 
 #[test]
+fn what_is_being_synced_when_the_backlog_is_read_is_not_passed_over() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.commit_us = 50_000;
+    rig.broker_away();
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_000);
+    // The second is under way to the disk, and the third waits for it, when the
+    // broker comes back and the first is read.
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(10);
+    rig.frame(0, &pendant.say(PANIC));
+    rig.broker_back();
+    rig.run_ms(60_000);
+    assert_eq!(rig.count("panic"), 3);
+    assert_eq!(rig.backlog(), 0);
+}
+
+#[test]
 fn only_a_receipt_releases() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::new(&[&pendant]);

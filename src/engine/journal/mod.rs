@@ -426,7 +426,8 @@ impl Journal {
         if bad > 0 {
             self.news.push_back(News::Damaged(bad));
         }
-        let end = Lsn(reading.first.0 + reading.slots);
+        // What became durable only meanwhile was not looked at.
+        let end = Lsn(reading.first.0 + reading.slots).min(self.durable);
         match reading.purpose {
             ReadFor::Backlog => self.news.push_back(News::Backlog(events, end)),
             ReadFor::Cleaning => self.clean_chunk(end, events),
