@@ -3,6 +3,7 @@
 
 use super::journal::Limits;
 use super::name::Name;
+use super::policy::Policies;
 use pendant_protocol::Slot;
 
 /// One link, by its place in the configuration.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub chance: Chance,
     /// The links.
     pub links: Vec<LinkSettings>,
+    /// What the site has decided, and for which pendants otherwise.
+    pub policies: Policies,
     /// Delivery.
     pub delivery: DeliverySettings,
     /// Room for the journal.

@@ -483,6 +483,7 @@ fn settings(config: &Config) -> Settings {
             .iter()
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
+        policies: config.policies.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,

@@ -8,6 +8,7 @@ use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
+use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
     BrokerInput, DiskDone, DiskFault, DiskOp, Input, LinkId, Output, Publish, PublishId, Signal,
     Transmit,
@@ -174,6 +175,7 @@ pub fn settings() -> Settings {
         links: (0..LINKS)
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
+        policies: Policies::default(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,
