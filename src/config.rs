@@ -11,6 +11,7 @@
 
 mod files;
 mod links;
+mod policy;
 mod problem;
 mod quantity;
 mod reader;
@@ -20,6 +21,7 @@ pub use files::secret_file_fault;
 pub use problem::{ConfigErrors, Problem};
 
 use crate::engine::name::Name;
+use crate::engine::policy::Policies;
 use pendant_protocol::Slot;
 use problem::Report;
 use serde::{Serialize, Serializer};
@@ -47,6 +49,9 @@ pub struct Config {
     /// This gateway's number on the air. Part of every downlink's key.
     #[serde(serialize_with = "slot_number")]
     pub slot: Slot,
+    /// What the site has decided, and for which pendants otherwise.
+    #[serde(flatten)]
+    pub policies: Policies,
     /// Where events and enrolments are kept.
     pub store: Store,
     /// When an event counts as delivered.

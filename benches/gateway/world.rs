@@ -6,6 +6,7 @@ use pendant_gateway::engine::journal::recover::{Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal};
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
@@ -128,12 +129,12 @@ fn settings() -> Outcome<Settings> {
         slot: Slot::new(1).ok_or("a valid slot")?,
         chance: Chance::Either,
         links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
+        policies: Policies::default(),
         delivery: DeliverySettings {
             receipts: false,
             receipt_wait_ms: 60_000,
             release_interval_ms: 20_000,
         },
         journal: Limits { files_max: 2048, files_reserved: 8 },
-        policies: Default::default(),
     })
 }

@@ -3,7 +3,7 @@
 
 use super::{Exit, Failure, broker_files, print, print_json};
 use crate::config::{Config, ConfigErrors, LinkKind, Problem, Store};
-use crate::shell::keyring_files::KeyringFiles;
+use crate::shell::keyring_files::{KeyringFiles, is_enrolled};
 use crate::shell::store_key::StoreKey;
 use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
@@ -151,6 +151,7 @@ fn examine(config: &Config, findings: &mut Findings) {
     }
     examine_store(&config.store, findings);
     examine_keyring(&config.store, findings);
+    examine_policies(config, findings);
     examine_links(config, findings);
     // Of files that are not there it is told above.
     if file_problems.is_empty() {
@@ -253,6 +254,19 @@ fn examine_keyring(store: &Store, findings: &mut Findings) {
     match loaded.keyring.len() {
         0 => nobody_enrolled(findings),
         count => findings.good("keyring", format!("{count} enrolled")),
+    }
+}
+
+/// A mistyped number would leave a pendant under the site's policy in silence.
+fn examine_policies(config: &Config, findings: &mut Findings) {
+    for pendant in config.policies.pendants.keys() {
+        if !is_enrolled(&config.store.directory, *pendant) {
+            findings.advice(
+                &format!("[[pendant]] {pendant}"),
+                format!("pendant {pendant} has settings of its own, but is not enrolled"),
+                "correct `number` (`pendants` lists those that are enrolled), or enrol it",
+            );
+        }
     }
 }
 

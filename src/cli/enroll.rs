@@ -6,7 +6,6 @@ use super::{Exit, Failure, control_client, parse_name, print, tell};
 use crate::config::Config;
 use crate::engine::keyring::Enrolment;
 use crate::engine::name::Name;
-use crate::engine::pin::PinVerifier;
 use crate::shell::keyring_files::{self, Existing, KeyringFiles};
 use crate::shell::store_key::StoreKey;
 use pendant_protocol::{EnrolmentKey, PendantId};
@@ -47,10 +46,7 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     }
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
-    let pins = match arguments.pins_fd {
-        Some(descriptor) => pin_entry::from_descriptor(descriptor)?,
-        None => pin_entry::from_wearer()?,
-    };
+    let pins = pin_entry::read(arguments.pins_fd)?;
     let enrolment = make(pendant, arguments.wearer.clone(), &pins)?;
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
     KeyringFiles::new(&store.directory, &store_key).write(&enrolment, existing).map_err(
@@ -76,15 +72,13 @@ fn make(pendant: PendantId, wearer: Name, pins: &Pins) -> Result<Enrolment, Fail
         |error: getrandom::Error| Failure::failed(format!("no random numbers: {error}"));
     let mut key = Zeroizing::new([0; 16]);
     getrandom::fill(key.as_mut()).map_err(no_chance)?;
-    let mut pin_key = Zeroizing::new([0; 32]);
-    getrandom::fill(pin_key.as_mut()).map_err(no_chance)?;
     Ok(Enrolment {
         pendant,
         // 0 is never an enrolment; it comes up once in 2^64.
         id: getrandom::u64().map_err(no_chance)?.max(1),
         key: EnrolmentKey::from_bytes(*key),
         wearer,
-        pins: PinVerifier::new(*pin_key, pins.safe, pins.duress),
+        pins: pins.verifier()?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod bind;
 mod broker_files;
 mod check;
 mod config;
@@ -46,8 +47,8 @@ enum Command {
     Enroll(enroll::Arguments),
     /// Take a pendant's enrolment away: nothing it says counts any more
     Revoke(revoke::Arguments),
-    /// List the enrolled pendants
-    Pendants(Json),
+    /// List the enrolled pendants, or hand one over to another wearer
+    Pendants(pendants::Arguments),
     /// Ask the running gateway how it is
     Status(Json),
     /// Print the effective configuration, or the documented default
@@ -110,7 +111,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(Json { json }) => check::check(path, json)?,
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,
-        Command::Pendants(Json { json }) => pendants::pendants(&text_only()?, json)?,
+        Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
         Command::Status(Json { json }) => status::status(&text_only()?, json)?,
         Command::Config(arguments) => config::config(path, &arguments)?,
     };

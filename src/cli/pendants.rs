@@ -1,12 +1,37 @@
-//! `pendants`: who is enrolled. No secrets.
+//! `pendants`, or `pendants list`: who is enrolled. No secrets.
 
-use super::{Exit, Failure, print, print_json, tell};
+use super::{Exit, Failure, Json, bind, print, print_json, tell};
 use crate::config::Config;
 use crate::shell::keyring_files::{KeyringFiles, LoadedKeyring};
 use crate::shell::store_key::StoreKey;
 use serde_json::json;
 
-pub(super) fn pendants(config: &Config, as_json: bool) -> Result<Exit, Failure> {
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: Json,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// List the enrolled pendants: what happens without a word more
+    List(Json),
+    /// Hand a pendant over to another wearer, who types PINs of their own
+    Bind(bind::Arguments),
+}
+
+pub(super) fn pendants(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
+    match &arguments.action {
+        None => list(config, arguments.list.json),
+        Some(Action::List(Json { json })) => list(config, *json),
+        Some(Action::Bind(arguments)) => bind::bind(config, arguments),
+    }
+}
+
+fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let loaded = load(config)?;
     let damaged: Vec<String> = loaded.damaged.iter().map(ToString::to_string).collect();
     if as_json {

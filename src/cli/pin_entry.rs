@@ -4,6 +4,7 @@
 
 use super::pin_rules::{PinFault, Which, far_enough_apart, one_pin};
 use super::{Exit, Failure, tell};
+use crate::engine::pin::PinVerifier;
 use pendant_protocol::PinDigits;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
@@ -24,8 +25,23 @@ pub(super) struct Pins {
     pub(super) duress: PinDigits,
 }
 
+impl Pins {
+    /// What is kept of them: hashes under a new random key.
+    pub(super) fn verifier(&self) -> Result<PinVerifier, Failure> {
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(key.as_mut())
+            .map_err(|error| Failure::failed(format!("no random numbers: {error}")))?;
+        Ok(PinVerifier::new(*key, self.safe, self.duress))
+    }
+}
+
+/// From a program through `descriptor`, or else from the wearer.
+pub(super) fn read(descriptor: Option<u32>) -> Result<Pins, Failure> {
+    descriptor.map_or_else(from_wearer, from_descriptor)
+}
+
 /// Two lines from an open file descriptor: the safe PIN, the duress PIN.
-pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
+fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
     let refused = |text: String| Failure { exit: Exit::Refused, text };
     let mut text = Zeroizing::new(String::with_capacity(PINS_BYTES_MAX as usize + 1));
     File::open(format!("/dev/fd/{descriptor}"))
@@ -41,7 +57,7 @@ pub(super) fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
 }
 
 /// Asks the wearer at the terminal, each PIN twice, until they are good.
-pub(super) fn from_wearer() -> Result<Pins, Failure> {
+fn from_wearer() -> Result<Pins, Failure> {
     let _quiet = QuietTerminal::new().map_err(|error| {
         Failure::failed(format!(
             "no terminal to type PINs at ({error}); a program passes them with --pins-fd N"
@@ -66,7 +82,7 @@ pub(super) fn from_wearer() -> Result<Pins, Failure> {
             Err(fault) => tell(&fault.to_string()),
         }
     }
-    Err(Failure::failed("no good pair of PINs was typed; nothing was enrolled"))
+    Err(Failure::failed("no good pair of PINs was typed; nothing was changed"))
 }
 
 fn judge(safe: &str, duress: &str) -> Result<Pins, PinFault> {
@@ -79,7 +95,7 @@ fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     let ask = |prompt: String| {
         rpassword::prompt_password(prompt)
             .map(Zeroizing::new)
-            .map_err(|error| Failure::failed(format!("nothing was enrolled: {error}")))
+            .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
     };
     let first = ask(format!("{label}: "))?;
     let second = ask(format!("{label} again: "))?;

@@ -22,6 +22,8 @@ pub(super) fn revoke(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
             _ => Failure::failed(format!("{}: {error}", config.store.directory.display())),
         }
     })?;
+    // First of all: that nobody reads what is printed must not keep it from the gateway.
+    let exit = control_client::reload(&config.control.socket);
     print(&format!("Pendant {pendant} is revoked.\n"))?;
-    Ok(control_client::reload(&config.control.socket))
+    Ok(exit)
 }

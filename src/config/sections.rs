@@ -4,7 +4,7 @@ use super::files::Need;
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
-use super::{Broker, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links};
+use super::{Broker, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links, policy};
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
 use std::ops::Range;
@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const TOP: &[&str] =
-    &["site", "gateway", "slot", "store", "delivery", "log", "control", "link", "broker"];
+const TOP: &[&str] = &[
+    "site", "gateway", "slot", "policy", "response", "pendant", "store", "delivery", "log",
+    "control", "link", "broker",
+];
 const STORE: &[&str] = &[
     "directory",
     "key_file",
@@ -42,6 +44,9 @@ const BROKER: &[&str] = &[
 /// Where a key belongs that stands in the wrong section.
 pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("the top of the file", TOP),
+    ("[policy]", policy::POLICY),
+    ("[response]", policy::RESPONSE),
+    ("[[pendant]]", policy::PENDANT),
     ("[store]", STORE),
     ("[delivery]", DELIVERY),
     ("[log]", LOG),
@@ -63,6 +68,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         let slot = u8::try_from(slot).expect("the range was checked");
         Slot::new(slot)
     });
+    let policies = policy::policies(&top, report);
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
     let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
@@ -74,6 +80,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         site: site?,
         gateway: gateway?,
         slot: slot?,
+        policies,
         store,
         delivery,
         log,
@@ -277,7 +284,7 @@ fn host(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<Str
 }
 
 /// A table that may be left out.
-fn section<'t>(
+pub(super) fn section<'t>(
     top: &Section<'t>,
     key: &str,
     title: &'static str,

@@ -6,6 +6,7 @@ use super::seam::{LinkId, Signal};
 use super::time::{Mono, Wall};
 use hmac::{Hmac, KeyInit, Mac};
 use pendant_protocol::{EnrolmentKey, PendantId};
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt;
@@ -232,6 +233,16 @@ pub struct AlarmCodes {
 }
 
 impl Kind {
+    /// All kinds, in the order in which they are declared.
+    pub fn all() -> impl Iterator<Item = Self> {
+        use serde::de::value::{Error, U32Deserializer};
+        // Serde knows them by their places, so that no list has to be kept.
+        (0u32..).map_while(|place| {
+            let place: U32Deserializer<Error> = place.into_deserializer();
+            Self::deserialize(place).ok()
+        })
+    }
+
     /// The lane, which is also the numbering room.
     #[must_use]
     pub const fn lane(self) -> Lane {

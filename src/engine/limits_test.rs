@@ -9,6 +9,7 @@ use super::journal::longest_record_bytes;
 use super::name::{NAME_BYTES_MAX, Name};
 use super::payload::{EVENT_WIRE_BYTES, Voice};
 use super::pendant::{Actual, Apparent, PendantState, PreAlarm, Reply, Session, Supervision};
+use super::policy::{LISTEN_IN_BYTES_MAX, ListenIn, Policies, Policy, Response};
 use super::seam::{LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
@@ -21,6 +22,18 @@ fn name() -> Name {
     Name::new(&"m".repeat(NAME_BYTES_MAX)).expect("the longest name")
 }
 
+/// The longest response: the procedure stands for a kind, or for all.
+fn policy() -> Policy {
+    let listen_in = format!("sip:{}", "h".repeat(LISTEN_IN_BYTES_MAX - 4));
+    let response = Response {
+        procedure_default: Some(name()),
+        listen_in: Some(ListenIn::new(&listen_in).expect("the longest URI")),
+        do_not_call: Kind::all().map(|kind| (kind, false)).collect(),
+        ..Response::default()
+    };
+    Policy { response, ..Policy::default() }
+}
+
 fn settings() -> Settings {
     Settings {
         site: name(),
@@ -28,9 +41,9 @@ fn settings() -> Settings {
         slot: Slot::new(31).expect("a slot"),
         chance: Chance::Either,
         links: vec![LinkSettings { name: name(), acknowledges: true }],
+        policies: Policies { site: policy(), ..Policies::default() },
         delivery: DeliverySettings { receipts: true, receipt_wait_ms: 1, release_interval_ms: 1 },
         journal: super::journal::Limits { files_max: 8, files_reserved: 1 },
-        policies: super::policy::Policies::default(),
     }
 }
 
@@ -85,6 +98,24 @@ fn details() -> [Detail; 10] {
     ]
 }
 
+/// Whether only the gateway says this, and of itself, so that nothing of a
+/// pendant stands beside it.
+fn is_of_the_gateway(detail: &Detail) -> bool {
+    match detail {
+        Detail::Started { .. }
+        | Detail::Void { .. }
+        | Detail::Damage { .. }
+        | Detail::Refused { .. }
+        | Detail::Link(_) => true,
+        Detail::None
+        | Detail::Session { .. }
+        | Detail::Pendant(_)
+        | Detail::Times(_)
+        | Detail::Overdue { .. }
+        | Detail::Late { .. } => false,
+    }
+}
+
 fn state() -> PendantState {
     let age = Age::default().plus_ms(u64::MAX);
     let reply = Reply { counter: u32::MAX, tag: u64::MAX, frame: [0xFF; 24] };
@@ -129,9 +160,15 @@ fn the_longest_event_fits_the_wire() {
         mono: Mono::ZERO,
         wall: Wall::Set { unix_ms: i64::MAX, uncertainty_ms: 0, source: WallSource::Ntp },
     };
-    for detail in details() {
-        let mut event = event(Kind::WrongPinRepeated, detail);
+    for (kind, detail) in Kind::all().flat_map(|kind| details().map(|detail| (kind, detail))) {
+        let mut event = event(kind, detail);
+        if is_of_the_gateway(&event.detail) {
+            event.from = None;
+        }
         // A time that can be printed is longer than one that cannot.
+        if let Detail::Session { due_unix_ms, .. } = &mut event.detail {
+            *due_unix_ms = Some(0);
+        }
         event.received.wall =
             Wall::Set { unix_ms: 0, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
         let publish = voice.publish(PublishId(1), &event, false, now);

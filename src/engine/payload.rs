@@ -3,6 +3,8 @@
 //! have one constant sum of lengths. The contract is in `docs/mqtt.md`.
 
 use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Lane};
+use super::name::Name;
+use super::policy::{ListenIn, Policies};
 use super::seam::{Publish, PublishId};
 use super::settings::Settings;
 use super::time::{Now, Wall};
@@ -18,6 +20,7 @@ pub(super) struct Voice {
     topics: [String; 3],
     source: String,
     links: Vec<String>,
+    policies: Policies,
     boot: Boot,
 }
 
@@ -28,6 +31,7 @@ impl Voice {
             topics: Lane::ALL.map(|lane| format!("{base}/event/{}", lane.as_str())),
             source: format!("/lonework/{}/{}", settings.site, settings.gateway),
             links: settings.links.iter().map(|link| link.name.to_string()).collect(),
+            policies: settings.policies.clone(),
             boot,
         }
     }
@@ -81,9 +85,22 @@ impl Voice {
                 delay_ms: delay_ms(event, same_boot, now),
                 codes: event.kind.codes().map(|codes| (codes.sia, codes.contact_id)),
                 pendant: event.from.as_ref().map(|from| self.pendant_data(from)),
+                response: self.response(event),
                 detail: DetailData::of(&event.detail, &self.links),
             },
         }
+    }
+
+    /// What the operator needs at once, as it is decided now: an event out of
+    /// the backlog is answered by today's procedure.
+    fn response(&self, event: &Event) -> Option<ResponseData<'_>> {
+        let pendant = event.from.as_ref()?.pendant_id()?;
+        let response = &self.policies.of(pendant).response;
+        (event.kind.lane() == Lane::Urgent).then(|| ResponseData {
+            procedure: response.procedure(event.kind).map(Name::as_str),
+            listen_in: response.listen_in.as_ref().map(ListenIn::as_str),
+            do_not_call: response.do_not_call(event.kind),
+        })
     }
 
     fn pendant_data<'e>(&'e self, from: &'e FromPendant) -> PendantData<'e> {
@@ -162,6 +179,8 @@ struct Data<'e> {
     #[serde(flatten)]
     pendant: Option<PendantData<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResponseData<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<DetailData<'e>>,
 }
 
@@ -193,6 +212,13 @@ struct HeardData<'e> {
     snr_db: Option<f32>,
     frequency_hz: Option<u32>,
     spreading_factor: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct ResponseData<'e> {
+    procedure: Option<&'e str>,
+    listen_in: Option<&'e str>,
+    do_not_call: bool,
 }
 
 #[derive(Serialize)]

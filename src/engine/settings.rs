@@ -51,10 +51,10 @@ pub struct Settings {
     pub chance: Chance,
     /// The links.
     pub links: Vec<LinkSettings>,
+    /// What the site has decided, and for which pendants otherwise.
+    pub policies: Policies,
     /// Delivery.
     pub delivery: DeliverySettings,
     /// Room for the journal.
     pub journal: Limits,
-    /// What the site has decided.
-    pub policies: Policies,
 }

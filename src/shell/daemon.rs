@@ -15,7 +15,6 @@ use crate::engine::journal::recover::{Replay, Survey};
 use crate::engine::journal::{JournalKey, Limits};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
-use crate::engine::policy::Policies;
 use crate::engine::seam::{
     BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId,
 };
@@ -484,6 +483,7 @@ fn settings(config: &Config) -> Settings {
             .iter()
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
+        policies: config.policies.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,
@@ -493,7 +493,6 @@ fn settings(config: &Config) -> Settings {
             files_max: config.store.journal_mib_max,
             files_reserved: config.store.urgent_mib_reserved,
         },
-        policies: Policies::default(),
     }
 }
 

@@ -24,6 +24,7 @@ use aes::Aes128;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U13, U16};
 use pendant_protocol::{EnrolmentKey, PendantId};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
@@ -95,6 +96,26 @@ impl fmt::Display for DamagedEnrolment {
     }
 }
 
+/// Why a pendant cannot be handed over.
+#[derive(Debug)]
+pub enum BindError {
+    /// The pendant is not enrolled.
+    NotEnrolled,
+    /// Its enrolment does not open.
+    Damaged(DamagedEnrolment),
+    /// The system refused.
+    Io(io::Error),
+}
+
+impl BindError {
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotEnrolled,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 /// What is sealed in a file.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 struct Content {
@@ -151,6 +172,46 @@ impl KeyringFiles {
     /// `AlreadyExists` if the pendant is enrolled and `existing` says to keep it.
     pub fn write(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
         durable_file::make_directory(&self.directory)?;
+        let _lock = lock(&self.directory)?;
+        self.put(enrolment, existing)
+    }
+
+    /// Hands a pendant over to another wearer, with PINs of its own or the same;
+    /// key and enrolment stay. Durable before this returns. Gives who had it.
+    ///
+    /// # Errors
+    /// If it is not enrolled, its enrolment does not open, or cannot be written.
+    pub fn bind(
+        &self,
+        pendant: PendantId,
+        wearer: Name,
+        pins: Option<PinVerifier>,
+    ) -> Result<Name, BindError> {
+        // From the reading to the writing, so that nobody's revocation is undone.
+        let _lock = lock(&self.directory).map_err(BindError::of)?;
+        let mut enrolment = self.find(pendant)?;
+        let former = std::mem::replace(&mut enrolment.wearer, wearer);
+        if let Some(pins) = pins {
+            enrolment.pins = pins;
+        }
+        self.put(&enrolment, Existing::Replace).map_err(BindError::Io)?;
+        Ok(former)
+    }
+
+    /// One pendant's enrolment.
+    ///
+    /// # Errors
+    /// If it is not enrolled, or its enrolment does not open.
+    pub fn find(&self, pendant: PendantId) -> Result<Enrolment, BindError> {
+        let name = file_name(pendant);
+        let path = self.directory.join(&name);
+        self.open(&path, &name).map_err(|fault| match fault {
+            EnrolmentFault::Io(error) => BindError::of(error),
+            fault => BindError::Damaged(DamagedEnrolment { path, fault }),
+        })
+    }
+
+    fn put(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
         let name = file_name(enrolment.pendant);
         durable_file::write(&self.directory.join(&name), &self.seal(enrolment, &name)?, existing)
     }
@@ -220,7 +281,16 @@ pub fn is_enrolled(store_directory: &Path, pendant: PendantId) -> bool {
 /// # Errors
 /// `NotFound` if the pendant is not enrolled.
 pub fn remove(store_directory: &Path, pendant: PendantId) -> io::Result<()> {
-    durable_file::remove(&keyring_directory(store_directory).join(file_name(pendant)))
+    let directory = keyring_directory(store_directory);
+    let _lock = lock(&directory)?;
+    durable_file::remove(&directory.join(file_name(pendant)))
+}
+
+/// Held while the keyring is changed, by one command at a time.
+fn lock(directory: &Path) -> io::Result<File> {
+    let directory = File::open(directory)?;
+    flock(&directory, FlockOperation::LockExclusive)?;
+    Ok(directory)
 }
 
 fn keyring_directory(store_directory: &Path) -> PathBuf {
@@ -326,6 +396,40 @@ mod tests {
         assert!(!is_enrolled(store.folder.path(), pendant(5)));
         let error = remove(store.folder.path(), pendant(5)).expect_err("gone");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_hand_over_changes_the_wearer_and_on_demand_the_pins_of_one_pendant() {
+        use crate::engine::pin::Entered;
+        let store = store();
+        for number in [5, 6] {
+            store.files.write(&enrolment(number), Existing::Keep).expect("free");
+        }
+        let pin = |digits: &str| PinDigits::from_digits(digits).expect("digits");
+        let new_pins = || PinVerifier::new([8; 32], pin("6174"), pin("3908"));
+        let name = |text: &str| Name::new(text).expect("a name");
+        let entered = |number, digits: &str| {
+            let found = store.files.find(pendant(number)).expect("enrolled");
+            assert_eq!((found.id, found.key.as_bytes()), (enrolment(5).id, &[0xA5; 16]));
+            (found.wearer.to_string(), found.pins.judge(pin(digits)))
+        };
+        let former = store.files.bind(pendant(5), name("a.silva"), None).expect("enrolled");
+        assert_eq!(former.as_str(), "m.okafor");
+        assert!(entered(5, "2580") == ("a.silva".into(), Entered::Safe));
+        let former = store.files.bind(pendant(5), name("b.novak"), Some(new_pins()));
+        assert_eq!(former.expect("enrolled").as_str(), "a.silva");
+        assert!(entered(5, "2580") == ("b.novak".into(), Entered::Wrong));
+        assert!(entered(5, "3908") == ("b.novak".into(), Entered::Duress));
+        assert!(entered(6, "2580") == ("m.okafor".into(), Entered::Safe));
+        assert_eq!(std::fs::read_dir(store.path("")).expect("readable").count(), 2);
+
+        remove(store.folder.path(), pendant(5)).expect("there");
+        let refused = store.files.bind(pendant(5), name("a.silva"), Some(new_pins()));
+        assert!(matches!(refused, Err(BindError::NotEnrolled)), "{refused:?}");
+        assert!(!is_enrolled(store.folder.path(), pendant(5)), "a revocation is not undone");
+        std::fs::write(store.path("000006.enrolment"), "garbage").expect("ours");
+        let refused = store.files.bind(pendant(6), name("a.silva"), None);
+        assert!(matches!(refused, Err(BindError::Damaged(_))), "{refused:?}");
     }
 
     #[test]

@@ -55,6 +55,15 @@ fn advice_is_no_failure() {
     let (grade, remedy) = finding(&said, "without receipts an event counts as delivered");
     assert_eq!(grade, "advice");
     assert!(remedy.contains("receipts = true"));
+    site.enroll("00012f", &pins(), &[]).expect(0);
+    site.edit(
+        "[control]",
+        "[[pendant]]\nnumber = \"00012f\"\n[[pendant]]\nnumber = \"00012e\"\n[control]",
+    );
+    let said = site.run(&["check", "--json"]).expect(0);
+    let (grade, remedy) = finding(&said, "pendant 00012e has settings of its own, but is not");
+    assert_eq!(grade, "advice");
+    assert!(remedy.contains("correct `number`") && !said.out.contains("pendant 00012f has"));
     // A certificate of another authority than the broker's may be right.
     let (certificate, key) = Authority::new().certify((2000, 2100), ClientAuth);
     site.write("gateway.pem", &certificate, 0o644);

@@ -74,6 +74,9 @@ fn a_running_gateway_learns_of_enrolments_at_once() {
     let said = site.enroll("000130", &pins(), &[]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
     assert!(said.err.contains("The running gateway knows it."), "{}", said.err);
+    let asked = gateway(&site, "{\"pendants\":2}\n");
+    site.run(&["pendants", "bind", "00012f", "--wearer", "a.silva", "--keep-pins"]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
     let asked = gateway(&site, "{\"pendants\":1}\n");
     site.run(&["revoke", "000130"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");

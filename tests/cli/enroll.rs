@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-fn json(said: &Said) -> serde_json::Value {
+pub(super) fn json(said: &Said) -> serde_json::Value {
     serde_json::from_str(&said.out).expect("JSON")
 }
 
@@ -121,13 +121,13 @@ fn pins_come_from_any_descriptor() {
 }
 
 /// The program at a terminal of its own, which `script` of util-linux gives it.
-struct Terminal {
-    child: Child,
-    shown: String,
+pub(super) struct Terminal {
+    pub(super) child: Child,
+    pub(super) shown: String,
 }
 
 impl Terminal {
-    fn new(line: &str) -> Self {
+    pub(super) fn new(line: &str) -> Self {
         let child = Command::new("script")
             .args(["-q", "-e", "-c", line, "/dev/null"])
             .stdin(Stdio::piped())
@@ -137,7 +137,7 @@ impl Terminal {
         Self { child, shown: String::new() }
     }
 
-    fn wait_for(&mut self, words: &str) {
+    pub(super) fn wait_for(&mut self, words: &str) {
         let output = self.child.stdout.as_mut().expect("piped");
         let from = self.shown.len();
         while !self.shown[from..].ends_with(words) {
@@ -148,7 +148,7 @@ impl Terminal {
         }
     }
 
-    fn types(&mut self, text: &str) {
+    pub(super) fn types(&mut self, text: &str) {
         let input = self.child.stdin.as_mut().expect("piped");
         input.write_all(text.as_bytes()).expect("the terminal takes it");
     }

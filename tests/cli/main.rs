@@ -1,5 +1,6 @@
 //! The command line, through the built program.
 
+mod bind;
 mod check;
 mod control;
 mod enroll;
@@ -230,11 +231,14 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         .collect();
 
     let mut texts = vec![sheet.err.clone(), sheet.out.replace(&key, "")];
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &["check"],
         &["check", "--json"],
         &["pendants"],
         &["pendants", "--json"],
+        &["pendants", "bind", "00012f", "--wearer", "m", "--keep-pins"],
+        &["pendants", "bind", "00012f", "--wearer", "m", "--pins-fd", "0"],
+        &["pendants", "bind", "--help"],
         &["status"],
         &["status", "--json"],
         &["config"],

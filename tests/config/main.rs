@@ -3,8 +3,12 @@
 
 mod files;
 mod mistakes;
+mod policy;
 
 use pendant_gateway::config::{Config, DEFAULT_TEXT, LinkKind, Problem, SerialCodec};
+use pendant_gateway::engine::event::Kind;
+use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::policy::Policies;
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -68,7 +72,9 @@ fn edited_default() -> String {
 
 #[test]
 fn the_shipped_file_says_what_the_defaults_are() {
-    assert_eq!(effective(&parse(&edited_default())), effective(&parse(LEAST)));
+    let shipped = parse(&edited_default());
+    assert_eq!(effective(&shipped), effective(&parse(LEAST)));
+    assert_eq!(shipped.policies, Policies::default());
 }
 
 fn effective(config: &Config) -> String {
@@ -80,7 +86,7 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     let text: String = edited_default()
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
                 format!("{setting}\n")
             }
             _ => format!("{line}\n"),
@@ -90,6 +96,10 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     assert_eq!(config.broker.username.as_deref(), Some("my-gateway"));
     assert_eq!(config.broker.client_id, "my-gateway");
     assert!(config.broker.password_file.is_some() && config.broker.server_name.is_some());
+    let response = &config.policies.site.response;
+    assert_eq!(response.procedure(Kind::Duress).map(Name::as_str), Some("police-silent"));
+    assert!(response.do_not_call(Kind::Panic));
+    assert_eq!(config.policies.pendants.len(), 1);
 }
 
 #[test]

@@ -78,6 +78,10 @@ async fn a_broker_that_comes_and_goes_gets_everything() {
         }
         let heard = move |s: &serde_json::Value| s["counters"]["frames_heard"] == 50 * (round + 1);
         world.site.until("frames heard", heard).await;
+        if round == 0 && std::env::var_os("LONG").is_some() {
+            // The long mode: the real clock's minute, not a condition.
+            tokio::time::sleep(Duration::from_secs(65)).await;
+        }
         world.broker_back().await;
     }
     for _ in 0..150 {

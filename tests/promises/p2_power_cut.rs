@@ -36,7 +36,7 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn what_was_acknowledged_survives_any_power_cut(lives in prop::collection::vec(life(), 1..7)) {

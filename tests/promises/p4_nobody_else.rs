@@ -108,7 +108,7 @@ fn counters_far_below_the_window_are_told_once_an_hour() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn any_bytes_change_nothing(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 1..40)) {

@@ -151,7 +151,7 @@ fn a_foreign_journal_is_refused_and_left_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     /// Damage at rest anywhere: no panic, the journal opens, and what is missing
     /// was declared.

@@ -165,6 +165,16 @@ pub struct Rig {
     pub stopped: bool,
 }
 
+/// How many cases a property is tried with: 20 times as many in the long mode.
+pub fn cases(ordinary: u32) -> proptest::test_runner::Config {
+    let long = std::env::var_os("LONG").is_some();
+    proptest::test_runner::Config {
+        cases: if long { ordinary * 20 } else { ordinary },
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
+}
+
 pub const LINKS: u8 = 2;
 
 pub fn settings() -> Settings {
@@ -177,13 +187,13 @@ pub fn settings() -> Settings {
         links: (0..LINKS)
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
+        policies: Policies::default(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,
             release_interval_ms: 20_000,
         },
         journal: Limits { files_max: 16, files_reserved: 4 },
-        policies: Policies::default(),
     }
 }
 
