@@ -6,6 +6,7 @@
 mod acknowledge;
 mod authenticate;
 mod chance;
+pub mod command;
 mod decide;
 mod deduplicate;
 mod delivery;
@@ -19,8 +20,8 @@ pub mod name;
 pub mod notice;
 pub mod payload;
 mod pendant;
-pub mod policy;
 pub mod pin;
+pub mod policy;
 mod record;
 pub mod seam;
 pub mod settings;
