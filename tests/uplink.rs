@@ -7,6 +7,7 @@ mod mosquitto;
 mod support;
 
 use mosquitto::{Authority, EXPIRED, Mosquitto, VALID, free_port};
+use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;
 use pendant_gateway::engine::seam::BrokerInput;
 use pendant_gateway::shell::tls::{TlsFile, validity};
 use pendant_gateway::shell::uplink::{
@@ -15,7 +16,7 @@ use pendant_gateway::shell::uplink::{
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::time::Duration;
-use support::{OPEN_TO_ALL, RECEIPT, Running, STATE, Site, URGENT, fault_of};
+use support::{ANSWER, COMMAND, OPEN_TO_ALL, RECEIPT, Running, STATE, Site, URGENT, fault_of};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -47,7 +48,7 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
         matches!(&news, BrokerInput::Receipt(bytes) if bytes == br#"{"received":"1"}"#),
         "{news:?}"
     );
-    let status = running.status(|status| status.receipts_dropped == 1).await;
+    let status = running.status(|status| status.messages_dropped == 1).await;
     assert!(status.connected && status.fault.is_none(), "{status:?}");
     assert_eq!(status.in_flight_max, 20, "what mosquitto allows");
     assert_eq!(status.certificate_ends_unix_s, Some(4_733_510_400), "2120-01-01");
@@ -60,6 +61,60 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     }
     assert!(said.iter().any(|payload| payload == "last words"), "{said:?}");
     assert_eq!(said.last().map(String::len), Some(STATE_BYTES));
+}
+
+#[tokio::test]
+async fn the_centre_s_messages_come_in_and_answers_go_out() {
+    let site = Site::new();
+    let mut broker = site.broker(OPEN_TO_ALL).await;
+    let mut centre = site.subscriber(&mut broker, ANSWER).await;
+    let mut running = Running::start(site.settings(broker.port));
+    assert!(running.answer("to nobody, before it is up"));
+    running.up().await;
+    let message = "m".repeat(CENTRE_WIRE_BYTES - COMMAND.len());
+    for payload in ["x".repeat(5000), message.clone()] {
+        let (authority, who) = (&site.authority, &site.centre);
+        mosquitto::publish(broker.port, authority, who, COMMAND, payload).await;
+    }
+    let news = running.next().await;
+    assert!(
+        matches!(&news, BrokerInput::CentreMessage(bytes) if *bytes == message.as_bytes()),
+        "{news:?}"
+    );
+    running.status(|status| status.messages_dropped == 1).await;
+    for text in ["first", "second"] {
+        assert!(running.answer(text));
+        assert_eq!(centre.next().await, (false, ANSWER.into(), text.into()));
+    }
+    // Between offers an answer has its turn, and nothing is told to the engine of it.
+    for id in 0..100 {
+        running.offer(id, URGENT, "event");
+    }
+    assert!(running.answer("third"));
+    for id in 0..100 {
+        assert_eq!(running.refused().await, (id, 0x10), "nobody subscribes to events here");
+    }
+    assert_eq!(centre.next().await.2, "third");
+    running.handle.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_answer_is_told_once_and_stops_nothing() {
+    let site = Site::new();
+    let rights = site.authority.file().with_file_name("rights");
+    let rules = format!("topic readwrite {URGENT}\ntopic readwrite {STATE}\n");
+    std::fs::write(&rights, rules).expect("the folder can be written to");
+    let mut broker = site.broker(&format!("{OPEN_TO_ALL}\nacl_file {}", rights.display())).await;
+    let _centre = site.subscriber(&mut broker, URGENT).await;
+    let mut running = Running::start(site.settings(broker.port));
+    running.up().await;
+    assert!(running.answer("not allowed"));
+    assert_eq!(running.fault().await, BrokerFault::AnswerRefused(0x87));
+    assert!(running.answer("not even tried"));
+    running.offer(1, URGENT, "allowed");
+    running.taken(1).await;
+    assert_eq!(running.fault().await, BrokerFault::AnswerRefused(0x87));
+    running.handle.stop().await;
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 type Script = &'static [&'static [u8]];
 
 const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
-const SUBACK: &[u8] = &[0x90, 4, 0, 1, 0, 1];
+const SUBACK: &[u8] = &[0x90, 5, 0, 1, 0, 1, 1];
 const STATE_TAKEN: &[u8] = &[0x40, 2, 0, 2];
 const EVENT_TAKEN: &[u8] = &[0x40, 2, 0, 3];
 
@@ -171,9 +171,23 @@ async fn fault_by(scripts: &'static [Script]) -> (BrokerFault, bool) {
 
 #[tokio::test]
 async fn a_refused_subscription_is_told_and_never_up() {
-    let (fault, was_up) = fault_by(&[&[CONNACK, &[0x90, 4, 0, 1, 0, 0x87]]]).await;
+    let (fault, was_up) = fault_by(&[&[CONNACK, &[0x90, 5, 0, 1, 0, 0x87, 1]]]).await;
     assert_eq!(fault, BrokerFault::SubscribeRefused);
     assert!(!was_up);
+}
+
+#[tokio::test]
+async fn a_broker_that_keeps_the_centre_s_messages_back_is_told_and_stops_nothing() {
+    let script: Script = &[CONNACK, &[0x90, 5, 0, 1, 0, 1, 0x87], STATE_TAKEN, EVENT_TAKEN, &[]];
+    let site = Site::new();
+    let scripts: &'static [Script] = Box::leak(Box::new([script]));
+    let broker = Broker::start(&site, scripts).await;
+    let mut running = Running::start(site.settings(broker.port));
+    running.up().await;
+    assert_eq!(running.fault().await, BrokerFault::CommandsRefused);
+    running.offer(1, URGENT, "all the same");
+    running.taken(1).await;
+    running.handle.stop().await;
 }
 
 #[tokio::test]

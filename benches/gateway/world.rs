@@ -107,7 +107,7 @@ impl<D: Disk> World<D> {
                         let id = transmit.id;
                         self.answers.push_back(Input::TransmitDone { id, sent: true });
                     }
-                    Output::Publish(_) | Output::Tell(_) | Output::Stopped => {}
+                    Output::Publish(_) | Output::Answer(_) | Output::Tell(_) | Output::Stopped => {}
                 }
             }
             let Some(answer) = self.answers.pop_front() else { return Ok(()) };

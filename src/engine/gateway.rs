@@ -353,6 +353,7 @@ impl Gateway {
                 None => self.notice(Notice::ReceiptUnreadable),
                 Some(event) => self.receipt(event, now),
             },
+            BrokerInput::CentreMessage(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ mod acknowledge;
 mod age;
 mod authenticate;
 mod chance;
+pub mod command;
 mod decide;
 mod deduplicate;
 mod delivery;

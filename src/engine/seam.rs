@@ -126,6 +126,8 @@ pub enum BrokerInput {
     },
     /// The centre says `received`: payload of a message on the receipt topic.
     Receipt(Vec<u8>),
+    /// Payload of a message on the command topic.
+    CentreMessage(Vec<u8>),
 }
 
 /// What is to be done outside.
@@ -137,6 +139,8 @@ pub enum Output {
     Publish(Publish),
     /// Send this to a pendant.
     Transmit(Transmit),
+    /// Answer the centre's message. If it is lost, nothing is: the centre asks again.
+    Answer(Answer),
     /// Tell the log and the metrics.
     Tell(Notice),
     /// Everything is said; stop now.
@@ -189,6 +193,15 @@ pub struct Publish {
     /// MQTT topic.
     pub topic: String,
     /// CloudEvents JSON. Topic and payload have one constant sum of lengths.
+    pub payload: Vec<u8>,
+}
+
+/// The answer to one message of the centre.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// MQTT topic.
+    pub topic: String,
+    /// JSON. Topic and payload have one constant sum of lengths.
     pub payload: Vec<u8>,
 }
 

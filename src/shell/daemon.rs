@@ -264,6 +264,11 @@ impl Daemon {
                     return Some(transmit.id);
                 }
             }
+            Output::Answer(answer) => {
+                if !self.uplink.answer(answer) {
+                    tracing::debug!("answer not taken");
+                }
+            }
             Output::Tell(notice) => {
                 self.note_history(&notice);
                 self.teller.tell(notice);

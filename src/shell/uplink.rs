@@ -15,7 +15,7 @@ mod fault;
 pub use fault::{Awaited, BrokerFault};
 
 use crate::engine::name::Name;
-use crate::engine::seam::{BrokerInput, Publish};
+use crate::engine::seam::{Answer, BrokerInput, Publish};
 use crate::shell::tls::TlsFiles;
 use connection::{Connection, Ended};
 use std::fmt;
@@ -29,6 +29,10 @@ use zeroize::Zeroizing;
 /// window of at most 256, since offers that a lost connection made void may
 /// still stand here when the first new ones come.
 pub const OFFERS_MAX: usize = 512;
+
+/// Answers to the centre that fit between the engine and the connection. It asks
+/// every 20 s; more come only if somebody floods, and then they may be lost.
+pub const ANSWERS_MAX: usize = 4;
 
 /// The state message's length, whatever it says.
 pub const STATE_BYTES: usize = 64;
@@ -110,8 +114,8 @@ pub struct UplinkStatus {
     pub in_flight_max: u16,
     /// Connections made since the start.
     pub connections: u64,
-    /// Receipts dropped because they were too long.
-    pub receipts_dropped: u64,
+    /// Receipts and messages of the centre dropped because they were too long.
+    pub messages_dropped: u64,
     /// When our certificate ends, seconds since 1970, if its dates can be read.
     pub certificate_ends_unix_s: Option<i64>,
 }
@@ -129,6 +133,7 @@ pub enum OfferError {
 #[derive(Debug)]
 pub struct UplinkHandle {
     offers: mpsc::Sender<Publish>,
+    answers: mpsc::Sender<Answer>,
     status: watch::Receiver<UplinkStatus>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -144,6 +149,12 @@ impl UplinkHandle {
             mpsc::error::TrySendError::Full(publish) => OfferError::Full(publish),
             mpsc::error::TrySendError::Closed(publish) => OfferError::Ended(publish),
         })
+    }
+
+    /// Sends an answer to the centre, as far as there is a connection and room; never
+    /// waits. Says whether it was taken: a lost one is made up by the next.
+    pub fn answer(&self, answer: Answer) -> bool {
+        self.answers.try_send(answer).is_ok()
     }
 
     /// How it fares, now and whenever that changes.
@@ -171,12 +182,20 @@ impl UplinkHandle {
 #[must_use]
 pub fn spawn(settings: BrokerSettings, news: mpsc::Sender<BrokerInput>) -> UplinkHandle {
     let (offers, offered) = mpsc::channel(OFFERS_MAX);
+    let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     let (status_out, status) = watch::channel(UplinkStatus::default());
     let (stop, stopped) = watch::channel(false);
-    let uplink =
-        Uplink { settings, news, offered, status: status_out, stopped, state_refused: None };
+    let uplink = Uplink {
+        settings,
+        news,
+        offered,
+        answered,
+        status: status_out,
+        stopped,
+        denied: Denied::default(),
+    };
     let task = tokio::spawn(uplink.run());
-    UplinkHandle { offers, status, stop, task }
+    UplinkHandle { offers, answers, status, stop, task }
 }
 
 /// What outlives a connection.
@@ -184,11 +203,32 @@ struct Uplink {
     settings: BrokerSettings,
     news: mpsc::Sender<BrokerInput>,
     offered: mpsc::Receiver<Publish>,
+    answered: mpsc::Receiver<Answer>,
     status: watch::Sender<UplinkStatus>,
     stopped: watch::Receiver<bool>,
-    /// Some brokers hang up on a refused publish. The state is not worth that:
-    /// once refused (with this reason), it is not published again.
-    state_refused: Option<u8>,
+    denied: Denied,
+}
+
+/// What the broker does not allow, although events flow. Some brokers hang up on a
+/// refused publish; neither a state nor an answer is worth that: once refused (with
+/// this reason), it is not published again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Denied {
+    /// The command topic may not be subscribed to.
+    commands: bool,
+    answer: Option<u8>,
+    state: Option<u8>,
+}
+
+impl Denied {
+    /// The gravest.
+    fn fault(self) -> Option<BrokerFault> {
+        if self.commands {
+            return Some(BrokerFault::CommandsRefused);
+        }
+        let answer = self.answer.map(BrokerFault::AnswerRefused);
+        answer.or(self.state.map(BrokerFault::StateRefused))
+    }
 }
 
 impl Uplink {
@@ -228,9 +268,10 @@ impl Uplink {
         }
     }
 
-    /// Every offer that waits is of a connection that is over.
+    /// Every offer and answer that waits is of a connection that is over.
     fn forget_offers(&mut self) {
         while self.offered.try_recv().is_ok() {}
+        while self.answered.try_recv().is_ok() {}
     }
 
     /// Publishes the status, and logs a fault when it is a new one.

@@ -483,6 +483,7 @@ impl Rig {
                     self.site.push(SiteTrace::Notice { at_us, notice });
                     self.notices.push(notice);
                 }
+                Output::Answer(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }

@@ -5,7 +5,7 @@
 use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
 use pendant_gateway::engine::event::Lane;
 use pendant_gateway::engine::name::Name;
-use pendant_gateway::engine::seam::{BrokerInput, Publish, PublishId};
+use pendant_gateway::engine::seam::{Answer, BrokerInput, Publish, PublishId};
 use pendant_gateway::shell::tls::TlsFiles;
 use pendant_gateway::shell::uplink::{
     self, BrokerFault, BrokerSettings, UplinkHandle, UplinkStatus,
@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout};
 
 pub const STATE: &str = "lonework/v1/north/gw-1/state";
 pub const RECEIPT: &str = "lonework/v1/north/gw-1/receipt";
+pub const COMMAND: &str = "lonework/v1/north/gw-1/command";
+pub const ANSWER: &str = "lonework/v1/north/gw-1/answer";
 pub const URGENT: &str = "lonework/v1/north/gw-1/event/urgent";
 pub const OPEN_TO_ALL: &str = "allow_anonymous true";
 
@@ -102,6 +104,11 @@ impl Running {
             payload: payload.into(),
         };
         self.handle.offer(offer).expect("the uplink has room");
+    }
+
+    /// Whether the uplink took an answer of this text.
+    pub fn answer(&self, text: &str) -> bool {
+        self.handle.answer(Answer { topic: ANSWER.into(), payload: text.into() })
     }
 
     pub async fn taken(&mut self, id: u64) {

@@ -11,12 +11,13 @@
 
 use super::correlation::{Correlation, Offer};
 use super::fault::{Awaited, BrokerFault, Circumstances};
-use super::{BrokerSettings, OFFERS_MAX, Uplink, stop_asked};
-use crate::engine::seam::{BrokerInput, Publish};
+use super::{BrokerSettings, Denied, OFFERS_MAX, Uplink, stop_asked};
+use crate::engine::command::CENTRE_WIRE_BYTES;
+use crate::engine::seam::{Answer, BrokerInput, Publish};
 use crate::shell::tls::{ClientTls, TlsFilesError, Validity, client_tls};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, LastWill, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck,
+    ConnAck, Filter, LastWill, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
@@ -37,18 +38,23 @@ const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
 const GOODBYE_WAIT: Duration = Duration::from_secs(3);
 
 /// The library's limit must be above every number of open offers: at its limit
-/// it hands out packet ids that are still in use. With it go a SUBSCRIBE and two
-/// states.
+/// it hands out packet ids that are still in use. Answers count as offers; beside
+/// them go a SUBSCRIBE and two states.
 const OPEN_MAX: u16 = 600;
 const _: () = assert!(OFFERS_MAX + 3 < OPEN_MAX as usize);
 
 /// More is no use to us. The broker is told, and drops longer messages itself.
 const PACKET_BYTES_MAX: u32 = 256 * 1024;
-const RECEIPT_BYTES_MAX: usize = 4 * 1024;
-/// Receipts that the broker may have on the way to us.
-const RECEIPTS_IN_FLIGHT_MAX: u16 = 512;
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+const _: () = assert!(CENTRE_WIRE_BYTES < MESSAGE_BYTES_MAX);
+/// Messages that the broker may have on the way to us.
+const MESSAGES_IN_FLIGHT_MAX: u16 = 512;
 /// What stands in the socket's buffer can no longer be overtaken.
 const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+
+/// Places in the SUBSCRIBE and its SUBACK.
+const RECEIPTS: usize = 0;
+const COMMANDS: usize = 1;
 
 /// How a connection ended.
 pub(super) enum Ended {
@@ -88,6 +94,7 @@ pub(super) struct Connection<'a> {
     due: Option<Instant>,
     progressed: bool,
     receipt_topic: String,
+    command_topic: String,
     own: Option<Validity>,
 }
 
@@ -127,6 +134,7 @@ impl<'a> Connection<'a> {
             AsyncClient::new(options(&uplink.settings, tls), OPEN_MAX.into());
         let mut connection = Self {
             receipt_topic: uplink.settings.topic("receipt"),
+            command_topic: uplink.settings.topic("command"),
             uplink,
             client,
             correlation: Correlation::default(),
@@ -190,6 +198,7 @@ impl<'a> Connection<'a> {
                     Some(publish) => self.offer(publish).await?,
                     None => self.leave()?,
                 },
+                Some(answer) = self.uplink.answered.recv(), if up && room => self.answer(answer),
                 polled = &mut polling => return Ok(polled),
             }
         }
@@ -210,21 +219,24 @@ impl<'a> Connection<'a> {
         });
         self.stage = Stage::Subscribing;
         self.due = Some(Instant::now() + SUBSCRIBE_WAIT);
-        self.client.try_subscribe(&self.receipt_topic, QoS::AtLeastOnce).map_err(|_| library_full())
+        let filters = [&self.receipt_topic, &self.command_topic]
+            .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
+        self.client.try_subscribe_many(filters).map_err(|_| library_full())
     }
 
     async fn subscribed(&mut self, suback: &SubAck) -> Result<(), Break> {
         if !matches!(self.stage, Stage::Subscribing) {
             return Ok(());
         }
-        if !granted(suback) {
+        if !granted(suback, RECEIPTS) {
             return Err(BrokerFault::SubscribeRefused.into());
         }
+        self.uplink.denied.commands = !granted(suback, COMMANDS);
         self.stage = Stage::Up;
         self.due = None;
         self.uplink.forget_offers();
         self.say_state("online")?;
-        self.uplink.tell(true, self.uplink.state_refused.map(BrokerFault::StateRefused));
+        self.uplink.tell(true, self.uplink.denied.fault());
         let in_flight_max = self.uplink.status.borrow().in_flight_max;
         self.news(BrokerInput::Up { in_flight_max }).await
     }
@@ -256,12 +268,14 @@ impl<'a> Connection<'a> {
             (_, _) => Some(Instant::now() + ACKNOWLEDGE_WAIT),
         };
         match (offer, reason_code(puback.reason)) {
-            (Offer::State, reason) if reason >= 0x80 => {
-                self.uplink.state_refused = Some(reason);
-                self.uplink.tell(true, Some(BrokerFault::StateRefused(reason)));
+            (Offer::State, reason) => {
+                self.denied(|denied| &mut denied.state, reason);
                 Ok(())
             }
-            (Offer::State, _) => Ok(()),
+            (Offer::Answer, reason) => {
+                self.denied(|denied| &mut denied.answer, reason);
+                Ok(())
+            }
             (Offer::Event(publish), reason) => {
                 self.progressed = true;
                 self.news(match reason {
@@ -273,15 +287,25 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Remembers and tells what the broker does not take.
+    fn denied(&mut self, which: impl FnOnce(&mut Denied) -> &mut Option<u8>, reason: u8) {
+        if reason >= 0x80 {
+            *which(&mut self.uplink.denied) = Some(reason);
+            self.uplink.tell(true, self.uplink.denied.fault());
+        }
+    }
+
     async fn received(&mut self, message: Incoming) -> Result<(), Break> {
-        if message.topic != self.receipt_topic.as_bytes() {
+        let input = match &message.topic[..] {
+            topic if topic == self.receipt_topic.as_bytes() => BrokerInput::Receipt,
+            topic if topic == self.command_topic.as_bytes() => BrokerInput::CentreMessage,
+            _ => return Ok(()),
+        };
+        if message.payload.len() > MESSAGE_BYTES_MAX {
+            self.uplink.status.send_modify(|status| status.messages_dropped += 1);
             return Ok(());
         }
-        if message.payload.len() > RECEIPT_BYTES_MAX {
-            self.uplink.status.send_modify(|status| status.receipts_dropped += 1);
-            return Ok(());
-        }
-        self.news(BrokerInput::Receipt(message.payload.into())).await
+        self.news(input(message.payload.into())).await
     }
 
     async fn offer(&mut self, publish: Publish) -> Result<(), Break> {
@@ -296,13 +320,22 @@ impl<'a> Connection<'a> {
         }
     }
 
+    fn answer(&mut self, answer: Answer) {
+        let Answer { topic, payload } = answer;
+        if self.uplink.denied.answer.is_none()
+            && self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok()
+        {
+            self.requested(Offer::Answer);
+        }
+    }
+
     fn requested(&mut self, offer: Offer) {
         self.correlation.requested(offer);
         self.due.get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_WAIT);
     }
 
     fn say_state(&mut self, state: &str) -> Result<(), Break> {
-        if self.uplink.state_refused.is_some() {
+        if self.uplink.denied.state.is_some() {
             return Ok(());
         }
         let settings = &self.uplink.settings;
@@ -340,7 +373,7 @@ impl<'a> Connection<'a> {
     async fn last_events(&mut self, event_loop: &mut EventLoop) -> Result<(), Break> {
         while let Some(event) = event_loop.state.events.pop_front() {
             match event {
-                Event::Incoming(Packet::SubAck(suback)) if !granted(&suback) => {
+                Event::Incoming(Packet::SubAck(suback)) if !granted(&suback, RECEIPTS) => {
                     return Err(BrokerFault::SubscribeRefused.into());
                 }
                 event => self.flow(event).await?,
@@ -412,7 +445,7 @@ fn options(settings: &BrokerSettings, tls: ClientTls) -> MqttOptions {
         .set_clean_start(false)
         .set_session_expiry_interval(Some(settings.session_expiry_s))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
-        .set_receive_maximum(Some(RECEIPTS_IN_FLIGHT_MAX))
+        .set_receive_maximum(Some(MESSAGES_IN_FLIGHT_MAX))
         .set_outgoing_inflight_upper_limit(OPEN_MAX)
         .set_last_will(will);
     if let Some(login) = &settings.credentials {
@@ -443,8 +476,8 @@ fn library_full() -> Break {
     BrokerFault::Protocol("the MQTT library takes no request".to_owned()).into()
 }
 
-fn granted(suback: &SubAck) -> bool {
-    matches!(suback.return_codes[..], [SubscribeReasonCode::Success(_)])
+fn granted(suback: &SubAck, place: usize) -> bool {
+    matches!(suback.return_codes.get(place), Some(SubscribeReasonCode::Success(_)))
 }
 
 /// MQTT 5 section 3.4.2.1.

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) enum Offer {
     /// The gateway's own state: nobody waits for its answer.
     State,
+    /// An answer to the centre: nobody waits for its answer.
+    Answer,
     /// An event.
     Event(PublishId),
 }

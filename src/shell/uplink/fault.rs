@@ -40,6 +40,10 @@ pub enum BrokerFault {
     Refused(String),
     /// The receipt topic may not be subscribed to.
     SubscribeRefused,
+    /// The command topic may not be subscribed to. Events flow all the same.
+    CommandsRefused,
+    /// The answer topic may not be published to. Events flow all the same.
+    AnswerRefused(u8),
     /// The state topic may not be published to. Events flow all the same.
     StateRefused(u8),
     /// Another client bears our client id.
@@ -115,6 +119,14 @@ impl BrokerFault {
                 "the broker does not let this gateway subscribe to its receipt topic: allow it in \
                  the broker's access list"
             }
+            Self::CommandsRefused => {
+                "the broker does not let this gateway subscribe to its command topic: allow it in \
+                 the broker's access list; until then the centre can only listen"
+            }
+            Self::AnswerRefused(_) => {
+                "the broker does not let this gateway publish answers to the centre: allow its \
+                 answer topic in the broker's access list and restart; events are sent all the same"
+            }
             Self::StateRefused(_) => {
                 "the broker does not let this gateway publish its state: allow its state topic in \
                  the broker's access list; events are sent all the same"
@@ -144,9 +156,9 @@ impl BrokerFault {
             | Self::Protocol(why)
             | Self::ClientCertificateRefused(why) => Some(why.clone()),
             Self::Files(error) => Some(error.to_string()),
-            Self::StateRefused(reason) | Self::Closed(Some(reason)) => {
-                Some(format!("reason 0x{reason:02x}"))
-            }
+            Self::AnswerRefused(reason)
+            | Self::StateRefused(reason)
+            | Self::Closed(Some(reason)) => Some(format!("reason 0x{reason:02x}")),
             Self::PacketLimit(bytes) => Some(format!("{bytes} bytes")),
             _ => None,
         }
