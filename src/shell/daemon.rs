@@ -38,6 +38,10 @@ const BROKER_NEWS_MAX: usize = 1024;
 const DISK_NEWS_MAX: usize = 64;
 /// Questions that may wait for the loop.
 const QUESTIONS_MAX: usize = 16;
+/// How often the history's thread is woken.
+const HISTORY_EVERY: Duration = Duration::from_secs(2);
+/// Samples that may wait for it.
+const SAMPLES_MAX: usize = 256;
 /// How long a stop may wait for the last sync.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The loop turns at least this often, so that the watchdog sees it alive.
@@ -79,6 +83,8 @@ struct Daemon {
     teller: Teller,
     keyring: KeyringFiles,
     operations: std::sync::mpsc::SyncSender<DiskOp>,
+    /// Not handed to the disk's thread yet.
+    waiting_operations: Vec<DiskOp>,
     disk_news: mpsc::Receiver<DiskDone>,
     links: Links,
     link_events: mpsc::Receiver<(u8, LinkEvent)>,
@@ -86,6 +92,9 @@ struct Daemon {
     uplink: UplinkHandle,
     broker_news: mpsc::Receiver<BrokerInput>,
     history: History,
+    /// For the history at `history_at`, so that no press waits for its thread.
+    samples: Vec<Sample>,
+    history_at: Instant,
     questions: mpsc::Receiver<Asked>,
     _control: control::Control,
     /// How the frame was heard that the engine judges now.
@@ -156,6 +165,7 @@ impl Daemon {
             teller: Teller::new(names.clone()),
             keyring,
             operations,
+            waiting_operations: Vec::new(),
             disk_news,
             links,
             link_events,
@@ -163,6 +173,8 @@ impl Daemon {
             uplink: uplink::spawn(broker, broker_done),
             broker_news,
             history: History::open(store.join("history"), limits),
+            samples: Vec::new(),
+            history_at: Instant::now() + HISTORY_EVERY,
             questions,
             _control: control,
             hearing: None,
@@ -177,16 +189,34 @@ impl Daemon {
     async fn turn_until_stopped(&mut self) {
         self.carry_outputs();
         while !self.stopped {
+            self.hand_over_operations().await;
             let woken = self.next().await;
             self.turn(woken);
             self.feed_watchdog();
         }
     }
 
+    /// Waking the disk's thread costs as much as sending an event, so the uplink
+    /// gets its turn first: a press is told beside the sync, not behind its start.
+    async fn hand_over_operations(&mut self) {
+        if self.waiting_operations.is_empty() {
+            return;
+        }
+        tokio::task::yield_now().await;
+        for operation in self.waiting_operations.drain(..) {
+            // The thread ends only with the daemon; without it nothing is durable,
+            // so nothing is acknowledged.
+            if self.operations.try_send(operation).is_err() {
+                tracing::error!("the disk thread takes no operation");
+            }
+        }
+    }
+
     async fn next(&mut self) -> Woken {
         let now = Instant::now();
         let deadline = self.engine.next_deadline().map(|mono| self.clock.instant(mono));
-        let wake = [deadline, self.stop_by, Some(now + self.turn_every())];
+        let history = (!self.samples.is_empty()).then_some(self.history_at);
+        let wake = [deadline, history, self.stop_by, Some(now + self.turn_every())];
         let wake = wake.into_iter().flatten().min().unwrap_or(now);
         tokio::select! {
             Some((tag, event)) = self.link_events.recv() => Woken::Link(tag, event),
@@ -218,7 +248,12 @@ impl Daemon {
             }
             Woken::Stop => self.stopped = true,
             Woken::Time => {
-                self.stopped |= self.stop_by.is_some_and(|by| by <= Instant::now());
+                let now = Instant::now();
+                self.stopped |= self.stop_by.is_some_and(|by| by <= now);
+                if self.history_at <= now {
+                    self.history_at = now + HISTORY_EVERY;
+                    self.samples.drain(..).for_each(|sample| self.history.record(sample));
+                }
                 self.input(Input::Timer);
             }
         }
@@ -241,13 +276,7 @@ impl Daemon {
     /// Puts an output where it belongs; gives back a downlink that no link takes.
     fn carry(&mut self, output: Output) -> Option<TransmitId> {
         match output {
-            Output::Disk(operation) => {
-                // The thread ends only with the daemon; without it nothing is
-                // durable, so nothing is acknowledged.
-                if self.operations.try_send(operation).is_err() {
-                    tracing::error!("the disk thread takes no operation");
-                }
-            }
+            Output::Disk(operation) => self.waiting_operations.push(operation),
             Output::Publish(publish) => {
                 // What the uplink does not take is void with its connection.
                 if let Err(error) = self.uplink.offer(publish) {
@@ -328,7 +357,10 @@ impl Daemon {
         // Without a set clock there is no place for it.
         let Wall::Set { unix_ms, .. } = self.clock.now().wall else { return };
         let Ok(unix_s) = u64::try_from(unix_ms / 1000) else { return };
-        self.history.record(Sample { unix_s, link, fact });
+        // Under a flood the plot has gaps.
+        if self.samples.len() < SAMPLES_MAX {
+            self.samples.push(Sample { unix_s, link, fact });
+        }
     }
 
     fn answer(&mut self, asked: Asked) {
