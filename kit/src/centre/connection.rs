@@ -1,22 +1,27 @@
 //! The centre's connection: a fresh event loop each time, manual acknowledgement.
 
-use super::register::{Heard, Register};
-use super::{CentreSettings, News};
+use super::command::GATEWAYS_MAX;
+use super::register::Heard;
+use super::{CentreSettings, Known, News, lock};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ClientError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 /// Messages that the broker may send ahead of our acknowledgements.
 const RECEIVE_MAX: u16 = 128;
 
 /// Requests that can wait: for each of those messages a receipt and an
-/// acknowledgement, and the subscription.
-const REQUESTS_MAX: usize = 2 * RECEIVE_MAX as usize + 8;
+/// acknowledgement, the subscription, and a message to each gateway.
+const REQUESTS_MAX: usize = 2 * RECEIVE_MAX as usize + 8 + GATEWAYS_MAX;
+
+/// The broker keeps a message to a gateway that is away for so many intervals.
+const MESSAGE_EXPIRY_INTERVALS: u32 = 3;
 
 /// Largest message taken. One that is larger would otherwise end every
 /// connection anew; this way the broker does not send it.
@@ -40,14 +45,14 @@ enum End {
 /// Connects again and again until stopped, or until nobody takes the news.
 pub(super) async fn run(
     settings: CentreSettings,
-    register: Arc<Mutex<Register>>,
+    known: Arc<Known>,
     news: mpsc::Sender<News>,
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut pause = PAUSE_MIN;
     let mut told = String::new();
     loop {
-        let mut session = Session::new(&settings, &register, &news);
+        let mut session = Session::new(&settings, &known, &news);
         match session.serve(&mut stopped).await {
             End::Stopped => return session.leave().await,
             End::Failed(reason) => {
@@ -73,19 +78,16 @@ pub(super) async fn run(
 /// One connection.
 struct Session<'a> {
     settings: &'a CentreSettings,
-    register: &'a Mutex<Register>,
+    known: &'a Known,
     news: &'a mpsc::Sender<News>,
+    clock: Option<Interval>,
     requests: AsyncClient,
     events: EventLoop,
     is_up: bool,
 }
 
 impl<'a> Session<'a> {
-    fn new(
-        settings: &'a CentreSettings,
-        register: &'a Mutex<Register>,
-        news: &'a mpsc::Sender<News>,
-    ) -> Self {
+    fn new(settings: &'a CentreSettings, known: &'a Known, news: &'a mpsc::Sender<News>) -> Self {
         let expiry_s = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
         let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
         options
@@ -100,15 +102,33 @@ impl<'a> Session<'a> {
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
         let (requests, events) = AsyncClient::new(options, REQUESTS_MAX);
-        Self { settings, register, news, requests, events, is_up: false }
+        let clock = settings.message_interval.map(|period| {
+            let mut clock = interval(period);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            clock
+        });
+        Self { settings, known, news, clock, requests, events, is_up: false }
     }
 
     async fn serve(&mut self, stopped: &mut oneshot::Receiver<()>) -> End {
         let patience = self.settings.keep_alive * 3 / 2;
         loop {
-            let polled = tokio::select! {
-                polled = timeout(patience, self.events.poll()) => polled,
-                _ = &mut *stopped => return End::Stopped,
+            // `poll` holds packets: it is not cancelled when the clock strikes.
+            let polled = {
+                let mut polling = pin!(timeout(patience, self.events.poll()));
+                loop {
+                    tokio::select! {
+                        polled = &mut polling => break polled,
+                        () = strike(&mut self.clock), if self.is_up => {
+                            for news in speak(self.settings, self.known, &self.requests) {
+                                if self.news.send(news).await.is_err() {
+                                    return End::Stopped;
+                                }
+                            }
+                        }
+                        _ = &mut *stopped => return End::Stopped,
+                    }
+                }
             };
             let packet = match polled {
                 Ok(Ok(Event::Incoming(packet))) => packet,
@@ -135,7 +155,7 @@ impl<'a> Session<'a> {
                     self.tell(News::Up { session_kept: true }).await?;
                 }
                 let base = format!("lonework/v1/{}/{}", self.settings.site, self.settings.gateway);
-                let filters = ["event/+", "state"]
+                let filters = ["event/+", "state", "answer"]
                     .map(|rest| Filter::new(format!("{base}/{rest}"), QoS::AtLeastOnce));
                 self.requests.try_subscribe_many(filters).map_err(overflow)
             }
@@ -164,11 +184,8 @@ impl<'a> Session<'a> {
     /// Judges, hands over, receipts, acknowledges, in this order.
     async fn take(&mut self, publish: &Publish) -> Result<(), End> {
         let topic = String::from_utf8_lossy(&publish.topic);
-        let heard = {
-            // Nothing panics while it holds this lock.
-            let mut register = self.register.lock().unwrap_or_else(PoisonError::into_inner);
-            register.hear(&topic, &publish.payload, publish.retain)
-        };
+        let heard = lock(&self.known.register).hear(&topic, &publish.payload, publish.retain);
+        lock(&self.known.desks).hear(&heard);
         let receipt = match &heard {
             Heard::Event { event, .. } if self.settings.receipts => Some((
                 format!("lonework/v1/{}/{}/receipt", event.site, event.gateway),
@@ -200,6 +217,39 @@ impl<'a> Session<'a> {
         // A broker that does not answer is left without a farewell.
         let _ = timeout(FAREWELL_MAX, farewell).await;
     }
+}
+
+/// Ends when it is time for the centre's messages.
+async fn strike(clock: &mut Option<Interval>) {
+    match clock {
+        Some(clock) => drop(clock.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends every gateway its message; tells who does not answer.
+fn speak(settings: &CentreSettings, known: &Known, requests: &AsyncClient) -> Vec<News> {
+    #[expect(clippy::disallowed_methods, reason = "a centre dates its messages")]
+    let now = SystemTime::now();
+    let round = lock(&known.desks).round(settings.signing_key.as_deref(), now);
+    let interval = settings.message_interval.unwrap_or_default();
+    let expiry_s = (interval * MESSAGE_EXPIRY_INTERVALS).as_secs().max(1);
+    let properties = PublishProperties {
+        message_expiry_interval: u32::try_from(expiry_s).ok(),
+        ..PublishProperties::default()
+    };
+    for (topic, payload) in round.messages {
+        let properties = properties.clone();
+        // Without room the broker has stopped taking; the next message makes up for it.
+        drop(requests.try_publish_with_properties(
+            topic,
+            QoS::AtLeastOnce,
+            false,
+            payload,
+            properties,
+        ));
+    }
+    round.deaf.into_iter().map(|(site, gateway)| News::Deaf { site, gateway }).collect()
 }
 
 /// The requests are bounded by the broker's window, unless the broker keeps no window.

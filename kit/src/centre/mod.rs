@@ -5,22 +5,30 @@
 //! nothing from them. A message is acknowledged to the broker only after it was
 //! handed over and its receipt is on its way; the session at the broker outlives
 //! the connection. So neither a restart here nor one of the broker loses an event.
+//!
+//! To each gateway that it has heard of it sends one message of constant size at fixed
+//! times, in which commands travel.
 
+mod command;
 mod connection;
 mod describe;
 mod event;
 mod ledger;
 mod register;
 
+pub use command::{
+    ANSWER_WIRE_BYTES, Answer, Ask, CENTRE_WIRE_BYTES, CommandError, CommandResult, SigningKey,
+};
 pub use describe::COVERT_ADVICE;
 pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 pub use ledger::{Ledger, Missing, Series, Since};
 pub use register::{Flaw, Heard, Register};
 
+use command::Desks;
 use rustls::ClientConfig;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -44,6 +52,11 @@ pub struct CentreSettings {
     pub gateway: String,
     /// Whether to answer with receipts. An onlooker beside the true centre must not.
     pub receipts: bool,
+    /// How often each gateway is sent the centre's message; `None`: never, as an
+    /// onlooker beside the true centre.
+    pub message_interval: Option<Duration>,
+    /// What the messages are signed with.
+    pub signing_key: Option<Arc<SigningKey>>,
     /// From where on every number is expected.
     pub since: Since,
     /// How often the connection shows that it lives.
@@ -64,6 +77,8 @@ impl CentreSettings {
             site: "+".into(),
             gateway: "+".into(),
             receipts: true,
+            message_interval: Some(Duration::from_secs(20)),
+            signing_key: None,
             since: Since::Start,
             keep_alive: Duration::from_secs(20),
             session_expiry: Duration::from_secs(7 * 24 * 3600),
@@ -94,13 +109,33 @@ pub enum News {
     Down(String),
     /// A message came.
     Heard(Heard),
+    /// A gateway is online and has not answered several messages in a row; told once
+    /// until it answers.
+    Deaf {
+        /// The site.
+        site: String,
+        /// The gateway.
+        gateway: String,
+    },
+}
+
+/// What outlives a connection.
+#[derive(Debug)]
+struct Known {
+    register: Mutex<Register>,
+    desks: Mutex<Desks>,
+}
+
+/// Nothing panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A centre at work.
 #[derive(Debug)]
 pub struct Centre {
     news: mpsc::Receiver<News>,
-    register: Arc<Mutex<Register>>,
+    known: Arc<Known>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -111,10 +146,13 @@ impl Centre {
     pub fn start(settings: CentreSettings) -> Self {
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
         let (stop, stopped) = oneshot::channel();
-        let register = Arc::new(Mutex::new(Register::new(settings.since)));
+        let known = Arc::new(Known {
+            register: Mutex::new(Register::new(settings.since)),
+            desks: Mutex::default(),
+        });
         let task =
-            tokio::spawn(connection::run(settings, Arc::clone(&register), news_sender, stopped));
-        Self { news, register, stop, task }
+            tokio::spawn(connection::run(settings, Arc::clone(&known), news_sender, stopped));
+        Self { news, known, stop, task }
     }
 
     /// The next news. They must be taken: events that are not taken are not
@@ -135,8 +173,23 @@ impl Centre {
     /// Which numbers are missing now: on their way, or lost.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
-        // Nothing panics while it holds this lock.
-        self.register.lock().unwrap_or_else(PoisonError::into_inner).missing()
+        lock(&self.known.register).missing()
+    }
+
+    /// Has a gateway asked for something, in its next message and in each after that
+    /// until it has answered. Gives the command's id; the answer comes as
+    /// [`Heard::Answer`].
+    ///
+    /// # Errors
+    /// It cannot be asked; nothing was changed.
+    pub fn command(
+        &self,
+        site: &str,
+        gateway: &str,
+        ask: &Ask,
+        expires: Option<SystemTime>,
+    ) -> Result<String, CommandError> {
+        lock(&self.known.desks).command((site, gateway), ask, expires)
     }
 
     /// Leaves the broker properly; the session stays there.

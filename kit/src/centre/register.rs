@@ -1,6 +1,7 @@
 //! What the centre knows of what it heard: which events it has, and which
 //! numbers are missing.
 
+use super::command::{ANSWER_WIRE_BYTES, Answer};
 use super::event::{Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 use super::ledger::{Ledger, Missing, Series, Since};
 use std::collections::{BTreeSet, VecDeque};
@@ -16,7 +17,8 @@ const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
 /// What an event's message shows to be wrong at its gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Topic and payload have another length than [`EVENT_WIRE_BYTES`].
+    /// Topic and payload have another length than [`EVENT_WIRE_BYTES`], or an answer's
+    /// than [`ANSWER_WIRE_BYTES`].
     Size,
     /// Another event came with the same number.
     NumberTwice,
@@ -44,6 +46,17 @@ pub enum Heard {
         text: String,
         /// It stood at the broker before we came.
         retained: bool,
+    },
+    /// A gateway's answer to the centre's message.
+    Answer {
+        /// The site.
+        site: String,
+        /// The gateway.
+        gateway: String,
+        /// It.
+        answer: Answer,
+        /// What is wrong with it.
+        flaws: Vec<Flaw>,
     },
     /// No message of the contract.
     Malformed {
@@ -73,18 +86,27 @@ impl Register {
 
     /// Judges a message.
     pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool) -> Heard {
-        if let Some(Topic { site, gateway, rest: "state" }) = Topic::parse(topic) {
-            return Heard::State {
+        let heard = match Topic::parse(topic) {
+            Some(Topic { site, gateway, rest: "state" }) => Ok(Heard::State {
                 site: site.into(),
                 gateway: gateway.into(),
                 text: String::from_utf8_lossy(payload).trim_end().into(),
                 retained,
-            };
-        }
-        match Event::parse(topic, payload) {
-            Ok(event) => self.hear_event(event),
-            Err(why) => Heard::Malformed { topic: topic.into(), why },
-        }
+            }),
+            Some(Topic { site, gateway, rest: "answer" }) => {
+                Answer::parse(topic, payload).map(|answer| Heard::Answer {
+                    site: site.into(),
+                    gateway: gateway.into(),
+                    flaws: (answer.wire_bytes != ANSWER_WIRE_BYTES)
+                        .then_some(Flaw::Size)
+                        .into_iter()
+                        .collect(),
+                    answer,
+                })
+            }
+            _ => Event::parse(topic, payload).map(|event| self.hear_event(event)),
+        };
+        heard.unwrap_or_else(|why| Heard::Malformed { topic: topic.into(), why })
     }
 
     fn hear_event(&mut self, event: Event) -> Heard {

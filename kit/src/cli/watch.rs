@@ -2,12 +2,14 @@
 
 use super::{Exit, Refusal, say};
 use crate::centre::{
-    COVERT_ADVICE, Centre, CentreSettings, Event, Flaw, Heard, Missing, News, Since,
+    Answer, COVERT_ADVICE, Centre, CentreSettings, Event, Flaw, Heard, Missing, News, SigningKey,
+    Since,
 };
 use crate::pki;
 use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -42,7 +44,13 @@ pub(super) struct Arguments {
     /// Only this gateway
     #[arg(long, default_value = "+")]
     gateway: String,
-    /// Only look on: send no receipts (the gateway then keeps its events)
+    /// Sign what is sent to gateways with this Ed25519 key (PEM, PKCS #8)
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// The name by which gateways know that key
+    #[arg(long, default_value = "centre")]
+    signing_name: String,
+    /// Only look on: send no receipts (the gateway then keeps its events), nor anything else
     #[arg(long)]
     no_receipts: bool,
     /// Expect every event of every gateway from its first one on
@@ -56,12 +64,18 @@ pub(super) struct Arguments {
 pub(super) async fn watch(arguments: Arguments) -> Result<Exit, Refusal> {
     let tls = pki::client_config_of_files(&arguments.ca, &arguments.certificate, &arguments.key)?;
     let json = arguments.json;
+    let key = arguments.signing_key.as_deref();
+    let key = key.map(|file| SigningKey::from_pem_file(&arguments.signing_name, file)).transpose();
+    let signing_key = key.map_err(Refusal)?.map(Arc::new);
+    let centre = CentreSettings::new(&arguments.host, arguments.port, &arguments.client_id, tls);
     let settings = CentreSettings {
         site: arguments.site,
         gateway: arguments.gateway,
         receipts: !arguments.no_receipts,
         since: if arguments.from_start { Since::Start } else { Since::FirstHeard },
-        ..CentreSettings::new(&arguments.host, arguments.port, &arguments.client_id, tls)
+        message_interval: centre.message_interval.filter(|_| !arguments.no_receipts),
+        signing_key,
+        ..centre
     };
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -142,10 +156,35 @@ fn plain_lines(news: &News) -> Vec<String> {
         News::Heard(Heard::State { site, gateway, text, .. }) => {
             vec![format!("-- {site}/{gateway} {}", text.replace(char::is_control, "?"))]
         }
+        News::Heard(Heard::Answer { site, gateway, answer, flaws }) => {
+            answer_lines(&format!("{site}/{gateway}"), answer, flaws)
+        }
+        News::Deaf { site, gateway } => {
+            vec![format!("-- NO ANSWER from {site}/{gateway}: commands may not arrive there")]
+        }
         News::Heard(Heard::Malformed { topic, why }) => {
             vec![format!("-- WRONG: a message on {topic:?}: {why}")]
         }
     }
+}
+
+/// Mostly an answer says that there was nothing to answer.
+fn answer_lines(who: &str, answer: &Answer, flaws: &[Flaw]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(why) = &answer.refused {
+        lines.push(format!("-- {who} refuses our message: {why}"));
+    }
+    for result in &answer.results {
+        let id = result.id.as_deref().unwrap_or("a command");
+        let reasons = [&result.reason, &result.first].into_iter().flatten();
+        let words: Vec<&str> =
+            [id, result.result.as_str()].into_iter().chain(reasons.map(String::as_str)).collect();
+        lines.push(format!("-- {who} answers: {}", words.join(" ")));
+    }
+    if !flaws.is_empty() {
+        lines.push(format!("-- WRONG: an answer of {who} has {} bytes", answer.wire_bytes));
+    }
+    lines.iter().map(|line| line.replace(char::is_control, "?")).collect()
 }
 
 fn event_lines(event: &Event, again: bool, flaws: &[Flaw]) -> Vec<String> {
@@ -183,6 +222,13 @@ fn json_lines(news: &News) -> Vec<String> {
             let state = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
             json!({ "news": "state", "site": site, "gateway": gateway, "state": state,
                 "retained": retained })
+        }
+        News::Heard(Heard::Answer { site, gateway, answer, flaws }) => {
+            json!({ "news": "answer", "site": site, "gateway": gateway, "answer": answer,
+                "flaws": flaws.iter().map(|_| "size").collect::<Vec<_>>() })
+        }
+        News::Deaf { site, gateway } => {
+            json!({ "news": "deaf", "site": site, "gateway": gateway })
         }
         News::Heard(Heard::Malformed { topic, why }) => {
             json!({ "news": "malformed", "topic": topic, "why": why.to_string() })

@@ -6,7 +6,9 @@ use super::stage::{Record, Stage};
 use super::verdict::{Verdict, View, table};
 use crate::bench::{self, Memory, PendantHandle};
 use crate::broker::{Broker, BrokerSettings};
-use crate::centre::{COVERT_ADVICE, Centre, CentreSettings, EVENT_WIRE_BYTES, Event, Heard, News};
+use crate::centre::{
+    CENTRE_WIRE_BYTES, COVERT_ADVICE, Centre, CentreSettings, EVENT_WIRE_BYTES, Event, Heard, News,
+};
 use crate::pendant::{Answer, Habits, Pendant, Windows};
 use crate::pki::{Leaf, Pki};
 use crate::sim::{RADIO, outcome_name, parse_enrolment};
@@ -115,6 +117,9 @@ async fn watch(
                 stage.note(|record| record.centre_is_up = false);
             }
             News::Heard(heard) => hear(&stage, heard),
+            News::Deaf { gateway, .. } => {
+                stage.note(|record| record.flaws.push(format!("{gateway} does not answer")));
+            }
         }
     }
     let missing = centre.missing().iter().map(ToString::to_string).collect();
@@ -140,6 +145,9 @@ fn hear(stage: &Stage, heard: Heard) {
             });
         }
         Heard::Event { again: true, .. } => {}
+        Heard::Answer { answer, flaws, .. } => stage.note(|record| {
+            record.flaws.extend(flaws.iter().map(|flaw| format!("{flaw:?} of {answer:?}")));
+        }),
         Heard::State { text, .. } => {
             let state: Option<serde_json::Value> = serde_json::from_str(&text).ok();
             let word = state.as_ref().and_then(|state| state.get("state")?.as_str());
@@ -268,7 +276,8 @@ impl Story {
         View {
             site: self.stage.look(|record| record.site[mark.site..].to_vec()),
             line: self.broker.look(|view| {
-                let sizes = view.seen().skip(mark.line);
+                // What goes by the clock has one size, whatever happens: see the verdict.
+                let sizes = view.seen().skip(mark.line).filter(|seen| !is_clockwork(&seen.topic));
                 sizes.map(|seen| (seen.client.clone(), seen.size())).collect()
             }),
         }
@@ -394,6 +403,12 @@ impl Story {
             format!("Every event was answered alike: {} receipts of one size", receipts.len()),
             receipts.len() >= events.len() && receipts.iter().all(|size| *size == receipts[0]),
         );
+        let messages = self.broker.seen();
+        let messages = messages.iter().filter(|seen| seen.topic.ends_with("/command"));
+        self.verdict.check(
+            format!("Every message of the centre has {CENTRE_WIRE_BYTES} bytes on the line"),
+            messages.into_iter().all(|seen| seen.size() == CENTRE_WIRE_BYTES),
+        );
         Ok(self.verdict.tell(&self.stage))
     }
 }
@@ -413,6 +428,11 @@ const STORY: [(&str, &str); 12] = [
     ("bob", "discreet_panic"),
     ("alice", "panic"),
 ];
+
+/// The centre's message and its answer: they come at fixed times.
+fn is_clockwork(topic: &str) -> bool {
+    topic.ends_with("/command") || topic.ends_with("/answer")
+}
 
 fn listed(texts: &[String]) -> String {
     if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
