@@ -56,6 +56,8 @@ pub struct Config {
     pub store: Store,
     /// When an event counts as delivered.
     pub delivery: Delivery,
+    /// How the centre's regular messages are judged.
+    pub centre: Centre,
     /// What is logged, and where to.
     pub log: Log,
     /// How other commands reach the running gateway.
@@ -97,8 +99,19 @@ pub struct Delivery {
     pub receipts: bool,
     /// How long the centre may take before an event is offered again, seconds.
     pub receipt_wait_s: u32,
-    /// Rhythm of the centre's message of constant size, seconds.
+    /// How often it is journalled which events were delivered, seconds.
     pub release_interval_s: u32,
+}
+
+/// `[centre]`: the centre's regular message, the only carrier of its commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Centre {
+    /// Without a message for so long the centre counts as lost, seconds.
+    pub silence_s: u32,
+    /// File of the keys of which one must have signed each message: a line each,
+    /// name and Ed25519 public key. Without it no signature is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_file: Option<PathBuf>,
 }
 
 /// `[[link]]`: one receiver of pendants.

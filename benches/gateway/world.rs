@@ -107,7 +107,11 @@ impl<D: Disk> World<D> {
                         let id = transmit.id;
                         self.answers.push_back(Input::TransmitDone { id, sent: true });
                     }
-                    Output::Publish(_) | Output::Answer(_) | Output::Tell(_) | Output::Stopped => {}
+                    Output::Publish(_)
+                    | Output::Answer(_)
+                    | Output::Enrol(_)
+                    | Output::Tell(_)
+                    | Output::Stopped => {}
                 }
             }
             let Some(answer) = self.answers.pop_front() else { return Ok(()) };
@@ -134,6 +138,10 @@ fn settings() -> Outcome<Settings> {
             receipts: false,
             receipt_wait_ms: 60_000,
             release_interval_ms: 20_000,
+        },
+        centre: pendant_gateway::engine::settings::CentreSettings {
+            silence_ms: 60_000,
+            keys: Default::default(),
         },
         journal: Limits { files_max: 2048, files_reserved: 8 },
     })

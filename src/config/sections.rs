@@ -4,7 +4,9 @@ use super::files::Need;
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
-use super::{Broker, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links, policy};
+use super::{
+    Broker, Centre, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links, policy,
+};
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
 use std::ops::Range;
@@ -13,8 +15,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 const TOP: &[&str] = &[
-    "site", "gateway", "slot", "policy", "response", "pendant", "store", "delivery", "log",
-    "control", "link", "broker",
+    "site", "gateway", "slot", "policy", "response", "pendant", "store", "delivery", "centre",
+    "log", "control", "link", "broker",
 ];
 const STORE: &[&str] = &[
     "directory",
@@ -25,6 +27,7 @@ const STORE: &[&str] = &[
     "history_days",
 ];
 const DELIVERY: &[&str] = &["receipts", "receipt_wait_s", "release_interval_s"];
+const CENTRE: &[&str] = &["silence_s", "keys_file"];
 const LOG: &[&str] = &["level", "target"];
 const CONTROL: &[&str] = &["socket"];
 const BROKER: &[&str] = &[
@@ -49,6 +52,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[[pendant]]", policy::PENDANT),
     ("[store]", STORE),
     ("[delivery]", DELIVERY),
+    ("[centre]", CENTRE),
     ("[log]", LOG),
     ("[control]", CONTROL),
     ("[[broker]]", BROKER),
@@ -71,6 +75,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let policies = policy::policies(&top, report);
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
     let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
+    let centre = centre(&section(&top, "centre", "[centre]", CENTRE, report), report);
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
     let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
     let links = links::links(&top, report);
@@ -83,6 +88,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         policies,
         store,
         delivery,
+        centre,
         log,
         control,
         links,
@@ -145,6 +151,16 @@ fn delivery(section: &Section<'_>, report: &mut Report<'_>) -> Delivery {
     };
     section.finish(HOMES, report);
     delivery
+}
+
+fn centre(section: &Section<'_>, report: &mut Report<'_>) -> Centre {
+    let seconds = Quantity::new(Unit::Seconds, 10..=3600);
+    let centre = Centre {
+        silence_s: whole(section, "silence_s", &seconds, 60, report),
+        keys_file: named_file(section, "keys_file", Need::Readable, report),
+    };
+    section.finish(HOMES, report);
+    centre
 }
 
 fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {

@@ -218,6 +218,9 @@ pub enum Kind {
     BrokerRefused,
     CentreSilent,
     CentreHeard,
+    /// The centre's message of every 20 s does not come any more, or comes again.
+    CentreLost,
+    CentreBack,
     /// Authentic frames with counters far below the window: a pendant has lost
     /// its memory and must be enrolled anew, or somebody replays.
     CounterStale,
@@ -287,6 +290,8 @@ impl Kind {
             | Self::BrokerRefused
             | Self::CentreSilent
             | Self::CentreHeard
+            | Self::CentreLost
+            | Self::CentreBack
             | Self::CounterStale => Lane::Trouble,
         }
     }
@@ -345,6 +350,8 @@ impl Kind {
             Self::BrokerRefused => "broker_refused",
             Self::CentreSilent => "centre_silent",
             Self::CentreHeard => "centre_heard",
+            Self::CentreLost => "centre_lost",
+            Self::CentreBack => "centre_back",
             Self::CounterStale => "counter_stale",
         }
     }
@@ -366,6 +373,8 @@ impl Kind {
             Self::Overdue => ("NA", 102),
             Self::SupervisionLost => ("UY", 381),
             Self::SupervisionRestored => ("UJ", 381),
+            Self::CentreLost => ("YC", 354),
+            Self::CentreBack => ("YK", 354),
             Self::ReceptionSuspect => ("XQ", 344),
             Self::ReceptionRestored => ("XH", 344),
             _ => return None,

@@ -1,12 +1,14 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod orders;
 mod timers;
 
 use super::acknowledge::{Custody, Released, Waiting};
 use super::age::{Age, AgeClock};
 use super::authenticate::Sealed;
 use super::chance::{Chance, Seed};
+use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, DeliveryNews, Receipted};
@@ -15,13 +17,13 @@ use super::journal::recover::{RecoverError, Recovered, Replay};
 use super::journal::{Journal, Lsn, News, Shed};
 use super::keyring::{Keyring, Member};
 use super::notice::{Notice, Refusal};
-use super::payload::{Voice, parse_receipt};
+use super::payload::{Voice, parse_receipt, topic_base};
 use super::pendant::PendantState;
 use super::record::{Hearing, record};
-use super::seam::{BrokerInput, Input, LinkId, Output, TransmitId};
+use super::seam::{Answer, BrokerInput, Input, LinkId, Output, TransmitId};
 use super::settings::Settings;
 use super::time::{Mono, Now};
-use pendant_protocol::{FrameBytes, PendantId};
+use pendant_protocol::{FrameBytes, Instruction, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
 
@@ -80,6 +82,12 @@ pub struct Gateway {
     states: BTreeMap<PendantId, PendantState>,
     age: AgeClock,
     timers: Timers,
+    commands: Commands,
+    silence: CentreSilence,
+    /// Answers to the centre that wait for their sync.
+    answers: VecDeque<(Lsn, Answer)>,
+    /// What pendants are to do, with their next first-time acknowledgement.
+    instructions: BTreeMap<PendantId, Instruction>,
     /// Pendants whose newest state the journal had no room for.
     volatile: BTreeSet<PendantId>,
     /// Events whose custody is the centre's, for repetitions of their frames.
@@ -136,6 +144,15 @@ impl Gateway {
             members: BTreeMap::new(),
             age: AgeClock::resume(found.tick, latest_age(&found.states), now),
             timers: Timers::new(now.mono),
+            commands: Commands::new(
+                &topic_base(&settings),
+                boot,
+                settings.centre.keys.clone(),
+                found.answered,
+            ),
+            silence: CentreSilence::new(settings.centre.silence_ms),
+            answers: VecDeque::new(),
+            instructions: BTreeMap::new(),
             states: found.states,
             volatile: BTreeSet::new(),
             receipted: BTreeMap::new(),
@@ -190,6 +207,7 @@ impl Gateway {
             }
         }
         self.handle_timers(now);
+        self.handle_silence(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
         self.pump(now);
     }
@@ -202,8 +220,12 @@ impl Gateway {
     /// When `Input::Timer` is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let parts =
-            [self.delivery.next_deadline(), self.journal.next_deadline(), self.next_timer()];
+        let parts = [
+            self.delivery.next_deadline(),
+            self.journal.next_deadline(),
+            self.next_timer(),
+            self.silence.next_deadline(),
+        ];
         parts.into_iter().flatten().min()
     }
 
@@ -247,7 +269,9 @@ impl Gateway {
         let before = &self.states[&pendant];
         let supervision = before.supervision;
         let restored = fresh.authentic().member().event_id.of_frame(counter, 1);
-        let decision = decide(fresh, before, self.settings.policies.of(pendant), moment);
+        let instruction = self.instructions.remove(&pendant).unwrap_or(Instruction::None);
+        let policy = self.settings.policies.of(pendant);
+        let decision = decide(fresh, before, policy, instruction, moment);
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
         let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
@@ -338,11 +362,13 @@ impl Gateway {
             BrokerInput::Up { in_flight_max } => {
                 self.broker_up = true;
                 self.delivery.broker_up(in_flight_max, now.mono);
+                self.silence.broker(true, now.mono);
                 self.notice(Notice::Broker { up: true });
             }
             BrokerInput::Down => {
                 self.broker_up = false;
                 self.delivery.broker_down(now.mono);
+                self.silence.broker(false, now.mono);
                 self.notice(Notice::Broker { up: false });
             }
             BrokerInput::Taken(publish) => self.delivery.taken(publish, now.mono),
@@ -353,7 +379,7 @@ impl Gateway {
                 None => self.notice(Notice::ReceiptUnreadable),
                 Some(event) => self.receipt(event, now),
             },
-            BrokerInput::CentreMessage(_) => {}
+            BrokerInput::CentreMessage(payload) => self.centre_message(&payload, now),
         }
     }
 
@@ -480,12 +506,16 @@ impl Gateway {
                 for released in self.custody.assured_by_journal(durable) {
                     self.transmit(&released, now);
                 }
+                self.release_answers(durable);
             }
             News::Backlog(events, end) => self.delivery.backlog(events, end),
             News::Moved(moved) => {
                 let moved = moved.into_iter().collect();
                 self.delivery.moved(&moved);
                 self.custody.moved(&moved);
+                for (lsn, _) in &mut self.answers {
+                    *lsn = moved.get(lsn).copied().unwrap_or(*lsn);
+                }
             }
             News::Failed(fault) => {
                 self.notice(Notice::JournalFailed { fault });

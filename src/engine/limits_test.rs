@@ -43,6 +43,7 @@ fn settings() -> Settings {
         links: vec![LinkSettings { name: name(), acknowledges: true }],
         policies: Policies { site: policy(), ..Policies::default() },
         delivery: DeliverySettings { receipts: true, receipt_wait_ms: 1, release_interval_ms: 1 },
+        centre: super::settings::CentreSettings { silence_ms: 60_000, keys: Default::default() },
         journal: super::journal::Limits { files_max: 8, files_reserved: 1 },
     }
 }
@@ -135,7 +136,7 @@ fn state() -> PendantState {
             overdue: true,
         }),
         pre_alarm: Some(PreAlarm { counter: u32::MAX, fall: true, fires: age }),
-        alert: true,
+        alert: Some(u32::MAX),
         wrong_pins: u8::MAX,
     };
     state.actual = Actual { covert_incident: Some(u32::MAX), tracked: true };

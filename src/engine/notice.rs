@@ -60,6 +60,11 @@ pub enum Notice {
         /// Whether it receipts.
         heard: bool,
     },
+    /// The centre's regular message does not come, or comes again.
+    CentreMessages {
+        /// Whether they come.
+        come: bool,
+    },
     /// The journal cannot be written; nothing is acknowledged on its word.
     JournalFailed {
         /// What the disk said.

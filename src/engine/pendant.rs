@@ -63,8 +63,8 @@ impl Session {
 pub(super) struct Apparent {
     /// The running session.
     pub(super) session: Option<Session>,
-    /// An open alert that the wearer raised for all to see.
-    pub(super) alert: bool,
+    /// Counter of the frame that raised an alert for all to see, while it is open.
+    pub(super) alert: Option<u32>,
     /// A man-down or fall that may still be cancelled.
     pub(super) pre_alarm: Option<PreAlarm>,
     /// Wrong PINs in a row, as the pendant's user has seen them.
@@ -118,6 +118,14 @@ pub(super) struct PendantState {
     pub(super) stale_told: Option<Mono>,
 }
 
+/// What the centre changed of a pendant: absolute, so that it may be read twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Change {
+    pub(super) pendant: u32,
+    pub(super) alert: Option<u32>,
+    pub(super) actual: Actual,
+}
+
 /// What a counter says of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CounterVerdict {
@@ -147,6 +155,16 @@ impl PendantState {
             supervision: Supervision::default(),
             stale_told: None,
         }
+    }
+
+    /// The part of the state that the centre may change.
+    pub(super) fn change(&self) -> Change {
+        Change { pendant: self.pendant, alert: self.apparent.alert, actual: self.actual }
+    }
+
+    pub(super) fn apply(&mut self, change: &Change) {
+        self.apparent.alert = change.alert;
+        self.actual = change.actual;
     }
 
     pub(super) fn judge_counter(&self, counter: u32) -> CounterVerdict {

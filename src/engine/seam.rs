@@ -3,9 +3,10 @@
 
 use super::event::Lane;
 use super::keyring::Keyring;
+use super::name::Name;
 use super::notice::Notice;
 use super::time::Mono;
-use pendant_protocol::FrameBytes;
+use pendant_protocol::{FrameBytes, PendantId};
 
 /// Which link (serial port or radio): its place in the configuration.
 #[derive(
@@ -141,10 +142,29 @@ pub enum Output {
     Transmit(Transmit),
     /// Answer the centre's message. If it is lost, nothing is: the centre asks again.
     Answer(Answer),
+    /// Change an enrolment, and hand in the keyring anew.
+    Enrol(EnrolmentOrder),
     /// Tell the log and the metrics.
     Tell(Notice),
     /// Everything is said; stop now.
     Stopped,
+}
+
+/// What the centre wants changed of an enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrolmentOrder {
+    /// Another wears the pendant from now on; the PINs stay.
+    Rebind {
+        /// Which pendant.
+        pendant: PendantId,
+        /// Who wears it.
+        wearer: Name,
+    },
+    /// The enrolment ends.
+    Revoke {
+        /// Which pendant.
+        pendant: PendantId,
+    },
 }
 
 /// A disk operation on the journal's folder. File `n` is the n-th segment file.

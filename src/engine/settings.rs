@@ -1,6 +1,7 @@
 //! What the engine must be told once: names, slots, budgets. Checked before it
 //! gets here (`crate::config`).
 
+use super::command::CentreKeys;
 use super::journal::Limits;
 use super::name::Name;
 use super::policy::Policies;
@@ -38,6 +39,15 @@ pub struct DeliverySettings {
     pub release_interval_ms: u64,
 }
 
+/// The centre's message of constant size, the only carrier of its commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CentreSettings {
+    /// Without a message for this long the centre counts as lost, ms.
+    pub silence_ms: u64,
+    /// Keys of which one must have signed; empty: no signature is asked for.
+    pub keys: CentreKeys,
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -55,6 +65,8 @@ pub struct Settings {
     pub policies: Policies,
     /// Delivery.
     pub delivery: DeliverySettings,
+    /// The centre.
+    pub centre: CentreSettings,
     /// Room for the journal.
     pub journal: Limits,
 }

@@ -5,20 +5,21 @@ use super::clock::Clock;
 use super::control::{self, Asked, Question};
 use super::disk::{self, JournalFolder};
 use super::history::{Fact, History, HistoryLimits, Sample};
-use super::keyring_files::KeyringFiles;
+use super::keyring_files::{self, KeyringFiles};
 use super::links::{self, Links};
 use super::store_key::StoreKey;
 use super::telling::Teller;
 use super::uplink::{self, BrokerSettings, Credentials, UplinkHandle};
 use crate::config::Config;
+use crate::engine::command::CentreKeys;
 use crate::engine::journal::recover::{Replay, Survey};
 use crate::engine::journal::{JournalKey, Limits};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
-    BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitId,
+    BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal, TransmitId,
 };
-use crate::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
+use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
 use crate::engine::time::Wall;
 use crate::engine::{Gateway, Seed};
 use pendant_hal::{LinkEvent, Transmission};
@@ -26,7 +27,7 @@ use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -81,7 +82,9 @@ struct Daemon {
     clock: Clock,
     engine: Gateway,
     teller: Teller,
+    store: PathBuf,
     keyring: KeyringFiles,
+    reload_wanted: bool,
     operations: std::sync::mpsc::SyncSender<DiskOp>,
     /// Not handed to the disk's thread yet.
     waiting_operations: Vec<DiskOp>,
@@ -138,7 +141,7 @@ impl Daemon {
         let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
         let replay = read_journal(&folder, &key).map_err(cannot("the journal"))?;
-        let settings = settings(config);
+        let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
         tracing::info!(
@@ -163,7 +166,9 @@ impl Daemon {
             clock,
             engine,
             teller: Teller::new(names.clone()),
+            store: store.clone(),
             keyring,
+            reload_wanted: false,
             operations,
             waiting_operations: Vec::new(),
             disk_news,
@@ -189,6 +194,9 @@ impl Daemon {
     async fn turn_until_stopped(&mut self) {
         self.carry_outputs();
         while !self.stopped {
+            if std::mem::take(&mut self.reload_wanted) {
+                self.reload_or_say();
+            }
             self.hand_over_operations().await;
             let woken = self.next().await;
             self.turn(woken);
@@ -236,11 +244,7 @@ impl Daemon {
             Woken::Disk(done) => self.input(Input::Disk(done)),
             Woken::Broker(news) => self.input(Input::Broker(news)),
             Woken::Asked(asked) => self.answer(asked),
-            Woken::Reload => {
-                if let Err(error) = self.reload() {
-                    tracing::error!(error, "the keyring stays as it was");
-                }
-            }
+            Woken::Reload => self.reload_or_say(),
             Woken::Stop if self.stop_by.is_none() => {
                 drop(sd_notify::notify(&[NotifyState::Stopping]));
                 self.stop_by = Some(Instant::now() + STOP_WAIT);
@@ -298,6 +302,7 @@ impl Daemon {
                     tracing::debug!("answer not taken");
                 }
             }
+            Output::Enrol(order) => self.enrol(order),
             Output::Tell(notice) => {
                 self.note_history(&notice);
                 self.teller.tell(notice);
@@ -375,12 +380,35 @@ impl Daemon {
         drop(asked.answer.send(answer));
     }
 
+    /// What the centre wants of an enrolment. The engine learns of it as of any
+    /// other change of the keyring.
+    fn enrol(&mut self, order: EnrolmentOrder) {
+        let done = match order {
+            EnrolmentOrder::Rebind { pendant, wearer } => {
+                self.keyring.bind(pendant, wearer, None).map(drop).map_err(|e| e.to_string())
+            }
+            EnrolmentOrder::Revoke { pendant } => {
+                keyring_files::remove(&self.store, pendant).map_err(|e| e.to_string())
+            }
+        };
+        if let Err(error) = done {
+            tracing::error!(error, "the centre's order for an enrolment could not be carried out");
+        }
+        self.reload_wanted = true;
+    }
+
     fn reload(&mut self) -> Result<usize, String> {
         let enrolled = load_keyring(&self.keyring).map_err(|error| error.to_string())?;
         let pendants = enrolled.len();
         tracing::info!(pendants, "keyring read again");
         self.input(Input::Keyring(enrolled));
         Ok(pendants)
+    }
+
+    fn reload_or_say(&mut self) {
+        if let Err(error) = self.reload() {
+            tracing::error!(error, "the keyring stays as it was");
+        }
     }
 
     fn status(&mut self) -> Value {
@@ -509,8 +537,15 @@ fn seed() -> Result<Seed, StartError> {
     Ok(Seed(seed))
 }
 
-fn settings(config: &Config) -> Settings {
-    Settings {
+fn settings(config: &Config) -> Result<Settings, StartError> {
+    let keys = match &config.centre.keys_file {
+        None => CentreKeys::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
+            CentreKeys::parse(&text).map_err(cannot(file.display()))?
+        }
+    };
+    Ok(Settings {
         site: config.site.clone(),
         gateway: config.gateway.clone(),
         slot: config.slot,
@@ -520,6 +555,7 @@ fn settings(config: &Config) -> Settings {
             .iter()
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
+        centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
         policies: config.policies.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
@@ -530,7 +566,7 @@ fn settings(config: &Config) -> Settings {
             files_max: config.store.journal_mib_max,
             files_reserved: config.store.urgent_mib_reserved,
         },
-    }
+    })
 }
 
 fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettings, StartError> {

@@ -107,6 +107,16 @@ pub enum BindError {
     Io(io::Error),
 }
 
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEnrolled => f.write_str("the pendant is not enrolled"),
+            Self::Damaged(damaged) => damaged.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
 impl BindError {
     fn of(error: io::Error) -> Self {
         match error.kind() {

@@ -89,6 +89,13 @@ impl Teller {
             Notice::Centre { heard: false } => {
                 tracing::warn!("the centre does not receipt; events are kept and offered again");
             }
+            Notice::CentreMessages { come: true } => {
+                tracing::info!("the centre's regular messages come again");
+            }
+            Notice::CentreMessages { come: false } => tracing::warn!(
+                "the centre's regular message does not come: is the centre running, and may it \
+                 publish to lonework/v1/<site>/<gateway>/command?"
+            ),
             Notice::BrokerRefused { reason } => self.publish_refused(reason),
             Notice::ReceiptUnreadable => {
                 counters.receipts_unreadable += 1;

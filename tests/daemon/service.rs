@@ -81,6 +81,9 @@ async fn the_log_of_a_duress_is_that_of_a_safe_end() {
         let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
         world.site.start().await;
         world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+        // Nobody subscribes here; that this is said must not race with the first frame.
+        let said = |s: &serde_json::Value| s["counters"]["publishes_refused"] != 0;
+        world.site.until("nobody subscribes", said).await;
         for body in [HEARTBEAT, start(30), pin(ending), HEARTBEAT] {
             wire.send(&pendant.say(body)).await.expect("the wire holds");
             let (answer, _) = hear(&mut wire).await;

@@ -3,6 +3,7 @@
 //! of it; nothing here decides what is right.
 
 use super::pendant::Pendant;
+use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;
 use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
@@ -10,8 +11,8 @@ use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
-    BrokerInput, DiskDone, DiskFault, DiskOp, Input, LinkId, Output, Publish, PublishId, Signal,
-    Transmit,
+    BrokerInput, DiskDone, DiskFault, DiskOp, EnrolmentOrder, Input, LinkId, Output, Publish,
+    PublishId, Signal, Transmit,
 };
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
@@ -85,6 +86,7 @@ enum Due {
     Input(DueInput),
     Disk(DiskOp),
     Offer(Publish),
+    Keyring(Keyring),
     Connect,
 }
 
@@ -156,6 +158,9 @@ pub struct Rig {
     pub seen: Vec<Seen>,
     pub downlinks: Vec<Transmit>,
     pub notices: Vec<Notice>,
+    /// The gateway's answers to the centre's messages.
+    pub answers: Vec<(u64, Value, usize)>,
+    centre_number: u64,
     pub site: Vec<SiteTrace>,
     due: BTreeMap<(u64, u64), Due>,
     order: u64,
@@ -193,6 +198,10 @@ pub fn settings() -> Settings {
             receipt_wait_ms: 60_000,
             release_interval_ms: 20_000,
         },
+        centre: pendant_gateway::engine::settings::CentreSettings {
+            silence_ms: 1_000_000_000_000,
+            keys: Default::default(),
+        },
         journal: Limits { files_max: 16, files_reserved: 4 },
     }
 }
@@ -227,6 +236,8 @@ impl Rig {
             seen: Vec::new(),
             downlinks: Vec::new(),
             notices: Vec::new(),
+            answers: Vec::new(),
+            centre_number: 0,
             site: Vec::new(),
             due: BTreeMap::new(),
             order: 0,
@@ -404,6 +415,7 @@ impl Rig {
                     self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
+            Due::Keyring(keyring) => self.input(Input::Keyring(keyring)),
             Due::Offer(publish) => self.take_offer(&publish),
             Due::Connect => {
                 if self.broker_there && !self.broker_up {
@@ -479,11 +491,28 @@ impl Rig {
                     });
                     self.downlinks.push(transmit);
                 }
+                Output::Answer(answer) => {
+                    let bytes = answer.topic.len() + answer.payload.len();
+                    let json = serde_json::from_slice(&answer.payload).expect("valid JSON");
+                    self.answers.push((at_us, json, bytes));
+                    self.site.push(SiteTrace::Uplink { at_us, bytes });
+                }
+                Output::Enrol(EnrolmentOrder::Revoke { pendant }) => {
+                    self.keyring.remove(pendant);
+                    let keyring = self.keyring.clone();
+                    self.later(5_000, Due::Keyring(keyring));
+                }
+                Output::Enrol(EnrolmentOrder::Rebind { pendant, wearer }) => {
+                    let mut enrolment = self.keyring.find(pendant).expect("enrolled").clone();
+                    enrolment.wearer = wearer;
+                    self.keyring.insert(enrolment);
+                    let keyring = self.keyring.clone();
+                    self.later(5_000, Due::Keyring(keyring));
+                }
                 Output::Tell(notice) => {
                     self.site.push(SiteTrace::Notice { at_us, notice });
                     self.notices.push(notice);
                 }
-                Output::Answer(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }
@@ -502,6 +531,25 @@ impl Rig {
         self.frame(0, &frame);
         self.run_ms(1_500);
         self.answer_to(pendant).map(|answer| answer.outcome)
+    }
+
+    /// The centre's message with these commands, and what the gateway answers.
+    pub fn centre_says(&mut self, commands: Value) -> Value {
+        self.centre_number += 1;
+        let boot = self.report.expect("started").boot;
+        let message = serde_json::json!({
+            "message": "0190a1b2-c3d4-7e5f-8a0b-1c2d3e4f5061",
+            "boot": format!("{boot:016x}"),
+            "number": self.centre_number,
+            "commands": commands,
+        });
+        let topic = format!("lonework/v1/{}/{}/command", self.settings.site, self.settings.gateway);
+        let mut payload = message.to_string().into_bytes();
+        payload.resize(CENTRE_WIRE_BYTES - topic.len(), b' ');
+        let before = self.answers.len();
+        self.input(Input::Broker(BrokerInput::CentreMessage(payload)));
+        self.run_ms(1_000);
+        self.answers.get(before).map_or(Value::Null, |(_, answer, _)| answer.clone())
     }
 
     pub fn kinds(&self) -> Vec<&str> {

@@ -60,6 +60,27 @@ impl std::error::Error for KeysError {}
 pub struct CentreKeys(BTreeMap<Name, PublicKey>);
 
 impl CentreKeys {
+    /// Reads a file of keys: a line each, name and key; empty lines and lines that
+    /// begin with `#` are passed over.
+    ///
+    /// # Errors
+    /// Says the line and what to change.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |why: &dyn fmt::Display| format!("line {number}: {why}");
+            let (name, key) = line
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| wrong(&"write a name, a space and the key"))?;
+            let name = Name::new(name).map_err(|error| wrong(&error))?;
+            keys.push((name, key.trim().parse().map_err(|error: PublicKeyError| wrong(&error))?));
+        }
+        Self::new(keys).map_err(|error| error.to_string())
+    }
+
     /// Takes the keys.
     ///
     /// # Errors

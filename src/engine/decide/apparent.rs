@@ -45,7 +45,7 @@ pub(super) fn step(
     let outcome = match request {
         Request::Note => Outcome::Noted,
         Request::Alert => {
-            after.alert = true;
+            after.alert = before.alert.or(Some(counter));
             Outcome::Noted
         }
         Request::PreAlarm { fall, ms } => {
@@ -89,7 +89,7 @@ pub(super) fn step(
         }
         Request::Pin { accepted: true } => {
             after = Apparent::default();
-            if before.session.is_some() || before.alert || before.pre_alarm.is_some() {
+            if before.session.is_some() || before.alert.is_some() || before.pre_alarm.is_some() {
                 Outcome::Ended
             } else {
                 Outcome::NothingToEnd

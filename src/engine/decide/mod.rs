@@ -39,11 +39,13 @@ impl<'k> Decision<'k> {
     }
 }
 
-/// Decides.
+/// Decides. `instruction` is what the centre wants the pendant to do; a reminder
+/// that the session is due goes before it.
 pub(super) fn decide<'k>(
     fresh: Fresh<'k>,
     before: &PendantState,
     policy: &Policy,
+    instruction: Instruction,
     moment: Moment,
 ) -> Decision<'k> {
     let authentic = fresh.authentic();
@@ -74,7 +76,7 @@ pub(super) fn decide<'k>(
         }
         _ => Detail::None,
     };
-    let answer = answer(outcome, &state, moment.age);
+    let answer = answer(outcome, &state, instruction, moment.age);
     Decision { fresh, state, kind, detail, answer }
 }
 
@@ -104,12 +106,17 @@ fn request(body: &Body, pin_accepted: Option<bool>, policy: &Policy) -> Request 
     }
 }
 
-fn answer(outcome: Outcome, state: &PendantState, age: Age) -> DownlinkMessage {
+fn answer(
+    outcome: Outcome,
+    state: &PendantState,
+    instruction: Instruction,
+    age: Age,
+) -> DownlinkMessage {
     let session = state.apparent.session;
     let due = session.is_some_and(|session| session.due <= age);
     DownlinkMessage {
         outcome,
-        instruction: if due { Instruction::Remind } else { Instruction::None },
+        instruction: if due { Instruction::Remind } else { instruction },
         minutes_left: session.map_or(0, |session| session.minutes_left(age)),
     }
 }

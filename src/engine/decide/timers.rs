@@ -29,7 +29,7 @@ pub(in crate::engine) fn fire(state: &PendantState, policy: &Policy, age: Age) -
     if let Some(pre_alarm) = state.apparent.pre_alarm.filter(|pre_alarm| pre_alarm.fires <= age) {
         let mut state = state.clone();
         state.apparent.pre_alarm = None;
-        state.apparent.alert = true;
+        state.apparent.alert = state.apparent.alert.or(Some(pre_alarm.counter));
         let kind = if pre_alarm.fall { Kind::Fall } else { Kind::ManDown };
         let detail = late(age.ms_since(pre_alarm.fires));
         return Some(Fired { state, kind, detail, counter: pre_alarm.counter });

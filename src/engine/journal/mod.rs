@@ -15,8 +15,9 @@ pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
 
 use super::age::Tick;
+use super::command::Answered;
 use super::event::{Boot, Event, Lane};
-use super::pendant::PendantState;
+use super::pendant::{Change, PendantState};
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use super::time::Mono;
 use pendant_protocol::PendantId;
@@ -188,6 +189,17 @@ impl Journal {
     pub(super) fn append_tick(&mut self, tick: Tick) {
         // Without room a timer merely runs on from an earlier tick after a restart.
         let _ = self.append(&Record::Tick(tick), true);
+    }
+
+    /// Records what a message of the centre led to: always two frames, whatever
+    /// it asked for. Where the last of them stands.
+    pub(super) fn append_orders(
+        &mut self,
+        answered: &Answered,
+        changes: Vec<Change>,
+    ) -> Result<Lsn, NoRoom> {
+        self.append(&Record::Answered(answered.clone()), true)?;
+        self.append(&Record::Ordered(changes), true)
     }
 
     /// Marks events as needing no keeping any more, and journals that.

@@ -8,8 +8,9 @@ use super::slot::{self, BootCipher, Header, Opened, Record, Run, SLOT_BYTES, Slo
 use super::space::{Limits, first_opened};
 use super::{Journal, JournalKey, Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Shed};
 use crate::engine::age::Tick;
+use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Event, Lane};
-use crate::engine::pendant::PendantState;
+use crate::engine::pendant::{Change, PendantState};
 use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -234,6 +235,7 @@ pub struct Replay {
     released: Vec<Run>,
     states: BTreeMap<PendantId, (Lsn, PendantState)>,
     tick: Option<Tick>,
+    answered: Answered,
     numbers: BTreeMap<Boot, [u64; 3]>,
     newest_boot: Option<Boot>,
     previous_end: Option<Lsn>,
@@ -250,6 +252,7 @@ pub(in crate::engine) struct Recovered {
     pub(in crate::engine) states: BTreeMap<PendantId, PendantState>,
     pub(in crate::engine) previous: Option<EndedBoot>,
     pub(in crate::engine) tick: Option<Tick>,
+    pub(in crate::engine) answered: Answered,
     pub(in crate::engine) damaged: u64,
     pub(in crate::engine) voids: Vec<Shed>,
 }
@@ -269,6 +272,7 @@ impl Replay {
             released: Vec::new(),
             states: BTreeMap::new(),
             tick: None,
+            answered: Answered::default(),
             numbers: BTreeMap::new(),
             newest_boot: None,
             previous_end: (tail != Lsn(0)).then_some(tail),
@@ -364,12 +368,21 @@ impl Replay {
             Record::State(state) => self.take_state(lsn, *state),
             Record::Released(runs) => self.released.extend(runs),
             Record::Tick(tick) => self.tick = Some(tick),
+            Record::Answered(answered) => self.answered = answered,
+            Record::Ordered(changes) => changes.iter().for_each(|change| self.take_change(change)),
         }
     }
 
     fn take_state(&mut self, lsn: Lsn, state: PendantState) {
         if let Some(pendant) = PendantId::new(state.pendant) {
             self.states.insert(pendant, (lsn, state));
+        }
+    }
+
+    fn take_change(&mut self, change: &Change) {
+        let pendant = PendantId::new(change.pendant);
+        if let Some((_, state)) = pendant.and_then(|pendant| self.states.get_mut(&pendant)) {
+            state.apply(change);
         }
     }
 
@@ -472,6 +485,7 @@ impl Replay {
             states,
             previous,
             tick: self.tick,
+            answered: self.answered,
             damaged: self.damaged,
             voids: self.voids,
         })

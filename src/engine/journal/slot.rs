@@ -18,8 +18,9 @@
 
 use super::Lsn;
 use crate::engine::age::Tick;
+use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Event};
-use crate::engine::pendant::PendantState;
+use crate::engine::pendant::{Change, PendantState};
 use aes::Aes128;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U13, U16};
@@ -104,6 +105,10 @@ pub(super) enum Record {
     Released(Vec<Run>),
     /// The gateway's age, every minute.
     Tick(Tick),
+    /// The commands that were let through of late, at every message of the centre.
+    Answered(Answered),
+    /// What the centre changed, at every message of it, also when that is nothing.
+    Ordered(Vec<Change>),
 }
 
 /// What a segment's first frame tells, so that numbers go on although every
