@@ -137,6 +137,13 @@ impl Custody {
         self.sift(|waiting| Assured::by_centre(waiting, receipted, journal_failed))
     }
 
+    /// The journal has room for an event after all.
+    pub(super) fn settle(&mut self, event: EventId, lsn: Lsn) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.event == event) {
+            waiting.lsn.get_or_insert(lsn);
+        }
+    }
+
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
         for waiting in &mut self.waiting {
             if let Some(lsn) = &mut waiting.lsn {

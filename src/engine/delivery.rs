@@ -104,6 +104,8 @@ pub(super) struct Delivery {
     reading: Option<(Lane, Lsn)>,
     ready: VecDeque<(Lsn, Event)>,
     memory: VecDeque<Event>,
+    /// Something stands in memory only, here or in an open offer.
+    homeless: bool,
     /// The broker refused one of those in memory: not before this moment.
     memory_after: Option<Mono>,
     apart: BTreeMap<Lsn, Apart>,
@@ -134,6 +136,7 @@ impl Delivery {
             reading: None,
             ready: VecDeque::new(),
             memory: VecDeque::new(),
+            homeless: false,
             memory_after: None,
             apart: BTreeMap::new(),
             to_release: BTreeSet::new(),
@@ -164,7 +167,10 @@ impl Delivery {
             if self.one_by_one { self.offers.is_empty() } else { self.offers.len() < OFFERS_MAX };
         let place = match lsn {
             Some(lsn) => Place::Journal(lsn),
-            None => Place::Memory(Box::new(event.clone())),
+            None => {
+                self.homeless = true;
+                Place::Memory(Box::new(event.clone()))
+            }
         };
         if self.up && room {
             return Some(self.offer(event, place, false, voice, now));
@@ -296,6 +302,43 @@ impl Delivery {
             }
         }
         self.set_apart(lsn, now);
+    }
+
+    /// Events that only memory holds. Each may be handed to `settle`.
+    pub(super) fn homeless(&mut self) -> Vec<Event> {
+        if !std::mem::take(&mut self.homeless) {
+            return Vec::new();
+        }
+        let offered = self.offers.values().map(|offer| &offer.place);
+        let places = offered.chain(self.awaiting.values().map(|awaiting| &awaiting.place));
+        let open = places.filter_map(|place| match place {
+            Place::Memory(event) => Some(&**event),
+            Place::Journal(_) => None,
+        });
+        open.chain(&self.memory).cloned().collect()
+    }
+
+    /// There are still events without a place in the journal.
+    pub(super) fn remain_homeless(&mut self) {
+        self.homeless = true;
+    }
+
+    /// The journal has taken an event that only memory held.
+    pub(super) fn settle(&mut self, event: EventId, lsn: Lsn) {
+        let offered = self.offers.values_mut().filter(|offer| offer.event == event);
+        let places = (offered.map(|offer| &mut offer.place))
+            .chain(self.awaiting.get_mut(&event).map(|awaiting| &mut awaiting.place));
+        let mut open = false;
+        for place in places {
+            *place = Place::Journal(lsn);
+            open = true;
+        }
+        self.memory.retain(|held| held.id != event);
+        if open {
+            self.claimed.insert(lsn);
+        } else {
+            self.unclaim(lsn);
+        }
     }
 
     /// Frames have other positions.

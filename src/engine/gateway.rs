@@ -12,7 +12,9 @@ use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, DeliveryNews, Receipted};
-use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
+use super::event::{
+    Boot, Detail, EndedBoot, Event, EventId, FromPendant, Kind, Lane, Stamp, gateway_event_id,
+};
 use super::journal::recover::{RecoverError, Recovered, Replay};
 use super::journal::{Journal, Lsn, News, Shed};
 use super::keyring::{Keyring, Member};
@@ -459,6 +461,7 @@ impl Gateway {
     fn pump(&mut self, now: Now) {
         loop {
             self.say_start(now);
+            self.house_homeless();
             self.say_dropped(now);
             while let Some(news) = self.journal.poll_news() {
                 self.journal_news(news, now);
@@ -486,6 +489,29 @@ impl Gateway {
         while self.journal.has_room() || self.journal.has_failed() {
             let Some((kind, detail)) = self.to_tell.pop_front() else { return };
             self.tell(kind, detail, now);
+        }
+    }
+
+    /// Events that found no room go into the journal as soon as there is some, and
+    /// then their pendants are answered on its word.
+    fn house_homeless(&mut self) {
+        if !self.journal.has_room() || self.journal.has_failed() {
+            return;
+        }
+        for event in self.delivery.homeless() {
+            let id = event.id;
+            let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
+            let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
+            let state = volatile.and_then(|pendant| self.states.get(&pendant)).cloned();
+            let Ok(lsn) = self.journal.append_event(event, state) else {
+                self.delivery.remain_homeless();
+                return;
+            };
+            if let Some(pendant) = volatile {
+                self.volatile.remove(&pendant);
+            }
+            self.delivery.settle(id, lsn);
+            self.custody.settle(id, lsn);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::end_to_end::World;
 use crate::pendant::*;
-use crate::site::hear;
+use crate::site::{SOON, hear};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_kit::wire::Wire;
 use pendant_protocol::EnrolmentKey;
@@ -11,7 +11,9 @@ use tokio::io::AsyncWriteExt;
 
 async fn answered(world: &World, wire: &mut Wire, pendant: &mut Pendant) {
     wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
-    let (answer, _) = hear(wire).await;
+    let heard = tokio::time::timeout(SOON / 2, hear(wire)).await;
+    let (answer, _) = heard
+        .unwrap_or_else(|_| panic!("no answer:\n{}\n{:?}", world.site.log(), world.site.status()));
     assert!(pendant.hear(&answer, pendant.counter).is_some(), "{}", world.site.log());
 }
 

@@ -120,17 +120,37 @@ fn shutdown_waits_for_the_last_sync() {
 }
 
 #[test]
-fn a_frame_in_the_first_moment_of_the_first_start_is_answered_on_the_centre_s_word() {
+fn a_frame_in_the_first_moment_of_the_first_start_is_kept_and_answered() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::off(&[&pendant]);
+    rig.broker_there = false;
     rig.start();
     let frame = pendant.say(PANIC);
     rig.frame(0, &frame);
+    assert_eq!(rig.backlog(), 0, "there is no file yet");
     rig.run_ms(900);
+    assert_eq!(rig.downlinks.len(), 1, "it went into the journal when there was one");
+    rig.restart();
+    rig.frame(0, &frame);
+    rig.run_ms(10);
+    assert_eq!(rig.downlinks.len(), 2);
+    assert_eq!(rig.downlinks[0].frame, rig.downlinks[1].frame);
+    rig.broker_back();
+    rig.run_ms(5_000);
     assert_eq!(rig.count("panic"), 1);
-    assert_eq!(rig.downlinks.len(), 1, "receipted, so it is safe");
-    // Its repetition is answered too, though the journal never held the event.
-    rig.run_ms(2_000);
+}
+
+#[test]
+fn while_there_is_no_journal_the_centre_s_receipt_is_custody_also_for_repetitions() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.disk.files_max = Some(0);
+    rig.start();
+    rig.run_ms(100);
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(3_000);
+    assert_eq!(rig.downlinks.len(), 1);
     rig.frame(0, &frame);
     rig.run_ms(10);
     assert_eq!(rig.downlinks.len(), 2);

@@ -177,7 +177,8 @@ impl Journal {
         let number = event.number;
         let record = Record::Event(Box::new(event), state.map(Box::new));
         let lsn = self.append(&record, lane == Lane::Urgent)?;
-        self.opened.last[lane as usize] = number;
+        // Events that found no room at first come after later ones.
+        self.opened.last[lane as usize] = self.opened.last[lane as usize].max(number);
         self.keep(lsn, lane);
         if let Some(pendant) = pendant {
             self.note_state(pendant, lsn);
