@@ -19,8 +19,8 @@ pub mod name;
 pub mod notice;
 pub mod payload;
 mod pendant;
-pub mod policy;
 pub mod pin;
+pub mod policy;
 mod record;
 pub mod seam;
 pub mod settings;
@@ -28,4 +28,6 @@ pub mod time;
 
 pub use chance::Seed;
 pub use delivery::OFFERS_MAX;
+#[cfg(feature = "leaks")]
+pub use gateway::leak;
 pub use gateway::{Gateway, RecoveryReport, Status};
