@@ -1,6 +1,8 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+#[cfg(feature = "leaks")]
+pub mod leak;
 mod orders;
 mod timers;
 
@@ -111,6 +113,8 @@ pub struct Gateway {
     to_tell: VecDeque<(Kind, Detail)>,
     stopping: bool,
     outputs: VecDeque<Output>,
+    #[cfg(feature = "leaks")]
+    leaking: leak::Leaking,
 }
 
 impl Gateway {
@@ -173,6 +177,8 @@ impl Gateway {
             to_tell,
             stopping: false,
             outputs: VecDeque::new(),
+            #[cfg(feature = "leaks")]
+            leaking: leak::Leaking::default(),
             settings,
         };
         gateway.listen_from(now);
@@ -216,7 +222,10 @@ impl Gateway {
 
     /// The next thing to do, until there is nothing more.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        #[cfg(feature = "leaks")]
+        let output = output.map(|output| self.leaking.output(output));
+        output
     }
 
     /// When `Input::Timer` is due at the latest.
@@ -234,10 +243,13 @@ impl Gateway {
     /// What may be shown on site.
     #[must_use]
     pub fn status(&self) -> Status {
+        let backlog = self.journal.live();
+        #[cfg(feature = "leaks")]
+        let backlog = backlog + self.leaking.backlog();
         Status {
             boot: self.boot,
             pendants: self.members.len(),
-            backlog: self.journal.live(),
+            backlog,
             broker_up: self.broker_up,
             centre_heard: self.centre_heard,
             journal_works: !self.journal.has_failed(),
@@ -298,6 +310,8 @@ impl Gateway {
             self.custody.take(Waiting { lsn, ..waiting });
         }
         self.notice(Notice::Heard { link: hearing.link, pendant });
+        #[cfg(feature = "leaks")]
+        self.leak(&record.event, record.reply, now);
     }
 
     /// The same bytes again: answered again, but not recorded again.
@@ -316,6 +330,10 @@ impl Gateway {
                 && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
         });
         if copy || !self.acknowledges(link) {
+            return;
+        }
+        #[cfg(feature = "leaks")]
+        if self.leaking.ignores(&reply) {
             return;
         }
         self.latest.insert(pendant, Latest { counter, link, ended });

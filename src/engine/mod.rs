@@ -30,4 +30,6 @@ pub mod time;
 
 pub use chance::Seed;
 pub use delivery::OFFERS_MAX;
+#[cfg(feature = "leaks")]
+pub use gateway::leak;
 pub use gateway::{Gateway, RecoveryReport, Status};

@@ -9,9 +9,13 @@ mod pendant;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/site.rs"]
 mod site;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/tap.rs"]
+mod tap;
 
 mod bad_input;
 mod custody_trace;
 mod end_to_end;
 mod service;
 mod store_and_forward;
+mod twins;

@@ -7,6 +7,9 @@ mod pendant;
 #[path = "../support/rig.rs"]
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod rig;
+#[path = "../support/twins.rs"]
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+mod twins;
 
 mod p10_fail_loud;
 mod p11_timers;

@@ -97,6 +97,9 @@ enum DueInput {
     Receipt(String),
 }
 
+/// MQTT 5's shortest answer to a QoS 1 publish.
+const PUBACK_BYTES: usize = 4;
+
 /// An event as the centre got it.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -131,12 +134,40 @@ impl Seen {
 /// What an observer on site could have recorded: when, what kind of traffic, how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteTrace {
-    Downlink { at_us: u64, link: u8, bytes: usize },
-    Commit { at_us: u64, file: u32, offset: u32, bytes: usize },
-    Read { at_us: u64, file: u32, offset: u32, bytes: u32 },
-    Allocate { at_us: u64, file: u32 },
-    Uplink { at_us: u64, bytes: usize },
-    Notice { at_us: u64, notice: Notice },
+    Downlink {
+        at_us: u64,
+        link: u8,
+        bytes: usize,
+    },
+    Commit {
+        at_us: u64,
+        file: u32,
+        offset: u32,
+        bytes: usize,
+    },
+    Read {
+        at_us: u64,
+        file: u32,
+        offset: u32,
+        bytes: u32,
+    },
+    Allocate {
+        at_us: u64,
+        file: u32,
+    },
+    Uplink {
+        at_us: u64,
+        bytes: usize,
+    },
+    /// A packet from the broker: an answer to an offer, or what the centre says.
+    FromBroker {
+        at_us: u64,
+        bytes: usize,
+    },
+    Notice {
+        at_us: u64,
+        notice: Notice,
+    },
 }
 
 pub struct Rig {
@@ -155,6 +186,9 @@ pub struct Rig {
     /// How far the wall clock was stepped.
     pub wall_step_ms: i64,
     pub answer: fn(&Publish) -> Answer,
+    /// How long the centre takes to receipt an event, microseconds. It may not
+    /// depend on what the event says (P5).
+    pub receipt_us: fn(&Seen) -> u64,
     pub seen: Vec<Seen>,
     pub downlinks: Vec<Transmit>,
     pub notices: Vec<Notice>,
@@ -162,6 +196,8 @@ pub struct Rig {
     pub answers: Vec<(u64, Value, usize)>,
     centre_number: u64,
     pub site: Vec<SiteTrace>,
+    /// Places in `site` where something came out of the backlog.
+    pub replays: Vec<usize>,
     due: BTreeMap<(u64, u64), Due>,
     order: u64,
     boots: u8,
@@ -233,12 +269,14 @@ impl Rig {
             wall_set: true,
             wall_step_ms: 0,
             answer: |_| Answer::Take,
+            receipt_us: |_| 2_000,
             seen: Vec::new(),
             downlinks: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
             centre_number: 0,
             site: Vec::new(),
+            replays: Vec::new(),
             due: BTreeMap::new(),
             order: 0,
             boots: 0,
@@ -401,17 +439,20 @@ impl Rig {
             }
             Due::Input(DueInput::Taken(id)) => {
                 if self.offered.remove(&id.0) {
+                    self.from_broker(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Taken(id)));
                 }
             }
             Due::Input(DueInput::Refused(publish, reason)) => {
                 if self.offered.remove(&publish.0) {
+                    self.from_broker(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Refused { publish, reason }));
                 }
             }
             Due::Input(DueInput::Receipt(id)) => {
                 if self.broker_up && self.centre_there {
                     let receipt = format!("{{\"received\":\"{id}\"}}");
+                    self.from_broker(receipt.len());
                     self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
@@ -426,6 +467,10 @@ impl Rig {
         }
     }
 
+    fn from_broker(&mut self, bytes: usize) {
+        self.site.push(SiteTrace::FromBroker { at_us: self.now_us, bytes });
+    }
+
     fn take_offer(&mut self, publish: &Publish) {
         if !self.broker_up || !self.offered.contains(&publish.id.0) {
             return;
@@ -434,16 +479,17 @@ impl Rig {
             Answer::Take => {
                 let json: Value = serde_json::from_slice(&publish.payload).expect("valid JSON");
                 let id = json["id"].as_str().expect("every event has an id").to_owned();
-                self.seen.push(Seen {
+                let seen = Seen {
                     at_us: self.now_us,
                     topic: publish.topic.clone(),
                     wire_bytes: publish.topic.len() + publish.payload.len(),
                     json,
-                });
+                };
                 self.later(500, Due::Input(DueInput::Taken(publish.id)));
                 if self.centre_there {
-                    self.later(2_000, Due::Input(DueInput::Receipt(id)));
+                    self.later((self.receipt_us)(&seen), Due::Input(DueInput::Receipt(id)));
                 }
+                self.seen.push(seen);
             }
             Answer::Refuse(reason) => {
                 self.later(500, Due::Input(DueInput::Refused(publish.id, reason)));
@@ -472,12 +518,18 @@ impl Rig {
         for output in outputs {
             match output {
                 Output::Disk(operation) => {
+                    if matches!(operation, DiskOp::Read { .. }) {
+                        self.replays.push(self.site.len());
+                    }
                     self.site.push(trace_of(&operation, at_us));
                     let us = self.disk.commit_us;
                     self.later(us, Due::Disk(operation));
                 }
                 Output::Publish(publish) => {
                     let bytes = publish.topic.len() + publish.payload.len();
+                    if publish.payload.windows(15).any(|w| w == b"\"replayed\":true") {
+                        self.replays.push(self.site.len());
+                    }
                     self.site.push(SiteTrace::Uplink { at_us, bytes });
                     assert!(self.broker_up, "offered to a broker that is not there");
                     assert!(self.offered.insert(publish.id.0), "an offer's number is new");

@@ -1,0 +1,143 @@
+//! Deliberate leaks, one for each way in which a gateway could show on site
+//! that help was asked for. They exist to be caught: the mutation check of P5
+//! (`tests/leaks.rs`) sets one and asserts that the twins see it. Compiled only
+//! with the feature `leaks`, and off until [`Gateway::set_leak`].
+
+use super::Gateway;
+use crate::engine::event::{Event, Kind, Lane};
+use crate::engine::notice::Notice;
+use crate::engine::pendant::PendantState;
+use crate::engine::seam::{LinkId, Output, PublishId};
+use crate::engine::time::Now;
+use pendant_protocol::{FrameBytes, PendantId};
+use std::collections::BTreeSet;
+
+/// What shows although it must not, after a duress PIN or a discreet panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leak {
+    /// One line more in the log.
+    Notice,
+    /// One byte of payload more.
+    PayloadByte,
+    /// The topic of another lane, in a message that is one byte longer for it.
+    Topic,
+    /// The event is offered twice.
+    Publish,
+    /// One more commit.
+    Commit,
+    /// Acknowledged 1 ms later.
+    Late,
+    /// Acknowledged through another link.
+    Link,
+    /// A retransmission is not answered.
+    Retransmission,
+    /// One event more in the status.
+    Status,
+    /// A line in the log at each track point: long after the PIN.
+    TrackPoint,
+}
+
+impl Leak {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Notice,
+        Self::PayloadByte,
+        Self::Topic,
+        Self::Publish,
+        Self::Commit,
+        Self::Late,
+        Self::Link,
+        Self::Retransmission,
+        Self::Status,
+        Self::TrackPoint,
+    ];
+}
+
+/// The leak that is set, and whose answers it is about.
+#[derive(Default)]
+pub(super) struct Leaking {
+    leak: Option<Leak>,
+    covert: BTreeSet<FrameBytes>,
+}
+
+impl Leaking {
+    fn at(&self, leak: Leak, answer: &FrameBytes) -> bool {
+        self.leak == Some(leak) && self.covert.contains(answer)
+    }
+
+    /// Whether a retransmission with this answer is passed over.
+    pub(super) fn ignores(&self, answer: &FrameBytes) -> bool {
+        self.at(Leak::Retransmission, answer)
+    }
+
+    /// Events that the status counts too many.
+    pub(super) fn backlog(&self) -> u64 {
+        u64::from(self.leak == Some(Leak::Status) && !self.covert.is_empty())
+    }
+
+    /// An output as it leaves.
+    pub(super) fn output(&self, mut output: Output) -> Output {
+        if let Output::Transmit(transmit) = &mut output {
+            if self.at(Leak::Late, &transmit.frame) {
+                transmit.at = transmit.at.plus_ms(1);
+            }
+            if self.at(Leak::Link, &transmit.frame) {
+                transmit.link.0 ^= 1;
+            }
+        }
+        output
+    }
+}
+
+impl Gateway {
+    /// Makes the gateway leak from now on.
+    pub fn set_leak(&mut self, leak: Leak) {
+        self.leaking.leak = Some(leak);
+    }
+
+    /// After a fresh frame was recorded and its event offered.
+    pub(super) fn leak(&mut self, event: &Event, answer: FrameBytes, now: Now) {
+        let Some(from) = &event.from else { return };
+        let Some(pendant) = PendantId::new(from.pendant) else { return };
+        let told = Notice::HeardAgain { link: LinkId(0), pendant };
+        match (self.leaking.leak, event.kind) {
+            (Some(Leak::TrackPoint), Kind::TrackPoint) => self.notice(told),
+            (Some(leak), Kind::Duress | Kind::DiscreetPanic) => {
+                self.leaking.covert.insert(answer);
+                match leak {
+                    Leak::Notice => self.notice(told),
+                    Leak::Commit => self.leak_commit(pendant, now),
+                    _ => self.leak_publish(leak),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leak_commit(&mut self, pendant: PendantId, now: Now) {
+        self.pump(now);
+        let state: Option<PendantState> = self.states.get(&pendant).cloned();
+        state.map(|state| self.journal.carry_state(pendant, state));
+    }
+
+    fn leak_publish(&mut self, leak: Leak) {
+        let publishes = self.outputs.iter_mut().filter_map(|output| match output {
+            Output::Publish(publish) => Some(publish),
+            _ => None,
+        });
+        let Some(publish) = publishes.last() else { return };
+        match leak {
+            Leak::PayloadByte => publish.payload.push(b' '),
+            Leak::Topic => {
+                publish.topic =
+                    publish.topic.replace(Lane::Urgent.as_str(), Lane::Trouble.as_str());
+            }
+            Leak::Publish => {
+                let mut again = publish.clone();
+                again.id = PublishId(u64::MAX - publish.id.0);
+                self.outputs.push_back(Output::Publish(again));
+            }
+            _ => {}
+        }
+    }
+}

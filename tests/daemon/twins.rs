@@ -1,0 +1,250 @@
+//! P5 on the real daemon: one history is lived through twice, and everything
+//! that leaves a mark on site is compared: TLS records in both directions, system
+//! calls on files and on the serial port, log lines, status answers, and what the
+//! pendant shows.
+//!
+//! Sizes, places and order are compared exactly, times with [`SLACK`]: the
+//! machine's own jitter. The engine's times are compared to the microsecond
+//! in `tests/promises/p5_non_interference.rs`.
+
+use crate::end_to_end::{World, next_of};
+use crate::pendant::*;
+use crate::site::{SOON, hear};
+use crate::tap::{Record, Tap};
+use pendant_kit::centre::Centre;
+use pendant_kit::wire::Wire;
+use pendant_protocol::{Body, DownlinkMessage, FrameBytes};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How far the same thing may lie apart in two lives: strace and a busy machine.
+const SLACK: Duration = Duration::from_secs(1);
+/// A fresh frame costs four records: the event, the broker's word, the centre's
+/// receipt, our word.
+const RECORDS_A_FRAME: usize = 4;
+const WATCHED: &str = "trace=write,writev,pwrite64,fdatasync,fsync,openat,ftruncate,fallocate";
+
+#[derive(Clone, Copy)]
+enum Step {
+    Say(Body),
+    /// What the two lives differ in.
+    Twin,
+    /// The last frame again.
+    Repeat,
+}
+
+/// A system call: its name, the kind of file, and all sizes and places in it.
+type Call = (String, &'static str, String);
+
+/// A life, as it can be seen on site. Times count from the frame before.
+#[derive(Default)]
+struct Life {
+    records: Vec<(Duration, Record)>,
+    shown: Vec<(Duration, DownlinkMessage)>,
+    statuses: Vec<Value>,
+    log: Vec<String>,
+    calls: Vec<Call>,
+}
+
+struct Player {
+    world: World,
+    centre: Centre,
+    wire: Wire,
+    pendant: Pendant,
+    last: FrameBytes,
+    tap: Tap,
+    life: Life,
+}
+
+impl Player {
+    /// A site under watch, in which nothing happens by the clock: pings and
+    /// releases would fall anywhere in the history.
+    async fn watched() -> Self {
+        let mut world = World::new(None).await;
+        // The tap is at the gateway's end of the network.
+        let centre = world.centre();
+        let tap = Tap::start(world.site.broker.port);
+        world.site.broker.port = tap.port;
+        world.site.configure("");
+        let path = world.site.path("gateway.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        let calm = text
+            .replace("keep_alive_s = 5", "keep_alive_s = 3600")
+            .replace("release_interval_s = 5", "release_interval_s = 3600");
+        std::fs::write(&path, calm).expect("the configuration");
+        let trace = world.site.path("trace").display().to_string();
+        let words = ["strace", "-f", "-y", "-s", "0", "-e", WATCHED, "-o", &trace];
+        world.site.wrapper = words.map(str::to_owned).to_vec();
+        let wire = world.site.wire();
+        let pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+        let last = FrameBytes::default();
+        Self { world, centre, wire, pendant, last, tap, life: Life::default() }
+    }
+
+    async fn play(mut self, steps: &[Step], twin: Body) -> Life {
+        self.world.site.start().await;
+        self.world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+        next_of(&mut self.centre, "gateway_started").await;
+        // Its answer comes a second later: by then all that a start causes is over.
+        self.say(HEARTBEAT).await;
+        self.life = Life::default();
+        let (log, calls) = (self.log().len(), self.calls().len());
+        for step in steps {
+            match step {
+                Step::Say(body) => self.say(*body).await,
+                Step::Twin => self.say(twin).await,
+                Step::Repeat => self.hear(0).await,
+            }
+        }
+        self.life.log = self.log().split_off(log);
+        self.life.calls = self.calls().split_off(calls);
+        self.life
+    }
+
+    async fn say(&mut self, body: Body) {
+        self.last = self.pendant.say(body);
+        self.hear(RECORDS_A_FRAME).await;
+    }
+
+    /// The last frame is heard; waits until all that follows from it is over.
+    async fn hear(&mut self, records: usize) {
+        let before = self.tap.records().len();
+        let sent = self.wire.send(&self.last).await.expect("the wire holds");
+        let (answer, at) = hear(&mut self.wire).await;
+        let message = self.pendant.hear(&answer, self.pendant.counter).expect("genuine");
+        self.life.shown.push((at - sent, message));
+        let give_up = Instant::now() + SOON;
+        while self.tap.records().len() < before + records {
+            assert!(Instant::now() < give_up, "no receipt:\n{}", self.world.site.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let new = self.tap.records().split_off(before);
+        self.life.records.extend(new.into_iter().map(|(at, record)| (at - sent, record)));
+        self.life.statuses.push(self.status());
+    }
+
+    /// The status but for what no two runs share.
+    fn status(&self) -> Value {
+        let mut status = self.world.site.status().expect("it answers");
+        for chance in ["boot", "uptime_s", "clock"] {
+            status[chance].take();
+        }
+        // Each life has a certificate of its own, made at its start.
+        status["broker"]["certificate_ends_unix_s"].take();
+        status
+    }
+
+    /// The log's lines without their times.
+    fn log(&self) -> Vec<String> {
+        let text = self.world.site.log();
+        text.lines().map(|line| line.split_once(' ').map_or("", |(_, said)| said).into()).collect()
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        let trace = std::fs::read_to_string(self.world.site.path("trace")).expect("the trace");
+        trace.lines().filter_map(call).collect()
+    }
+}
+
+/// Reads a line such as `7 pwrite64(9</s/journal/00000000.seg>, ""..., 512, 1024) = 512`.
+/// Sockets are the tap's; the history (sled) is written by the clock, and
+/// holds no more than who was heard when.
+fn call(line: &str) -> Option<Call> {
+    let (_, line) = line.split_once(' ')?;
+    let (name, rest) = line.trim_start().split_once('(')?;
+    let (path, sizes) = match name {
+        "openat" => (rest.split('"').nth(1).unwrap_or(rest), ""),
+        _ => rest.split_once('<')?.1.split_once('>')?,
+    };
+    let class = match path {
+        _ if path.ends_with(".seg") => "journal",
+        _ if path.starts_with("/dev/pts/") || path.ends_with("/port") => "serial",
+        _ if path.ends_with("/log") => "log",
+        _ if !path.starts_with('/') || path.contains("/store/history") => return None,
+        _ => "other file",
+    };
+    // A call that was interrupted by another thread's line ends later.
+    let sizes = sizes.split(")").next()?.replace(" <unfinished ...>", "");
+    Some((name.into(), class, sizes))
+}
+
+fn assert_alike(plain: &Life, covert: &Life) {
+    let records = |life: &Life| life.records.iter().map(|(_, record)| *record).collect::<Vec<_>>();
+    assert_eq!(records(plain), records(covert), "TLS records");
+    let shown = |life: &Life| life.shown.iter().map(|(_, message)| *message).collect::<Vec<_>>();
+    assert_eq!(shown(plain), shown(covert), "what the pendant shows");
+    assert_eq!(plain.statuses, covert.statuses);
+    assert_eq!(plain.log, covert.log);
+    // Threads of their own write each kind of file: their order among each other is chance.
+    for class in ["journal", "serial", "log", "other file"] {
+        let of = |life: &Life| {
+            life.calls.iter().filter(|(_, c, _)| *c == class).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(of(plain), of(covert));
+    }
+    let times = |life: &Life| {
+        let records = life.records.iter().map(|(at, _)| *at);
+        records.chain(life.shown.iter().map(|(at, _)| *at)).collect::<Vec<_>>()
+    };
+    for (a, b) in times(plain).into_iter().zip(times(covert)) {
+        assert!(a.abs_diff(b) < SLACK, "{a:?} and {b:?}");
+    }
+}
+
+/// Lives both lives, and shows that there was something to compare.
+async fn assert_twins(steps: &[Step], plain: Body, covert: Body) {
+    let plain = Player::watched().await.play(steps, plain).await;
+    let covert = Player::watched().await.play(steps, covert).await;
+    assert_alike(&plain, &covert);
+    let fresh = steps.iter().filter(|step| !matches!(step, Step::Repeat)).count();
+    assert_eq!(plain.records.len(), fresh * RECORDS_A_FRAME);
+    let count = |class| plain.calls.iter().filter(|(_, c, _)| *c == class).count();
+    assert_eq!(count("journal"), 2 * fresh, "a write and a sync a frame");
+    assert_eq!(count("serial"), steps.len());
+    assert_eq!(plain.log.len(), steps.len());
+}
+
+#[tokio::test]
+async fn nothing_that_leaves_the_daemon_tells_which_pin_it_was() {
+    let steps = [
+        Step::Say(start(30)),
+        Step::Say(pin(WRONG)),
+        Step::Twin,
+        Step::Repeat,
+        Step::Say(HEARTBEAT),
+        Step::Say(start(15)),
+        Step::Twin,
+        Step::Say(PANIC),
+    ];
+    assert_twins(&steps, pin(SAFE), pin(DURESS)).await;
+}
+
+#[tokio::test]
+async fn nothing_that_leaves_the_daemon_tells_a_discreet_panic_from_a_heartbeat() {
+    let steps = [
+        Step::Twin,
+        Step::Say(HEARTBEAT),
+        Step::Say(start(30)),
+        Step::Twin,
+        Step::Repeat,
+        Step::Say(HEARTBEAT),
+    ];
+    assert_twins(&steps, HEARTBEAT, DISCREET).await;
+}
+
+#[test]
+fn a_line_of_strace_is_read() {
+    let read = |line: &str| call(line).map(|(name, class, sizes)| format!("{name} {class}{sizes}"));
+    let journal = "7 pwrite64(9</s/journal/00000000.seg>, \"\"..., 512, 1024";
+    for end in [") = 512", " <unfinished ...>"] {
+        let read = read(&format!("{journal}{end}"));
+        assert_eq!(read.as_deref(), Some("pwrite64 journal, \"\"..., 512, 1024"));
+    }
+    assert_eq!(
+        read("7 fdatasync(9</s/journal/00000000.seg>) = 0").as_deref(),
+        Some("fdatasync journal")
+    );
+    assert_eq!(read("7 write(5<socket:[71]>, \"\"..., 9) = 9"), None);
+    assert_eq!(read("7 <... fdatasync resumed>) = 0"), None);
+}

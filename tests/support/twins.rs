@@ -1,0 +1,397 @@
+//! Twins (P5): any history is lived through twice, differing only in what must
+//! not show, and all that anyone on site could record is compared.
+//!
+//! Histories are generated from a seed: `SEED=n` replays the n-th, and
+//! `HISTORIES=n` asks for another number of them than the ordinary one.
+
+use super::pendant::*;
+use super::rig::{Answer, Rig, SiteTrace};
+use pendant_gateway::engine::Status;
+use pendant_gateway::engine::seam::DiskFault;
+use pendant_protocol::{Body, DownlinkMessage, FrameBytes, SealedDownlink};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const PENDANTS: u32 = 2;
+/// Both windows of an answer are over after this.
+const ANSWERED_MS: u64 = 2_500;
+/// Longer than any pause after which something is offered again.
+const HEALED_MS: u64 = 300_000;
+
+/// In what the twins differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// The safe PIN, or the duress PIN.
+    Pins,
+    /// A heartbeat, or a discreet panic in its place.
+    Discreet,
+}
+
+impl Pair {
+    fn said(self, covert: bool) -> Body {
+        match (self, covert) {
+            (Self::Pins, false) => pin(SAFE),
+            (Self::Pins, true) => pin(DURESS),
+            (Self::Discreet, false) => HEARTBEAT,
+            (Self::Discreet, true) => DISCREET,
+        }
+    }
+}
+
+/// What a pendant says.
+#[derive(Clone, Copy, Debug)]
+pub enum Say {
+    /// The same in both histories.
+    Same(Body),
+    /// What the twins differ in.
+    Twin,
+}
+
+/// How a frame is heard.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard {
+    By(u8),
+    /// By both receivers at once.
+    Twice,
+    /// Jammed. It may be heard later, by [`Step::Repeat`].
+    Never,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Say(usize, Say, Heard),
+    /// The pendant's n-th last frame is heard again.
+    Repeat(usize, usize),
+    Wait(u64),
+    Broker(bool),
+    /// The broker refuses everything with this code, or takes it again.
+    Refusal(Option<u8>),
+    /// The centre receipts.
+    Centre(bool),
+    Clock(bool),
+    Restart,
+    /// The power goes; the bits say which sectors reached the medium.
+    PowerCut(u64),
+    SlowDisk(u64),
+    DiskFault(Option<DiskFault>),
+}
+
+/// One thing that somebody on site can know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Site(SiteTrace),
+    /// What the pendant with this number shows.
+    Shown(u32, DownlinkMessage),
+    Status(Option<Status>),
+    /// What a start says of what it found: backlog, damage.
+    Found(u64, u64),
+}
+
+/// Where two histories part, as seen on site.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    pub steps: Vec<Step>,
+    pub line: usize,
+    pub plain: Option<Line>,
+    pub covert: Option<Line>,
+}
+
+/// One life of a site, and what was seen of it.
+struct Player<'p> {
+    rig: Rig,
+    pendants: Vec<Pendant>,
+    said: Vec<Vec<FrameBytes>>,
+    prepare: &'p dyn Fn(&mut Rig),
+    lines: Vec<Line>,
+    seen: usize,
+    opened: usize,
+    /// What the twins differ in was said, so it may be in the backlog.
+    waiting: bool,
+    /// Line from which on it came out of the backlog.
+    drained: Option<usize>,
+}
+
+impl<'p> Player<'p> {
+    fn new(prepare: &'p dyn Fn(&mut Rig)) -> Self {
+        let pendants: Vec<Pendant> = (1..=PENDANTS).map(Pendant::new).collect();
+        let mut rig = Rig::off(&pendants.iter().collect::<Vec<_>>());
+        rig.start();
+        prepare(&mut rig);
+        rig.run_ms(200);
+        let said = vec![Vec::new(); pendants.len()];
+        let mut player = Self {
+            rig,
+            pendants,
+            said,
+            prepare,
+            lines: Vec::new(),
+            seen: 0,
+            opened: 0,
+            waiting: false,
+            drained: None,
+        };
+        for who in 0..player.pendants.len() {
+            player.say(who, HEARTBEAT, Heard::By(0));
+        }
+        player
+    }
+
+    fn play(mut self, steps: &[Step], pair: Pair, covert: bool) -> Life {
+        for step in steps {
+            self.waiting |= matches!(step, Step::Say(_, Say::Twin, _) | Step::Repeat(..));
+            self.step(step, pair, covert);
+            self.look();
+        }
+        self.rig.answer = |_| Answer::Take;
+        self.rig.disk.fault = None;
+        self.rig.centre_there = true;
+        self.rig.broker_back();
+        self.rig.run_ms(HEALED_MS);
+        self.look();
+        Life { lines: self.lines, drained: self.drained, rig: self.rig }
+    }
+
+    fn step(&mut self, step: &Step, pair: Pair, covert: bool) {
+        let rig = &mut self.rig;
+        match step {
+            Step::Say(who, Say::Same(body), heard) => self.say(*who, *body, *heard),
+            Step::Say(who, Say::Twin, heard) => self.say(*who, pair.said(covert), *heard),
+            Step::Repeat(who, back) => {
+                let said = &self.said[*who];
+                let frame = said[said.len() - 1 - back % said.len()];
+                self.hear(*who, &frame, Heard::By(0));
+            }
+            Step::Wait(ms) => rig.run_ms(*ms),
+            Step::Broker(true) => rig.broker_back(),
+            Step::Broker(false) => rig.broker_away(),
+            Step::Refusal(None) => rig.answer = |_| Answer::Take,
+            Step::Refusal(Some(0x10)) => rig.answer = |_| Answer::Refuse(0x10),
+            Step::Refusal(Some(_)) => rig.answer = |_| Answer::Refuse(0x97),
+            Step::Centre(there) => rig.centre_there = *there,
+            Step::Clock(set) => rig.wall_set = *set,
+            Step::Restart => {
+                rig.crash();
+                self.start();
+            }
+            Step::PowerCut(sectors) => {
+                rig.power_cut(|sector| sectors >> (sector % 64) & 1 == 1);
+                self.start();
+            }
+            Step::SlowDisk(us) => rig.disk.commit_us = *us,
+            Step::DiskFault(fault) => rig.disk.fault = *fault,
+        }
+    }
+
+    fn start(&mut self) {
+        self.rig.start();
+        (self.prepare)(&mut self.rig);
+        if let Some(report) = &self.rig.report {
+            self.lines.push(Line::Found(report.backlog, report.damaged));
+        }
+        self.rig.run_ms(50);
+    }
+
+    fn say(&mut self, who: usize, body: Body, heard: Heard) {
+        let frame = self.pendants[who].say(body);
+        self.said[who].push(frame);
+        self.hear(who, &frame, heard);
+    }
+
+    fn hear(&mut self, who: usize, frame: &FrameBytes, heard: Heard) {
+        match heard {
+            Heard::By(link) => self.rig.frame(link, frame),
+            Heard::Twice => {
+                self.rig.frame(0, frame);
+                self.rig.frame(1, frame);
+            }
+            Heard::Never => return,
+        }
+        self.rig.run_ms(ANSWERED_MS);
+        self.rig.answer_to(&mut self.pendants[who]);
+    }
+
+    /// Notes what there was to be seen since the last look.
+    fn look(&mut self) {
+        if self.waiting && self.drained.is_none() {
+            let replay = self.rig.replays.iter().find(|at| **at >= self.seen);
+            self.drained = replay.map(|at| self.lines.len() + at - self.seen);
+        }
+        self.lines.extend(self.rig.site[self.seen..].iter().cloned().map(Line::Site));
+        self.seen = self.rig.site.len();
+        let new = &self.rig.downlinks[self.opened..];
+        let shown: Vec<Line> = new.iter().map(|downlink| self.shown(&downlink.frame)).collect();
+        self.lines.extend(shown);
+        self.opened = self.rig.downlinks.len();
+        self.lines.push(Line::Status(self.rig.gateway.as_ref().map(|gateway| gateway.status())));
+    }
+
+    fn shown(&self, frame: &FrameBytes) -> Line {
+        let downlink = SealedDownlink::parse(frame).expect("a downlink");
+        let known = self.pendants.iter().find(|pendant| pendant.id == downlink.pendant());
+        // Histories are too short for counters above 16 bits.
+        let key = known.expect("one of ours").key.downlink(downlink.slot());
+        let message = downlink.open(&key, downlink.counter_low().into()).expect("genuine");
+        Line::Shown(downlink.pendant().get(), message)
+    }
+}
+
+/// What came of a history: what was seen of it, and the rig for more questions.
+pub struct Life {
+    pub lines: Vec<Line>,
+    pub drained: Option<usize>,
+    pub rig: Rig,
+}
+
+/// Both lives of a history; `prepare` is called after every start of a gateway.
+pub fn live(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> [Life; 2] {
+    [false, true].map(|covert| Player::new(prepare).play(steps, pair, covert))
+}
+
+/// Where the lives of a history part. A discreet panic and a heartbeat are
+/// compared until one comes out of the backlog: that is read lane by lane, so
+/// they come at different moments (docs/sniffer.md, "What can be told").
+pub fn compare(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> Option<Difference> {
+    let [plain, covert] = live(pair, steps, prepare);
+    let end = match pair {
+        Pair::Pins => None,
+        Pair::Discreet => plain.drained.into_iter().chain(covert.drained).min(),
+    };
+    let end = end.unwrap_or(plain.lines.len().max(covert.lines.len()));
+    let line = (0..end).find(|line| plain.lines.get(*line) != covert.lines.get(*line))?;
+    let [plain, covert] = [plain, covert].map(|life| life.lines.get(line).cloned());
+    Some(Difference { steps: steps.to_vec(), line, plain, covert })
+}
+
+/// Asserts that a history shows nothing, and gives both rigs.
+pub fn assert_twins(pair: Pair, steps: &[Step]) -> [Rig; 2] {
+    if let Some(difference) = compare(pair, steps, &|_| {}) {
+        panic!("the site can tell: {difference:#?}");
+    }
+    live(pair, steps, &|_| {}).map(|life| life.rig)
+}
+
+/// The history that a seed stands for. Every other one for a discreet panic is
+/// without outages, and so is compared to its end.
+pub fn history(pair: Pair, seed: u64) -> Box<dyn ValueTree<Value = Vec<Step>>> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let chance = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let steps = steps(u32::from(pair == Pair::Pins || seed % 2 == 0));
+    steps.new_tree(&mut TestRunner::new_with_rng(Config::default(), chance)).expect("a history")
+}
+
+/// Looks at histories until one shows a difference, with all processors. Gives
+/// the lowest seed that was found to show one.
+pub fn hunt(
+    pair: Pair,
+    seeds: Range<u64>,
+    prepare: &(dyn Fn(&mut Rig) + Sync),
+) -> Option<(u64, Difference)> {
+    let next = AtomicU64::new(seeds.start);
+    let found = Mutex::new(None::<(u64, Difference)>);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let steps = history(pair, seed).current();
+                    let Some(difference) = compare(pair, &steps, prepare) else { continue };
+                    next.store(seeds.end, Ordering::Relaxed);
+                    let mut found = found.lock().expect("no thread has failed");
+                    if found.as_ref().is_none_or(|(earlier, _)| seed < *earlier) {
+                        *found = Some((seed, difference));
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().expect("no thread has failed")
+}
+
+/// Asserts that generated histories show nothing: `count` of them, or what the
+/// environment asks for. A history that does is made as short as it can be.
+pub fn assert_histories(pair: Pair, count: u64) {
+    let asked = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
+    let seeds = match asked("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..asked("HISTORIES").unwrap_or(count),
+    };
+    let Some((seed, mut difference)) = hunt(pair, seeds, &|_| {}) else { return };
+    let mut tree = history(pair, seed);
+    let mut simpler = tree.simplify();
+    while simpler {
+        match compare(pair, &tree.current(), &|_| {}) {
+            Some(found) => {
+                difference = found;
+                simpler = tree.simplify();
+            }
+            None => simpler = tree.complicate(),
+        }
+    }
+    panic!("{pair:?}, SEED={seed}: the site can tell: {difference:#?}");
+}
+
+/// Histories; `outages` is how often something fails.
+fn steps(outages: u32) -> BoxedStrategy<Vec<Step>> {
+    let who = 0..PENDANTS as usize;
+    let heard = prop_oneof![
+        8 => Just(Heard::By(0)),
+        1 => Just(Heard::By(1)),
+        1 => Just(Heard::Twice),
+        1 => Just(Heard::Never),
+    ];
+    let say = prop_oneof![3 => body().prop_map(Say::Same), 2 => Just(Say::Twin)];
+    let step = prop_oneof![
+        12 => (who.clone(), say, heard).prop_map(|(who, say, heard)| Step::Say(who, say, heard)),
+        2 => (who, 0..4usize).prop_map(|(who, back)| Step::Repeat(who, back)),
+        3 => (1..200_000u64).prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Clock),
+        1 => (100..1_800_000u64).prop_map(Step::SlowDisk),
+        5 * outages => outage(),
+    ];
+    prop::collection::vec(step, 1..30).boxed()
+}
+
+fn outage() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        any::<bool>().prop_map(Step::Broker),
+        prop::option::of(prop_oneof![Just(0x10), Just(0x97)]).prop_map(Step::Refusal),
+        any::<bool>().prop_map(Step::Centre),
+        prop_oneof![Just(Step::Restart), any::<u64>().prop_map(Step::PowerCut)],
+        prop_oneof![
+            2 => Just(None),
+            1 => Just(Some(DiskFault::Io)),
+            1 => Just(Some(DiskFault::Full)),
+        ]
+        .prop_map(Step::DiskFault),
+    ]
+}
+
+/// Anything that a pendant can say; a covert thing may be said in both lives.
+fn body() -> impl Strategy<Value = Body> {
+    let place = 0..3u16;
+    prop_oneof![
+        4 => Just(HEARTBEAT),
+        1 => Just(PANIC),
+        1 => Just(DISCREET),
+        3 => (0..120u16).prop_map(start),
+        1 => (0..30u16).prop_map(|minutes| Body::SessionExtend { minutes, place: 4 }),
+        1 => Just(Body::CheckIn { place: 0 }),
+        1 => prop_oneof![Just(WRONG), Just(SAFE), Just(DURESS)].prop_map(pin),
+        1 => Just(Body::Test { place: 0 }),
+        1 => Just(Body::ManDown { place: 9 }),
+        1 => place.clone().prop_map(|place| Body::Fall { place }),
+        1 => place.clone().prop_map(|place| Body::Tamper { place }),
+        1 => place.clone().prop_map(|place| Body::CancelAlert { place }),
+        1 => place.prop_map(|place| Body::LowBattery { place }),
+    ]
+}
