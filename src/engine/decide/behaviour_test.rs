@@ -69,7 +69,7 @@ impl Case {
     }
 
     fn pin(site: &'static str, centre: &'static str, entered: Entered, wrong_before: u8) -> Self {
-        let body = Body::Pin(PinDigits::parse("1234").expect("a PIN"));
+        let body = Body::Pin(PinDigits::from_digits("1234").expect("a PIN"));
         Self { centre, entered: Some(entered), wrong_before, ..Self::of(site, body) }
     }
 }
