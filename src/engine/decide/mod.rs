@@ -4,6 +4,8 @@
 
 mod actual;
 mod apparent;
+#[cfg(test)]
+mod behaviour_test;
 pub(super) mod timers;
 
 use super::age::Age;

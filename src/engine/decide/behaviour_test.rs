@@ -1,0 +1,317 @@
+//! Holds `docs/behaviour.md` to the code: its tables are read, and every state
+//! with every message must give what exactly one row of them says.
+
+use super::actual::{self, Shown};
+use super::{Moment, answer, apparent, request, timers};
+use crate::engine::age::Age;
+use crate::engine::event::Kind;
+use crate::engine::keyring::EnrolmentId;
+use crate::engine::pendant::{Actual, Apparent, PendantState, PreAlarm, Session};
+use crate::engine::pin::Entered;
+use crate::engine::policy::Policy;
+use crate::engine::time::{Mono, Now, Wall};
+use pendant_protocol::{Body, Instruction, Outcome, PendantId, PinDigits};
+use std::collections::BTreeSet;
+
+const TEXT: &str = include_str!("../../../docs/behaviour.md");
+const STATES: [&str; 5] = ["idle", "session", "overdue", "alert", "pre_alarm"];
+const COVERTS: [&str; 3] = ["no", "tracked", "open"];
+const ENROLMENT: EnrolmentId = 7;
+const COUNTER: u32 = 9;
+const MINUTES: u16 = 30;
+const HOUR_MS: u64 = 3_600_000;
+
+/// The rows of the first table under a heading.
+fn table(heading: &str) -> Vec<Vec<&'static str>> {
+    let section = TEXT.split_once(&format!("\n### {heading}\n")).expect("the heading").1;
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .skip(2)
+        .collect();
+    assert!(rows.len() > 3, "{heading} has rows");
+    rows
+}
+
+/// Whether a cell (`any`, a name, or names with commas) means this.
+fn means(cell: &str, name: &str) -> bool {
+    cell == "any" || cell.split(", ").any(|one| one == name)
+}
+
+/// The row that alone fits; `used` takes note of it.
+fn only<'t>(
+    rows: &'t [Vec<&'static str>],
+    used: &mut BTreeSet<usize>,
+    fits: impl Fn(&[&str]) -> bool,
+    what: &str,
+) -> &'t [&'static str] {
+    let found: Vec<usize> = (0..rows.len()).filter(|row| fits(&rows[*row])).collect();
+    assert_eq!(found.len(), 1, "one row for {what}");
+    used.insert(found[0]);
+    &rows[found[0]]
+}
+
+struct Case {
+    site: &'static str,
+    centre: &'static str,
+    body: Body,
+    entered: Option<Entered>,
+    policy: Policy,
+    wrong_before: u8,
+}
+
+impl Case {
+    fn of(name: &'static str, body: Body) -> Self {
+        let policy = Policy::default();
+        Self { site: name, centre: name, body, entered: None, policy, wrong_before: 0 }
+    }
+
+    fn pin(site: &'static str, centre: &'static str, entered: Entered, wrong_before: u8) -> Self {
+        let body = Body::Pin(PinDigits::from_digits("1234").expect("a PIN"));
+        Self { centre, entered: Some(entered), wrong_before, ..Self::of(site, body) }
+    }
+}
+
+/// The name in the tables. A new kind of message does not compile without one.
+fn name(body: &Body) -> &'static str {
+    match body {
+        Body::Heartbeat { .. } => "Heartbeat",
+        Body::SessionStart { minutes: 0, .. } => "SessionStart 0",
+        Body::SessionStart { .. } => "SessionStart",
+        Body::SessionExtend { minutes: 0, .. } => "SessionExtend 0",
+        Body::SessionExtend { .. } => "SessionExtend",
+        Body::CheckIn { .. } => "CheckIn",
+        Body::Pin(_) => "Pin",
+        Body::DiscreetPanic { .. } => "DiscreetPanic",
+        Body::Panic { .. } => "Panic",
+        Body::ManDown { .. } => "ManDown",
+        Body::Fall { .. } => "Fall",
+        Body::Tamper { .. } => "Tamper",
+        Body::TamperRestored { .. } => "TamperRestored",
+        Body::CancelAlert { .. } => "CancelAlert",
+        Body::Test { .. } => "Test",
+        Body::LowBattery { .. } => "LowBattery",
+        Body::BatteryRestored { .. } => "BatteryRestored",
+        Body::Unknown { .. } => "Unknown",
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let place = 1;
+    let bodies = [
+        Body::Heartbeat { place },
+        Body::SessionStart { minutes: MINUTES, place },
+        Body::SessionStart { minutes: 0, place },
+        Body::SessionExtend { minutes: MINUTES, place },
+        Body::SessionExtend { minutes: 0, place },
+        Body::CheckIn { place },
+        Body::DiscreetPanic { place },
+        Body::Panic { place },
+        Body::ManDown { place },
+        Body::Fall { place },
+        Body::Tamper { place },
+        Body::TamperRestored { place },
+        Body::CancelAlert { place },
+        Body::Test { place },
+        Body::LowBattery { place },
+        Body::BatteryRestored { place },
+        Body::Unknown { kind: 200, args: [0; 4] },
+    ];
+    let hidden = Policy { panic_is_covert: true, ..Policy::default() };
+    let at_once = Policy { pre_alarm_ms: 0, ..Policy::default() };
+    let mut cases: Vec<Case> = bodies.map(|body| Case::of(name(&body), body)).into();
+    cases.extend([
+        Case { policy: hidden, ..Case::of("Panic hidden", Body::Panic { place }) },
+        Case { policy: at_once.clone(), ..Case::of("ManDown at once", Body::ManDown { place }) },
+        Case { policy: at_once, ..Case::of("Fall at once", Body::Fall { place }) },
+        Case::pin("Pin accepted", "Pin safe", Entered::Safe, 0),
+        Case::pin("Pin accepted", "Pin duress", Entered::Duress, 0),
+        Case::pin("Pin wrong", "Pin wrong", Entered::Wrong, 0),
+        Case::pin("Pin wrong", "Pin wrong", Entered::Wrong, 1),
+        Case::pin("Pin wrong", "Pin wrong 3rd", Entered::Wrong, 2),
+        Case::pin("Pin wrong", "Pin wrong 3rd", Entered::Wrong, 3),
+    ]);
+    cases
+}
+
+fn moment() -> Moment {
+    let now = Now { mono: Mono::from_us(HOUR_MS * 1000), wall: Wall::Unset };
+    Moment { now, age: Age::default().plus_ms(HOUR_MS) }
+}
+
+/// A session that falls due at an age.
+fn session(due_ms: u64, overdue: bool) -> Session {
+    let due = Age::default().plus_ms(due_ms);
+    Session { started: 1, set_by: 2, minutes: MINUTES, due, due_unix_ms: None, overdue }
+}
+
+fn site(state: &str) -> Apparent {
+    let nothing = Apparent::default();
+    match state {
+        "idle" => nothing,
+        "session" => Apparent { session: Some(session(HOUR_MS + 60_000, false)), ..nothing },
+        "overdue" => Apparent { session: Some(session(HOUR_MS - 60_000, true)), ..nothing },
+        "alert" => Apparent { alert: Some(3), ..nothing },
+        "pre_alarm" => {
+            let fires = moment().age.plus_ms(10_000);
+            let pre_alarm = Some(PreAlarm { counter: 4, fall: false, fires });
+            Apparent { pre_alarm, ..nothing }
+        }
+        other => panic!("no state {other}"),
+    }
+}
+
+fn site_name(site: &Apparent, age: Age) -> BTreeSet<&'static str> {
+    let session = site.session.map(|at| if at.due <= age { "overdue" } else { "session" });
+    let alert = site.alert.map(|_| "alert");
+    let pre_alarm = site.pre_alarm.map(|_| "pre_alarm");
+    [session, alert, pre_alarm].into_iter().flatten().collect()
+}
+
+/// What a cell of the column "next state" makes of a state.
+fn next_name<'t>(before: &'t str, cell: &'t str) -> BTreeSet<&'t str> {
+    let mut names = BTreeSet::from([before]);
+    if let Some(more) = cell.strip_prefix('+') {
+        names.insert(more);
+    } else if let Some(less) = cell.strip_prefix('-') {
+        names.remove(less);
+    } else if cell != "same" {
+        names = BTreeSet::from([cell]);
+    }
+    names.remove("idle");
+    names
+}
+
+fn covert(state: &str) -> Actual {
+    Actual { covert_incident: (state == "open").then_some(5), tracked: state == "tracked" }
+}
+
+fn covert_name(actual: Actual) -> &'static str {
+    match actual {
+        Actual { covert_incident: Some(_), .. } => "open",
+        Actual { tracked: true, .. } => "tracked",
+        _ => "no",
+    }
+}
+
+fn pendant(apparent: Apparent) -> PendantState {
+    let id = PendantId::new(1).expect("a pendant");
+    PendantState { apparent, ..PendantState::new(id, ENROLMENT) }
+}
+
+#[test]
+fn every_state_and_message_gives_what_the_document_says() {
+    let (site_rows, centre_rows) = (table("Table: site"), table("Table: centre"));
+    let (mut site_used, mut centre_used) = (BTreeSet::new(), BTreeSet::new());
+    for case in cases() {
+        for (state, allowed) in STATES.into_iter().flat_map(|s| [(s, true), (s, false)]) {
+            let may = if allowed { "yes" } else { "no" };
+            let what = format!("{state}, may change {may}, {}", case.centre);
+            let before = Apparent { wrong_pins: case.wrong_before, ..site(state) };
+            let accepted = case.entered.map(|entered| entered != Entered::Wrong);
+            let request = request(&case.body, accepted, &case.policy);
+            let (after, outcome) = apparent::step(before, request, allowed, COUNTER, moment());
+
+            let fits = |row: &[&str]| {
+                means(row[0], state) && means(row[1], may) && means(row[2], case.site)
+            };
+            let row = only(&site_rows, &mut site_used, fits, &what);
+            assert_eq!(site_name(&after, moment().age), next_name(state, row[3]), "{what}");
+            assert_eq!(format!("{outcome:?}"), row[4], "{what}");
+            let wrong_pins = match outcome {
+                Outcome::Ended | Outcome::NothingToEnd => 0,
+                Outcome::WrongPin => case.wrong_before + 1,
+                _ => case.wrong_before,
+            };
+            assert_eq!(after.wrong_pins, wrong_pins, "{what}");
+
+            let (pins, pre_alarm) = (after.wrong_pins, after.pre_alarm.is_some());
+            // A man-down that alarms at once beside one that waits is no case of the tables.
+            let pre_alarm = pre_alarm && case.policy.pre_alarm_ms > 0;
+            let shown = Shown { outcome, wrong_pins: pins, pre_alarm };
+            for before in COVERTS {
+                let what = format!("{what}, covert {before}");
+                let (after, kind) = actual::step(
+                    covert(before),
+                    &case.body,
+                    case.entered,
+                    shown,
+                    COUNTER,
+                    &case.policy,
+                );
+                let answer = format!("{outcome:?}");
+                let fits = |row: &[&str]| {
+                    means(row[0], before) && means(row[1], case.centre) && means(row[2], &answer)
+                };
+                let row = only(&centre_rows, &mut centre_used, fits, &what);
+                let next = if row[3] == "same" { before } else { row[3] };
+                assert_eq!(covert_name(after), next, "{what}");
+                assert_eq!(kind.as_str(), row[4], "{what}");
+                if before == "open" {
+                    assert_eq!(after.covert_incident, Some(5), "it keeps its counter: {what}");
+                }
+            }
+        }
+    }
+    assert_eq!(site_used.len(), site_rows.len(), "every row of the site's table is a case");
+    assert_eq!(centre_used.len(), centre_rows.len(), "every row of the centre's is a case");
+}
+
+#[test]
+fn the_reminder_goes_before_the_centre_s_instruction() {
+    let (rows, mut used) = (table("The instruction"), BTreeSet::new());
+    let asked = [
+        ("nothing", Instruction::None),
+        ("vibrate", Instruction::Vibrate),
+        ("led", Instruction::Led),
+    ];
+    for state in STATES {
+        for (asked, instruction) in asked {
+            let what = format!("{state}, {asked}");
+            let fits = |row: &[&str]| means(row[0], state) && means(row[1], asked);
+            let row = only(&rows, &mut used, fits, &what);
+            let given = answer(Outcome::Noted, &pendant(site(state)), instruction, moment().age);
+            assert_eq!(format!("{:?}", given.instruction), row[2], "{what}");
+        }
+    }
+    assert_eq!(used.len(), rows.len(), "every row is a case");
+}
+
+#[test]
+fn timers_fire_when_the_document_says() {
+    let policy = Policy::default();
+    let mut kinds = BTreeSet::new();
+    for row in table("Table: timers") {
+        let (from, rest) = row[1].split_once(" + ").expect("a moment and a time");
+        let seconds: u64 = rest.split_once(" s").expect("seconds").0.parse().expect("a number");
+        let before = Age::default().plus_ms(seconds * 1000 - 1);
+        let at = Age::default().plus_ms(seconds * 1000);
+        kinds.insert(row[3]);
+        if from == "the last new frame" {
+            let state = PendantState { highest: Some(1), ..pendant(Apparent::default()) };
+            assert!(!timers::is_silent(&state, &policy, before), "{row:?}");
+            assert!(timers::is_silent(&state, &policy, at), "{row:?}");
+            assert_eq!((row[2], row[3]), ("same", Kind::SupervisionLost.as_str()));
+            continue;
+        }
+        let mut state = pendant(Apparent::default());
+        match row[0] {
+            "session" => state.apparent.session = Some(session(0, false)),
+            "pre_alarm" => {
+                let fall = row[1].ends_with("a fall");
+                let fires = Age::default().plus_ms(policy.pre_alarm_ms);
+                state.apparent.pre_alarm = Some(PreAlarm { counter: 4, fall, fires });
+            }
+            other => panic!("no timer in {other}"),
+        }
+        assert!(timers::fire(&state, &policy, before).is_none(), "{row:?}");
+        assert_eq!(timers::next_due(&state, &policy), Some(at), "{row:?}");
+        let fired = timers::fire(&state, &policy, at).expect("it is due");
+        assert_eq!(site_name(&fired.state.apparent, at), next_name("idle", row[2]), "{row:?}");
+        assert_eq!(fired.kind.as_str(), row[3]);
+        assert!(timers::fire(&fired.state, &policy, at).is_none(), "once: {row:?}");
+    }
+    assert_eq!(kinds, BTreeSet::from(["fall", "man_down", "overdue", "supervision_lost"]));
+}
