@@ -3,6 +3,7 @@
 
 #[cfg(feature = "leaks")]
 pub mod leak;
+mod news;
 mod orders;
 mod timers;
 
@@ -13,12 +14,10 @@ use super::chance::{Chance, Seed};
 use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
-use super::delivery::{Delivery, DeliveryNews, Receipted};
-use super::event::{
-    Boot, Detail, EndedBoot, Event, EventId, FromPendant, Kind, Lane, Stamp, gateway_event_id,
-};
-use super::journal::recover::{RecoverError, Recovered, Replay};
-use super::journal::{Journal, Lsn, News, Shed};
+use super::delivery::{Delivery, Receipted};
+use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
+use super::journal::recover::{RecoverError, Replay};
+use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, parse_receipt, topic_base};
@@ -27,6 +26,7 @@ use super::record::{Hearing, record};
 use super::seam::{Answer, BrokerInput, Input, LinkId, Output, TransmitId};
 use super::settings::Settings;
 use super::time::{Mono, Now};
+use news::start_news;
 use pendant_protocol::{FrameBytes, Instruction, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
@@ -283,9 +283,12 @@ impl Gateway {
         let before = &self.states[&pendant];
         let supervision = before.supervision;
         let restored = fresh.authentic().member().event_id.of_frame(counter, 1);
-        let instruction = self.instructions.remove(&pendant).unwrap_or(Instruction::None);
+        let instruction = self.instructions.get(&pendant).copied().unwrap_or(Instruction::None);
         let policy = self.settings.policies.of(pendant);
         let decision = decide(fresh, before, policy, instruction, moment);
+        if decision.answer.instruction == instruction {
+            self.instructions.remove(&pendant);
+        }
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
         let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
@@ -502,137 +505,6 @@ impl Gateway {
         }
     }
 
-    fn say_start(&mut self, now: Now) {
-        // A journal that cannot even begin keeps nobody from being told.
-        while self.journal.has_room() || self.journal.has_failed() {
-            let Some((kind, detail)) = self.to_tell.pop_front() else { return };
-            self.tell(kind, detail, now);
-        }
-    }
-
-    /// Events that found no room go into the journal as soon as there is some, and
-    /// then their pendants are answered on its word.
-    fn house_homeless(&mut self) {
-        if !self.journal.has_room() || self.journal.has_failed() {
-            return;
-        }
-        for event in self.delivery.homeless() {
-            let id = event.id;
-            let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
-            let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
-            let state = volatile.and_then(|pendant| self.states.get(&pendant)).cloned();
-            let Ok(lsn) = self.journal.append_event(event, state) else {
-                self.delivery.remain_homeless();
-                return;
-            };
-            if let Some(pendant) = volatile {
-                self.volatile.remove(&pendant);
-            }
-            self.delivery.settle(id, lsn);
-            self.custody.settle(id, lsn);
-        }
-    }
-
-    fn say_dropped(&mut self, now: Now) {
-        if !self.journal.has_room() || self.journal.has_failed() {
-            return;
-        }
-        for lane in Lane::ALL {
-            if let Some(shed) = self.dropped[lane as usize].take() {
-                self.tell(Kind::EventsShed, void(&shed), now);
-            }
-        }
-    }
-
-    fn journal_news(&mut self, news: News, now: Now) {
-        match news {
-            News::Durable(durable) => {
-                for released in self.custody.assured_by_journal(durable) {
-                    self.transmit(&released, now);
-                }
-                self.release_answers(durable);
-            }
-            News::Backlog(events, end) => self.delivery.backlog(events, end),
-            News::Moved(moved) => {
-                let moved = moved.into_iter().collect();
-                self.delivery.moved(&moved);
-                self.custody.moved(&moved);
-                for (lsn, _) in &mut self.answers {
-                    *lsn = moved.get(lsn).copied().unwrap_or(*lsn);
-                }
-            }
-            News::Failed(fault) => {
-                self.notice(Notice::JournalFailed { fault });
-                self.tell(Kind::JournalFailed, Detail::None, now);
-            }
-            News::Restored => {
-                self.notice(Notice::JournalRestored);
-                self.tell(Kind::JournalRestored, Detail::None, now);
-            }
-            News::Shed(shed) => {
-                for shed in shed {
-                    self.notice(Notice::Shed { lane: shed.lane, count: shed.count });
-                    self.tell(Kind::EventsShed, void(&shed), now);
-                }
-            }
-            News::Tight(tight) => {
-                self.notice(Notice::JournalTight { tight });
-                let kind = if tight { Kind::StoreTight } else { Kind::StoreRoomy };
-                self.tell(kind, Detail::None, now);
-            }
-            News::Unreadable(lsn) => self.delivery.unreadable(lsn, now.mono),
-            News::Damaged(slots) => {
-                self.notice(Notice::JournalDamage { slots });
-                self.tell(Kind::JournalDamage, Detail::Damage { slots }, now);
-            }
-        }
-    }
-
-    fn delivery_news(&mut self, news: DeliveryNews, now: Now) {
-        match news {
-            DeliveryNews::Refused { reason, event } => {
-                self.notice(Notice::BrokerRefused { reason });
-                let told = self.refusal_told.get(&reason);
-                if told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS) {
-                    self.refusal_told.insert(reason, now.mono);
-                    self.tell(Kind::BrokerRefused, Detail::Refused { reason, event }, now);
-                }
-            }
-            DeliveryNews::Centre { heard } => {
-                self.centre_heard = heard;
-                self.notice(Notice::Centre { heard });
-                let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
-                self.tell(kind, Detail::None, now);
-            }
-            DeliveryNews::Dropped { boot, lane, number } => {
-                self.notice(Notice::JournalOverflow);
-                let dropped = &mut self.dropped[lane as usize];
-                let range = dropped.get_or_insert(Shed {
-                    boot,
-                    lane,
-                    first: number,
-                    last: number,
-                    count: 0,
-                });
-                range.first = range.first.min(number);
-                range.last = range.last.max(number);
-                range.count += 1;
-            }
-        }
-    }
-
-    /// States that must move on, and states that found no room before.
-    fn carry_states(&mut self) {
-        let carry = self.journal.states_to_carry();
-        let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
-        for pendant in carry.into_iter().chain(volatile) {
-            let Some(state) = self.states.get(&pendant) else { continue };
-            if self.journal.carry_state(pendant, state.clone()) {
-                self.volatile.remove(&pendant);
-            }
-        }
-    }
-
     fn transmit(&mut self, released: &Released, now: Now) {
         self.transmits += 1;
         let id = TransmitId(self.transmits);
@@ -663,25 +535,4 @@ impl Gateway {
 /// The latest age that any state bears.
 fn latest_age(states: &BTreeMap<PendantId, PendantState>) -> Age {
     states.values().map(|state| state.heard).max().unwrap_or_default()
-}
-
-/// What the centre must hear first of this boot.
-fn start_news(found: &Recovered) -> VecDeque<(Kind, Detail)> {
-    let mut news =
-        VecDeque::from([(Kind::GatewayStarted, Detail::Started { previous: found.previous })]);
-    if found.damaged > 0 {
-        news.push_back((Kind::JournalDamage, Detail::Damage { slots: found.damaged }));
-    }
-    news.extend(found.voids.iter().map(|shed| (Kind::JournalDamage, void(shed))));
-    news
-}
-
-fn void(shed: &Shed) -> Detail {
-    Detail::Void {
-        boot: shed.boot,
-        lane: shed.lane,
-        first: shed.first,
-        last: shed.last,
-        count: shed.count,
-    }
 }

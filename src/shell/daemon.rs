@@ -7,19 +7,18 @@ use super::disk::{self, JournalFolder};
 use super::history::{Fact, History, HistoryLimits, Sample};
 use super::keyring_files::{self, KeyringFiles};
 use super::links::{self, Links};
+use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
 use super::telling::Teller;
-use super::uplink::{self, BrokerSettings, Credentials, UplinkHandle};
+use super::uplink::{self, UplinkHandle};
 use crate::config::Config;
-use crate::engine::command::CentreKeys;
+use crate::engine::journal::JournalKey;
 use crate::engine::journal::recover::{Replay, Survey};
-use crate::engine::journal::{JournalKey, Limits};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
     BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal, TransmitId,
 };
-use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
 use crate::engine::time::Wall;
 use crate::engine::{Gateway, Seed};
 use pendant_hal::{LinkEvent, Transmission};
@@ -60,7 +59,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-fn cannot<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> StartError {
+pub(super) fn cannot<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> StartError {
     move |error| StartError(format!("{what}: {error}"))
 }
 
@@ -535,68 +534,4 @@ fn seed() -> Result<Seed, StartError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(cannot("the kernel's random numbers"))?;
     Ok(Seed(seed))
-}
-
-fn settings(config: &Config) -> Result<Settings, StartError> {
-    let keys = match &config.centre.keys_file {
-        None => CentreKeys::default(),
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
-            CentreKeys::parse(&text).map_err(cannot(file.display()))?
-        }
-    };
-    Ok(Settings {
-        site: config.site.clone(),
-        gateway: config.gateway.clone(),
-        slot: config.slot,
-        chance: Chance::Either,
-        links: config
-            .links
-            .iter()
-            .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
-            .collect(),
-        centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
-        policies: config.policies.clone(),
-        delivery: DeliverySettings {
-            receipts: config.delivery.receipts,
-            receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,
-            release_interval_ms: u64::from(config.delivery.release_interval_s) * 1000,
-        },
-        journal: Limits {
-            files_max: config.store.journal_mib_max,
-            files_reserved: config.store.urgent_mib_reserved,
-        },
-    })
-}
-
-fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettings, StartError> {
-    let broker = &config.broker;
-    let credentials = match (&broker.username, &broker.password_file) {
-        (Some(user), Some(file)) => {
-            let password = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
-            let line = password.lines().next().unwrap_or("").to_owned();
-            Some(Credentials { user: user.clone(), password: line.into() })
-        }
-        (Some(user), None) => {
-            Some(Credentials { user: user.clone(), password: String::new().into() })
-        }
-        _ => None,
-    };
-    Ok(BrokerSettings {
-        host: broker.host.clone(),
-        port: broker.port,
-        server_name: broker.expected_name().to_owned(),
-        client_id: broker.client_id.clone(),
-        credentials,
-        tls: super::tls::TlsFiles {
-            authority: broker.ca_file.clone(),
-            certificate: broker.certificate_file.clone(),
-            key: broker.key_file.clone(),
-        },
-        keep_alive_s: broker.keep_alive_s,
-        session_expiry_s: broker.session_expiry_s,
-        site: config.site.clone(),
-        gateway: config.gateway.clone(),
-        boot,
-    })
 }

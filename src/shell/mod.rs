@@ -10,6 +10,7 @@ pub mod history;
 pub mod keyring_files;
 pub mod links;
 pub mod log;
+mod settings;
 pub mod store_key;
 pub mod telling;
 pub mod tls;

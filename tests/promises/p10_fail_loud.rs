@@ -87,3 +87,21 @@ fn a_disk_that_is_full_from_the_first_start_is_told_and_mends_without_a_restart(
     assert_eq!(rig.count("journal_restored"), 1);
     assert!(rig.gateway.as_ref().expect("running").status().journal_works);
 }
+
+#[test]
+fn a_disk_that_gives_no_more_room_is_told_before_anything_is_given_up() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.run_ms(1_000);
+    rig.disk.files_max = Some(rig.disk.files.len());
+    rig.broker_away();
+    for _ in 0..7_000 {
+        rig.frame(0, &pendant.say(HEARTBEAT));
+        rig.run_ms(1);
+    }
+    rig.disk.files_max = None;
+    rig.run_ms(60_000);
+    rig.broker_back();
+    rig.run_ms(60_000);
+    assert_eq!((rig.count("store_tight"), rig.count("store_roomy")), (1, 1));
+}

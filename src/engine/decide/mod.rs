@@ -60,7 +60,10 @@ pub(super) fn decide<'k>(
 
     let mut state = before.clone();
     state.mark(counter);
-    state.heard = moment.age;
+    if fresh.is_newest() {
+        // A recording that is released later is no sign of life.
+        state.heard = moment.age;
+    }
     if fresh.freshness() == super::event::Freshness::Proven {
         state.suspect = false;
     }
@@ -68,7 +71,11 @@ pub(super) fn decide<'k>(
     let (site, outcome) =
         apparent::step(before.apparent, request, fresh.may_change_state(), counter, moment);
     state.apparent = site;
-    let shown = Shown { outcome, wrong_pins: site.wrong_pins, pre_alarm: site.pre_alarm.is_some() };
+    let shown = Shown {
+        outcome,
+        wrong_pins: site.wrong_pins,
+        pre_alarm: matches!(request, Request::PreAlarm { .. }),
+    };
     let (actual, kind) = actual::step(before.actual, body, entered, shown, counter, policy);
     state.actual = actual;
 

@@ -5,7 +5,7 @@
 use super::Gateway;
 use crate::engine::command::{Judgement, Order, SilenceNews, Standing, Verdict};
 use crate::engine::event::{Detail, Kind};
-use crate::engine::journal::Durable;
+use crate::engine::journal::{Durable, NoRoom};
 use crate::engine::notice::Notice;
 use crate::engine::pendant::{Change, PendantState};
 use crate::engine::seam::{EnrolmentOrder, Output};
@@ -34,8 +34,11 @@ impl Gateway {
         let answer = self.commands.answer(&heard, &judgements);
         // Without room nothing was kept, so nothing is answered: the centre asks again,
         // and its own silence about it shows there.
-        if let Ok(lsn) = self.journal.append_orders(self.commands.answered(), changes) {
-            self.answers.push_back((lsn, answer));
+        let changed: Vec<u32> = changes.iter().map(|change| change.pendant).collect();
+        match self.journal.append_orders(self.commands.answered(), changes) {
+            Ok(lsn) => self.answers.push_back((lsn, answer)),
+            // What was changed is journalled with the states as soon as there is room.
+            Err(NoRoom) => self.volatile.extend(changed.into_iter().filter_map(PendantId::new)),
         }
     }
 
@@ -93,6 +96,10 @@ impl Gateway {
         change(&mut state);
         let changed = state.change();
         self.put_state(pendant, state);
+        if self.journal.state_at(pendant).is_none() {
+            // A change is read back onto a state; this pendant has none there yet.
+            self.volatile.insert(pendant);
+        }
         Some(changed)
     }
 

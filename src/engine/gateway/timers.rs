@@ -25,6 +25,8 @@ pub(super) struct Timers {
     /// Silent, but not told yet: others may fall silent with them.
     silent: BTreeSet<PendantId>,
     silent_until: Option<Mono>,
+    /// How many fell silent together last.
+    group: usize,
     tick_at: Mono,
 }
 
@@ -35,6 +37,7 @@ impl Timers {
             of: BTreeMap::new(),
             silent: BTreeSet::new(),
             silent_until: None,
+            group: 0,
             tick_at: now,
         }
     }
@@ -175,6 +178,7 @@ impl Gateway {
             self.tell_of(*pendant, id, Fired { state, kind, detail: Detail::None, counter }, now);
         }
         if many {
+            self.timers.group = silent.len();
             let count = u32::try_from(silent.len()).unwrap_or(u32::MAX);
             self.tell(Kind::ReceptionSuspect, Detail::Times(count), now);
         }
@@ -222,10 +226,12 @@ impl Gateway {
         let with_many = |state: &PendantState| state.supervision == Supervision::LostWithMany;
         let missing: Vec<PendantId> =
             self.states.iter().filter(|(_, state)| with_many(state)).map(|(id, _)| *id).collect();
-        let back = self.states.values().filter(|state| state.supervision == Supervision::Heard);
-        if missing.len() > back.count() + 1 {
+        // The one that was just heard is still counted as missing.
+        self.timers.group = self.timers.group.max(missing.len());
+        if (missing.len().saturating_sub(1)) * 2 > self.timers.group {
             return;
         }
+        self.timers.group = 0;
         for pendant in missing {
             let Some(mut state) = self.states.get(&pendant).cloned() else { continue };
             state.supervision = Supervision::Heard;

@@ -138,6 +138,7 @@ pub(super) struct Journal {
     ciphers: BTreeMap<Boot, BootCipher>,
     limits: Limits,
     opened: Opened,
+    answered: Answered,
     segments: BTreeMap<u64, Segment>,
     free: VecDeque<u32>,
     vacant: Vec<u32>,
@@ -199,6 +200,7 @@ impl Journal {
         answered: &Answered,
         changes: Vec<Change>,
     ) -> Result<Lsn, NoRoom> {
+        self.answered = answered.clone();
         self.append(&Record::Answered(answered.clone()), true)?;
         self.append(&Record::Ordered(changes), true)
     }

@@ -456,6 +456,7 @@ impl Replay {
             ciphers: self.ciphers,
             limits,
             opened: Opened { previous, ..first_opened() },
+            answered: self.answered.clone(),
             segments: self.segments,
             free: VecDeque::from(self.plan.free),
             vacant: self.plan.vacant,

@@ -87,7 +87,7 @@ impl Journal {
         self.begin(file, next, previous_end);
         let mut moved = Vec::new();
         for (old, plain) in open {
-            if matches!(plain.record(), Some(Record::Opened(_))) {
+            if matches!(plain.record(), Some(Record::Opened(_) | Record::Answered(_))) {
                 continue;
             }
             if self.head.index() == 0 && self.open_segment(true).is_err() {
@@ -129,6 +129,9 @@ impl Journal {
         self.segments.insert(id, Segment::new(file, previous_end));
         self.head = Lsn::first_of(id);
         self.open.push_back((self.head, Plain::new(&Record::Opened(self.opened))));
+        self.head = self.head.next();
+        // Every segment holds what outlives the ones before it.
+        self.open.push_back((self.head, Plain::new(&Record::Answered(self.answered.clone()))));
         self.head = self.head.next();
     }
 

@@ -1,0 +1,165 @@
+//! What the journal and the delivery report, and what follows from it.
+
+use super::{Gateway, TELL_AGAIN_MS};
+use crate::engine::delivery::DeliveryNews;
+use crate::engine::event::{Detail, FromPendant, Kind, Lane};
+use crate::engine::journal::recover::Recovered;
+use crate::engine::journal::{News, Shed};
+use crate::engine::notice::Notice;
+use crate::engine::time::Now;
+use pendant_protocol::PendantId;
+use std::collections::VecDeque;
+
+impl Gateway {
+    pub(super) fn say_start(&mut self, now: Now) {
+        // A journal that cannot even begin keeps nobody from being told.
+        while self.journal.has_room() || self.journal.has_failed() {
+            let Some((kind, detail)) = self.to_tell.pop_front() else { return };
+            self.tell(kind, detail, now);
+        }
+    }
+
+    /// Events that found no room go into the journal as soon as there is some, and
+    /// then their pendants are answered on its word.
+    pub(super) fn house_homeless(&mut self) {
+        if !self.journal.has_room() || self.journal.has_failed() {
+            return;
+        }
+        for event in self.delivery.homeless() {
+            let id = event.id;
+            let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
+            let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
+            let state = volatile.and_then(|pendant| self.states.get(&pendant)).cloned();
+            let Ok(lsn) = self.journal.append_event(event, state) else {
+                self.delivery.remain_homeless();
+                return;
+            };
+            if let Some(pendant) = volatile {
+                self.volatile.remove(&pendant);
+            }
+            self.delivery.settle(id, lsn);
+            self.custody.settle(id, lsn);
+        }
+    }
+
+    pub(super) fn say_dropped(&mut self, now: Now) {
+        if !self.journal.has_room() || self.journal.has_failed() {
+            return;
+        }
+        for lane in Lane::ALL {
+            if let Some(shed) = self.dropped[lane as usize].take() {
+                self.tell(Kind::EventsShed, void(&shed), now);
+            }
+        }
+    }
+
+    pub(super) fn journal_news(&mut self, news: News, now: Now) {
+        match news {
+            News::Durable(durable) => {
+                for released in self.custody.assured_by_journal(durable) {
+                    self.transmit(&released, now);
+                }
+                self.release_answers(durable);
+            }
+            News::Backlog(events, end) => self.delivery.backlog(events, end),
+            News::Moved(moved) => {
+                let moved = moved.into_iter().collect();
+                self.delivery.moved(&moved);
+                self.custody.moved(&moved);
+                for (lsn, _) in &mut self.answers {
+                    *lsn = moved.get(lsn).copied().unwrap_or(*lsn);
+                }
+            }
+            News::Failed(fault) => {
+                self.notice(Notice::JournalFailed { fault });
+                self.tell(Kind::JournalFailed, Detail::None, now);
+            }
+            News::Restored => {
+                self.notice(Notice::JournalRestored);
+                self.tell(Kind::JournalRestored, Detail::None, now);
+            }
+            News::Shed(shed) => {
+                for shed in shed {
+                    self.notice(Notice::Shed { lane: shed.lane, count: shed.count });
+                    self.tell(Kind::EventsShed, void(&shed), now);
+                }
+            }
+            News::Tight(tight) => {
+                self.notice(Notice::JournalTight { tight });
+                let kind = if tight { Kind::StoreTight } else { Kind::StoreRoomy };
+                self.tell(kind, Detail::None, now);
+            }
+            News::Unreadable(lsn) => self.delivery.unreadable(lsn, now.mono),
+            News::Damaged(slots) => {
+                self.notice(Notice::JournalDamage { slots });
+                self.tell(Kind::JournalDamage, Detail::Damage { slots }, now);
+            }
+        }
+    }
+
+    pub(super) fn delivery_news(&mut self, news: DeliveryNews, now: Now) {
+        match news {
+            DeliveryNews::Refused { reason, event } => {
+                self.notice(Notice::BrokerRefused { reason });
+                let told = self.refusal_told.get(&reason);
+                if told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS) {
+                    self.refusal_told.insert(reason, now.mono);
+                    self.tell(Kind::BrokerRefused, Detail::Refused { reason, event }, now);
+                }
+            }
+            DeliveryNews::Centre { heard } => {
+                self.centre_heard = heard;
+                self.notice(Notice::Centre { heard });
+                let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
+                self.tell(kind, Detail::None, now);
+            }
+            DeliveryNews::Dropped { boot, lane, number } => {
+                self.notice(Notice::JournalOverflow);
+                let dropped = &mut self.dropped[lane as usize];
+                let range = dropped.get_or_insert(Shed {
+                    boot,
+                    lane,
+                    first: number,
+                    last: number,
+                    count: 0,
+                });
+                range.first = range.first.min(number);
+                range.last = range.last.max(number);
+                range.count += 1;
+            }
+        }
+    }
+
+    /// States that must move on, and states that found no room before.
+    pub(super) fn carry_states(&mut self) {
+        let carry = self.journal.states_to_carry();
+        let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
+        for pendant in carry.into_iter().chain(volatile) {
+            let Some(state) = self.states.get(&pendant) else { continue };
+            if self.journal.carry_state(pendant, state.clone()) {
+                self.volatile.remove(&pendant);
+            }
+        }
+    }
+}
+
+/// What the centre must hear first of this boot.
+pub(super) fn start_news(found: &Recovered) -> VecDeque<(Kind, Detail)> {
+    let mut news =
+        VecDeque::from([(Kind::GatewayStarted, Detail::Started { previous: found.previous })]);
+    if found.damaged > 0 {
+        news.push_back((Kind::JournalDamage, Detail::Damage { slots: found.damaged }));
+    }
+    news.extend(found.voids.iter().map(|shed| (Kind::JournalDamage, void(shed))));
+    news
+}
+
+fn void(shed: &Shed) -> Detail {
+    Detail::Void {
+        boot: shed.boot,
+        lane: shed.lane,
+        first: shed.first,
+        last: shed.last,
+        count: shed.count,
+    }
+}

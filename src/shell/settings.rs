@@ -1,0 +1,75 @@
+//! From the checked configuration to what the engine and the uplink are told.
+
+use super::daemon::{StartError, cannot};
+use super::tls::TlsFiles;
+use super::uplink::{BrokerSettings, Credentials};
+use crate::config::Config;
+use crate::engine::command::CentreKeys;
+use crate::engine::journal::Limits;
+use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
+
+/// The engine's settings.
+pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
+    let keys = match &config.centre.keys_file {
+        None => CentreKeys::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
+            CentreKeys::parse(&text).map_err(cannot(file.display()))?
+        }
+    };
+    Ok(Settings {
+        site: config.site.clone(),
+        gateway: config.gateway.clone(),
+        slot: config.slot,
+        chance: Chance::Either,
+        links: config
+            .links
+            .iter()
+            .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
+            .collect(),
+        centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
+        policies: config.policies.clone(),
+        delivery: DeliverySettings {
+            receipts: config.delivery.receipts,
+            receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,
+            release_interval_ms: u64::from(config.delivery.release_interval_s) * 1000,
+        },
+        journal: Limits {
+            files_max: config.store.journal_mib_max,
+            files_reserved: config.store.urgent_mib_reserved,
+        },
+    })
+}
+
+/// The uplink's settings.
+pub(super) fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettings, StartError> {
+    let broker = &config.broker;
+    let credentials = match (&broker.username, &broker.password_file) {
+        (Some(user), Some(file)) => {
+            let password = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
+            let line = password.lines().next().unwrap_or("").to_owned();
+            Some(Credentials { user: user.clone(), password: line.into() })
+        }
+        (Some(user), None) => {
+            Some(Credentials { user: user.clone(), password: String::new().into() })
+        }
+        _ => None,
+    };
+    Ok(BrokerSettings {
+        host: broker.host.clone(),
+        port: broker.port,
+        server_name: broker.expected_name().to_owned(),
+        client_id: broker.client_id.clone(),
+        credentials,
+        tls: TlsFiles {
+            authority: broker.ca_file.clone(),
+            certificate: broker.certificate_file.clone(),
+            key: broker.key_file.clone(),
+        },
+        keep_alive_s: broker.keep_alive_s,
+        session_expiry_s: broker.session_expiry_s,
+        site: config.site.clone(),
+        gateway: config.gateway.clone(),
+        boot,
+    })
+}
