@@ -139,7 +139,10 @@ impl Journal {
     pub(super) fn keep_room(&mut self, now: Mono) {
         self.advance_cleaning();
         self.growth_blocked_until.take_if(|until| *until <= now);
-        let wanted = self.free.len() < FREE_SEGMENTS_MIN || self.files < self.limits.files_reserved;
+        // A disk that was full is tried again, so that its state is not told for ever.
+        let tight = self.tight && self.growth_blocked_until.is_none();
+        let wanted =
+            self.free.len() < FREE_SEGMENTS_MIN || self.files < self.limits.files_reserved || tight;
         let idle = self.running.is_none() && self.open.is_empty();
         if !wanted || self.allocating.is_some() || !(idle || self.free.len() < FREE_SEGMENTS_MIN) {
             return;
@@ -157,7 +160,7 @@ impl Journal {
     }
 
     pub(super) fn growth_deadline(&self) -> Option<Mono> {
-        self.growth_blocked_until.filter(|_| self.free.len() < FREE_SEGMENTS_MIN)
+        self.growth_blocked_until.filter(|_| self.tight || self.free.len() < FREE_SEGMENTS_MIN)
     }
 
     pub(super) fn allocated(&mut self, ticket: crate::engine::seam::DiskTicket) {
