@@ -411,20 +411,20 @@ impl Rig {
             }
             Due::Input(DueInput::Taken(id)) => {
                 if self.offered.remove(&id.0) {
-                    self.from_broker(PUBACK_BYTES);
+                    self.broker_says(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Taken(id)));
                 }
             }
             Due::Input(DueInput::Refused(publish, reason)) => {
                 if self.offered.remove(&publish.0) {
-                    self.from_broker(PUBACK_BYTES);
+                    self.broker_says(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Refused { publish, reason }));
                 }
             }
             Due::Input(DueInput::Receipt(id)) => {
                 if self.broker_up && self.centre_there {
                     let receipt = format!("{{\"received\":\"{id}\"}}");
-                    self.from_broker(receipt.len());
+                    self.broker_says(receipt.len());
                     self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
@@ -438,7 +438,7 @@ impl Rig {
         }
     }
 
-    fn from_broker(&mut self, bytes: usize) {
+    fn broker_says(&mut self, bytes: usize) {
         self.site.push(SiteTrace::FromBroker { at_us: self.now_us, bytes });
     }
 
