@@ -15,6 +15,7 @@ use pendant_kit::centre::Centre;
 use pendant_kit::wire::Wire;
 use pendant_protocol::{Body, DownlinkMessage, FrameBytes};
 use serde_json::Value;
+use std::fmt::Debug;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -62,8 +63,11 @@ impl Player {
     /// releases would fall anywhere in the history.
     async fn watched() -> Self {
         let mut world = World::new(None).await;
-        // The tap is at the gateway's end of the network.
+        // The tap is at the gateway's end of the network. Without a centre that has
+        // subscribed, the broker would refuse what the start tells.
         let centre = world.centre();
+        let broker = world.mosquitto.as_mut().expect("it runs");
+        broker.logged("Sending SUBACK to centre").await;
         let tap = Tap::start(world.site.broker.port);
         world.site.broker.port = tap.port;
         world.site.configure("");
@@ -171,19 +175,25 @@ fn call(line: &str) -> Option<Call> {
     Some((name.into(), class, sizes))
 }
 
+fn assert_same<T: PartialEq + Debug>(what: &str, plain: &[T], covert: &[T]) {
+    for n in 0..plain.len().max(covert.len()) {
+        assert_eq!(plain.get(n), covert.get(n), "{what}, number {n}");
+    }
+}
+
 fn assert_alike(plain: &Life, covert: &Life) {
     let records = |life: &Life| life.records.iter().map(|(_, record)| *record).collect::<Vec<_>>();
-    assert_eq!(records(plain), records(covert), "TLS records");
+    assert_same("TLS records", &records(plain), &records(covert));
     let shown = |life: &Life| life.shown.iter().map(|(_, message)| *message).collect::<Vec<_>>();
-    assert_eq!(shown(plain), shown(covert), "what the pendant shows");
-    assert_eq!(plain.statuses, covert.statuses);
-    assert_eq!(plain.log, covert.log);
+    assert_same("what the pendant shows", &shown(plain), &shown(covert));
+    assert_same("status answers", &plain.statuses, &covert.statuses);
+    assert_same("log lines", &plain.log, &covert.log);
     // Threads of their own write each kind of file: their order among each other is chance.
     for class in ["journal", "serial", "log", "other file"] {
         let of = |life: &Life| {
             life.calls.iter().filter(|(_, c, _)| *c == class).cloned().collect::<Vec<_>>()
         };
-        assert_eq!(of(plain), of(covert));
+        assert_same("system calls", &of(plain), &of(covert));
     }
     let times = |life: &Life| {
         let records = life.records.iter().map(|(at, _)| *at);

@@ -439,20 +439,20 @@ impl Rig {
             }
             Due::Input(DueInput::Taken(id)) => {
                 if self.offered.remove(&id.0) {
-                    self.broker_sends(PUBACK_BYTES);
+                    self.broker_says(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Taken(id)));
                 }
             }
             Due::Input(DueInput::Refused(publish, reason)) => {
                 if self.offered.remove(&publish.0) {
-                    self.broker_sends(PUBACK_BYTES);
+                    self.broker_says(PUBACK_BYTES);
                     self.input(Input::Broker(BrokerInput::Refused { publish, reason }));
                 }
             }
             Due::Input(DueInput::Receipt(id)) => {
                 if self.broker_up && self.centre_there {
                     let receipt = format!("{{\"received\":\"{id}\"}}");
-                    self.broker_sends(receipt.len());
+                    self.broker_says(receipt.len());
                     self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
@@ -467,7 +467,7 @@ impl Rig {
         }
     }
 
-    fn broker_sends(&mut self, bytes: usize) {
+    fn broker_says(&mut self, bytes: usize) {
         self.site.push(SiteTrace::FromBroker { at_us: self.now_us, bytes });
     }
 
