@@ -2,7 +2,6 @@
 
 use super::Uuid;
 use super::message::{Ask, Command, Garbled};
-use crate::engine::name::Name;
 use crate::engine::time::{Now, Wall};
 use pendant_protocol::PendantId;
 use serde::{Deserialize, Serialize};
@@ -21,42 +20,6 @@ pub struct Standing {
     pub open_incident: Option<u32>,
     /// It can let the centre listen in.
     pub voice: bool,
-}
-
-/// What the gateway has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Close the incident; it is open.
-    Close {
-        /// Whose.
-        pendant: PendantId,
-        /// Counter of the frame that opened it.
-        incident: u32,
-    },
-    /// Track the pendant silently, or no longer.
-    Track {
-        /// Which.
-        pendant: PendantId,
-        /// Whether.
-        on: bool,
-    },
-    /// Open its voice side, by its next first-time acknowledgement.
-    Listen(PendantId),
-    /// Let it vibrate, by its next first-time acknowledgement.
-    Vibrate(PendantId),
-    /// Let it blink, by its next first-time acknowledgement.
-    Led(PendantId),
-    /// From now on another wears it.
-    Rebind {
-        /// Which pendant.
-        pendant: PendantId,
-        /// Who.
-        wearer: Name,
-    },
-    /// End its enrolment.
-    Revoke(PendantId),
-    /// Nothing.
-    Ping,
 }
 
 /// What a command's first answer said.
@@ -121,8 +84,8 @@ impl Reason {
 /// What becomes of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This is to be done.
-    Carry(Order),
+    /// This is to be done: of a pendant that is enrolled, an incident that is open.
+    Carry(Ask),
     /// Nothing is to be done.
     Refused(Reason),
 }
@@ -141,9 +104,7 @@ impl Verdict {
     #[must_use]
     pub fn first(&self) -> Option<First> {
         match self {
-            Self::Carry(Order::Close { .. } | Order::Track { .. } | Order::Ping) => {
-                Some(First::Done)
-            }
+            Self::Carry(Ask::Close { .. } | Ask::Track { .. } | Ask::Ping) => Some(First::Done),
             // What the pendant or the enrolments have to do is not done yet.
             Self::Carry(_) | Self::Refused(Reason::CovertIncidentOpen) => Some(First::Accepted),
             Self::Refused(_) => None,
@@ -180,7 +141,7 @@ impl Answered {
         command: &Command,
         now: Now,
         standing: impl Fn(PendantId) -> Option<Standing>,
-    ) -> Result<Order, Reason> {
+    ) -> Result<Ask, Reason> {
         if let Some((_, first)) = self.0.iter().find(|(id, _)| Some(*id) == command.id) {
             return Err(Reason::Repeated(*first));
         }
@@ -194,27 +155,24 @@ impl Answered {
         let of = |pendant| standing(pendant).ok_or(Reason::UnknownPendant);
         let seen = |pendant| match of(pendant)?.covert_incident {
             Some(_) => Err(Reason::CovertIncidentOpen),
-            None => Ok(pendant),
+            None => Ok(()),
         };
-        Ok(match ask {
-            Ask::Ping => Order::Ping,
+        match ask {
+            Ask::Ping => {}
             Ask::Close { pendant, incident } => {
                 let Standing { covert_incident, open_incident, .. } = of(pendant)?;
                 if ![covert_incident, open_incident].contains(&Some(incident)) {
                     return Err(Reason::NoSuchIncident);
                 }
-                Order::Close { pendant, incident }
             }
-            Ask::Track { pendant, on } => of(pendant).map(|_| Order::Track { pendant, on })?,
             Ask::Listen(pendant) if !of(pendant)?.voice => return Err(Reason::Unsupported),
-            Ask::Listen(pendant) => Order::Listen(pendant),
-            Ask::Vibrate(pendant) => Order::Vibrate(seen(pendant)?),
-            Ask::Led(pendant) => Order::Led(seen(pendant)?),
-            Ask::Rebind { pendant, wearer } => {
-                of(pendant).map(|_| Order::Rebind { pendant, wearer })?
-            }
-            Ask::Revoke(pendant) => of(pendant).map(|_| Order::Revoke(pendant))?,
-        })
+            Ask::Vibrate(pendant) | Ask::Led(pendant) => seen(pendant)?,
+            Ask::Listen(pendant)
+            | Ask::Track { pendant, .. }
+            | Ask::Rebind { pendant, .. }
+            | Ask::Revoke(pendant) => drop(of(pendant)?),
+        }
+        Ok(ask)
     }
 }
 

@@ -16,7 +16,7 @@ mod silence;
 mod tests;
 
 pub use answer::ANSWER_WIRE_BYTES;
-pub use judge::{ANSWERED_MAX, Answered, First, Judgement, Order, Reason, Standing, Verdict};
+pub use judge::{ANSWERED_MAX, Answered, First, Judgement, Reason, Standing, Verdict};
 pub use keys::{CentreKeys, KEYS_MAX, KeysError, PublicKey, PublicKeyError};
 pub use message::{
     Ask, CENTRE_WIRE_BYTES, COMMANDS_MAX, CentreMessage, Command, Genuine, MessageRefusal,

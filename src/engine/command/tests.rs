@@ -102,14 +102,14 @@ fn each_kind_becomes_its_order() {
     };
     let carry = |order| Verdict::Carry(order);
     let wearer = name("k.ito");
-    assert_eq!(of("close", json!({"incident": 7})), carry(Order::Close { pendant, incident: 7 }));
-    assert_eq!(of("track", json!({"on": true})), carry(Order::Track { pendant, on: true }));
-    assert_eq!(of("listen", json!({})), carry(Order::Listen(pendant)));
-    assert_eq!(of("vibrate", json!({})), carry(Order::Vibrate(pendant)));
-    assert_eq!(of("led", json!({})), carry(Order::Led(pendant)));
-    assert_eq!(of("rebind", json!({"wearer": "k.ito"})), carry(Order::Rebind { pendant, wearer }));
-    assert_eq!(of("revoke", json!({})), carry(Order::Revoke(pendant)));
-    assert_eq!(fresh(json!({"id": id(1), "kind": "ping"})), carry(Order::Ping));
+    assert_eq!(of("close", json!({"incident": 7})), carry(Ask::Close { pendant, incident: 7 }));
+    assert_eq!(of("track", json!({"on": true})), carry(Ask::Track { pendant, on: true }));
+    assert_eq!(of("listen", json!({})), carry(Ask::Listen(pendant)));
+    assert_eq!(of("vibrate", json!({})), carry(Ask::Vibrate(pendant)));
+    assert_eq!(of("led", json!({})), carry(Ask::Led(pendant)));
+    assert_eq!(of("rebind", json!({"wearer": "k.ito"})), carry(Ask::Rebind { pendant, wearer }));
+    assert_eq!(of("revoke", json!({})), carry(Ask::Revoke(pendant)));
+    assert_eq!(fresh(json!({"id": id(1), "kind": "ping"})), carry(Ask::Ping));
 }
 
 #[test]

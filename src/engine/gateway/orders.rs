@@ -3,7 +3,7 @@
 //! journal frames and one answer, whatever it asked for.
 
 use super::Gateway;
-use crate::engine::command::{Judgement, Order, SilenceNews, Standing, Verdict};
+use crate::engine::command::{Ask, Judgement, SilenceNews, Standing, Verdict};
 use crate::engine::event::{Detail, Kind};
 use crate::engine::journal::{Durable, NoRoom};
 use crate::engine::notice::Notice;
@@ -63,27 +63,27 @@ impl Gateway {
     }
 
     /// Carries an order out; gives what it changed of a pendant's state.
-    fn carry_out(&mut self, order: &Order) -> Option<Change> {
+    fn carry_out(&mut self, order: &Ask) -> Option<Change> {
         match *order {
-            Order::Close { pendant, incident } => self.change(pendant, |state| {
+            Ask::Close { pendant, incident } => self.change(pendant, |state| {
                 let of_incident = |open: &mut u32| *open == incident;
                 state.actual.covert_incident.take_if(of_incident);
                 state.apparent.alert.take_if(of_incident);
             }),
-            Order::Track { pendant, on } => self.change(pendant, |state| state.actual.tracked = on),
-            Order::Vibrate(pendant) => self.instruct(pendant, Instruction::Vibrate),
-            Order::Led(pendant) => self.instruct(pendant, Instruction::Led),
-            Order::Rebind { pendant, ref wearer } => {
+            Ask::Track { pendant, on } => self.change(pendant, |state| state.actual.tracked = on),
+            Ask::Vibrate(pendant) => self.instruct(pendant, Instruction::Vibrate),
+            Ask::Led(pendant) => self.instruct(pendant, Instruction::Led),
+            Ask::Rebind { pendant, ref wearer } => {
                 let order = EnrolmentOrder::Rebind { pendant, wearer: wearer.clone() };
                 self.outputs.push_back(Output::Enrol(order));
                 None
             }
-            Order::Revoke(pendant) => {
+            Ask::Revoke(pendant) => {
                 self.outputs.push_back(Output::Enrol(EnrolmentOrder::Revoke { pendant }));
                 None
             }
             // No native pendant has a voice side, so none is ever let through.
-            Order::Listen(_) | Order::Ping => None,
+            Ask::Listen(_) | Ask::Ping => None,
         }
     }
 

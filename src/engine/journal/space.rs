@@ -32,9 +32,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Least that can work: one segment in use, one being cleaned into, one free.
-    pub const FILES_MIN: u32 = 4;
-
     /// Room for events that are not urgent: three quarters of the files beyond
     /// the reserved ones, so that cleaning always gains.
     fn routine_slots_max(self, files: u32) -> u64 {
