@@ -1,7 +1,7 @@
 //! The centre's messages against the gateway's own judgement of them.
 
 use pendant_gateway::engine::command::{
-    self, Answered, CentreKeys, Commands, Judgement, Order, PublicKey, Standing, Verdict,
+    self, Answered, CentreKeys, Commands, Judgement, PublicKey, Standing, Verdict,
 };
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
@@ -168,8 +168,8 @@ async fn commands_are_signed_carried_out_once_and_answered() {
     while verdicts.is_empty() {
         verdicts = gateway.hear(false).await;
     }
-    assert!(matches!(verdicts[0], Verdict::Carry(Order::Close { incident: 7, .. })));
-    assert!(matches!(verdicts[1], Verdict::Carry(Order::Led(_))));
+    assert!(matches!(verdicts[0], Verdict::Carry(command::Ask::Close { incident: 7, .. })));
+    assert!(matches!(verdicts[1], Verdict::Carry(command::Ask::Led(_))));
     let again = gateway.hear(true).await;
     assert!(again.iter().all(|verdict| matches!(verdict, Verdict::Refused(_))), "{again:?}");
     let answer = answer(&mut centre).await;
