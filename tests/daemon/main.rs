@@ -1,5 +1,11 @@
 //! The real daemon, on a pseudo terminal, with real and hostile brokers.
 
+#[path = "../support/ledger.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "support of tests")]
+mod ledger;
+#[path = "../support/load.rs"]
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "support of tests")]
+mod load;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
@@ -16,6 +22,7 @@ mod tap;
 mod bad_input;
 mod custody_trace;
 mod end_to_end;
+mod kill;
 mod service;
 mod store_and_forward;
 mod twins;

@@ -209,11 +209,20 @@ impl Subscriber {
     /// The next message: retained or not, topic, payload.
     pub async fn next(&mut self) -> (bool, String, String) {
         let line = tokio::time::timeout(SOON, self.lines.recv()).await;
-        let line = line.expect("a message in time").expect("mosquitto_sub goes on");
-        let mut parts = line.splitn(3, ' ');
-        let mut part = || parts.next().unwrap_or_default().to_owned();
-        (part() == "1", part(), part())
+        message(&line.expect("a message in time").expect("mosquitto_sub goes on"))
     }
+
+    /// The next message if it is here already.
+    pub fn try_next(&mut self) -> Option<(bool, String, String)> {
+        self.lines.try_recv().ok().map(|line| message(&line))
+    }
+}
+
+/// Retained or not, topic, payload.
+fn message(line: &str) -> (bool, String, String) {
+    let mut parts = line.splitn(3, ' ');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    (part() == "1", part(), part())
 }
 
 impl Drop for Subscriber {

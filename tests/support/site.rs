@@ -148,8 +148,8 @@ session_expiry_s = 600
         }
     }
 
-    /// The same; false if it ended instead.
-    pub async fn try_start(&mut self) -> bool {
+    /// Starts the daemon and waits for nothing.
+    pub fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log"));
         let mut words: Vec<String> = self.wrapper.clone();
         words.extend([DAEMON.into(), "--config".into()]);
@@ -164,6 +164,11 @@ session_expiry_s = 600
             .spawn()
             .expect("the daemon can be started");
         self.daemon = Some(child);
+    }
+
+    /// Starts it and waits until it answers; false if it ended instead.
+    pub async fn try_start(&mut self) -> bool {
+        self.spawn();
         let give_up = Instant::now() + SOON;
         while self.status().is_none() {
             let child = self.daemon.as_mut().expect("just started");
