@@ -9,6 +9,7 @@
 //! Every field bears the name of its key in the text, and serialising a
 //! [`Config`] gives a text that reads back to the same one.
 
+mod brokers;
 mod files;
 mod links;
 mod policy;
@@ -65,9 +66,9 @@ pub struct Config {
     /// Receivers of pendants, in the order of the text.
     #[serde(rename = "link")]
     pub links: Vec<Link>,
-    /// The centre's broker.
-    #[serde(serialize_with = "one_broker")]
-    pub broker: Broker,
+    /// The centre's brokers, in order of precedence: at least one.
+    #[serde(rename = "broker")]
+    pub brokers: Vec<Broker>,
     /// What should be changed although it works.
     #[serde(skip)]
     pub warnings: Vec<Problem>,
@@ -99,8 +100,13 @@ pub struct Delivery {
     pub receipts: bool,
     /// How long the centre may take before an event is offered again, seconds.
     pub receipt_wait_s: u32,
+    /// After this long without one, fresh events go to the next broker as well,
+    /// seconds.
+    pub escalate_after_s: u32,
     /// How often it is journalled which events were delivered, seconds.
     pub release_interval_s: u32,
+    /// Most events of the backlog a second; 0: as many as the line takes.
+    pub drain_per_s_max: u32,
 }
 
 /// `[centre]`: the centre's regular message, the only carrier of its commands.
@@ -173,13 +179,18 @@ pub struct VirtualRadio {
     pub power_dbm: i8,
 }
 
-/// `[[broker]]`: the centre's MQTT broker.
+/// `[[broker]]`: an MQTT broker of the centre.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Broker {
+    /// Its name in events, log and status. Unique.
+    pub name: Name,
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The network interface through which it is reached; any if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// MQTT client identifier; unique at the broker.
     pub client_id: String,
     /// The authorities that may have signed the broker's certificate, PEM.
@@ -324,10 +335,6 @@ impl Config {
 
 fn slot_number<S: Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u8(slot.get())
-}
-
-fn one_broker<S: Serializer>(broker: &Broker, serializer: S) -> Result<S::Ok, S::Error> {
-    [broker].serialize(serializer)
 }
 
 fn four_over<S: Serializer>(denominator: &u8, serializer: S) -> Result<S::Ok, S::Error> {

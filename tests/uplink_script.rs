@@ -164,7 +164,7 @@ async fn fault_by(scripts: &'static [Script]) -> (BrokerFault, bool) {
     let broker = Broker::start(&site, scripts).await;
     let mut running = Running::start(site.settings(broker.port));
     let fault = running.fault().await;
-    let was_up = matches!(running.news.try_recv(), Ok(BrokerInput::Up { .. }));
+    let was_up = matches!(running.news.try_recv(), Ok((_, BrokerInput::Up { .. })));
     running.handle.stop().await;
     (fault, was_up)
 }

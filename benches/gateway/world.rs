@@ -7,7 +7,9 @@ use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::policy::Policies;
-use pendant_gateway::engine::seam::{BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal};
+use pendant_gateway::engine::seam::{
+    BrokerId, BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal,
+};
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, Seed};
@@ -66,7 +68,9 @@ impl<D: Disk> World<D> {
         let mut world = Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new() };
         world.carry_on()?;
         if broker {
-            world.answers.push_back(Input::Broker(BrokerInput::Up { in_flight_max: 256 }));
+            world
+                .answers
+                .push_back(Input::Broker(BrokerId(0), BrokerInput::Up { in_flight_max: 256 }));
             world.carry_on()?;
         }
         Ok(world)
@@ -101,7 +105,7 @@ impl<D: Disk> World<D> {
                     }
                     Output::Publish(publish) if self.broker => {
                         let taken = BrokerInput::Taken(publish.id);
-                        self.answers.push_back(Input::Broker(taken));
+                        self.answers.push_back(Input::Broker(BrokerId(0), taken));
                     }
                     Output::Transmit(transmit) => {
                         let id = transmit.id;
@@ -134,7 +138,10 @@ fn settings() -> Outcome<Settings> {
         chance: Chance::Either,
         links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
         policies: Policies::default(),
+        brokers: vec![Name::new("bench")?],
         delivery: DeliverySettings {
+            escalate_after_ms: 30_000,
+            drain_per_s_max: None,
             receipts: false,
             receipt_wait_ms: 60_000,
             release_interval_ms: 20_000,

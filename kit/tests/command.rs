@@ -4,6 +4,7 @@ use pendant_gateway::engine::command::{
     self, Answered, CentreKeys, Commands, Judgement, PublicKey, Standing, Verdict,
 };
 use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::seam::BrokerId;
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_kit::broker::{Broker, BrokerSettings};
 use pendant_kit::centre::{
@@ -117,7 +118,7 @@ impl Gateway {
                 self.commands.judge(command, now, enrolled)
             })
             .collect();
-        let answer = self.commands.answer(&heard, &judged);
+        let answer = self.commands.answer(BrokerId(0), &heard, &judged);
         assert_eq!(answer.topic, format!("{BASE}/answer"));
         if answers {
             self.say("answer", false, answer.payload).await;

@@ -155,7 +155,9 @@ fn examine(config: &Config, findings: &mut Findings) {
     examine_links(config, findings);
     // Of files that are not there it is told above.
     if file_problems.is_empty() {
-        broker_files::examine(&config.broker, findings);
+        for broker in &config.brokers {
+            broker_files::examine(broker, findings);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
-    Broker, Centre, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, links, policy,
+    Centre, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, brokers, links, policy,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -26,24 +26,11 @@ const STORE: &[&str] = &[
     "history_mib_max",
     "history_days",
 ];
-const DELIVERY: &[&str] = &["receipts", "receipt_wait_s", "release_interval_s"];
+const DELIVERY: &[&str] =
+    &["receipts", "receipt_wait_s", "escalate_after_s", "release_interval_s", "drain_per_s_max"];
 const CENTRE: &[&str] = &["silence_s", "keys_file"];
 const LOG: &[&str] = &["level", "target"];
 const CONTROL: &[&str] = &["socket"];
-const BROKER: &[&str] = &[
-    "host",
-    "port",
-    "client_id",
-    "ca_file",
-    "certificate_file",
-    "key_file",
-    "server_name",
-    "keep_alive_s",
-    "session_expiry_s",
-    "username",
-    "password_file",
-];
-
 /// Where a key belongs that stands in the wrong section.
 pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("the top of the file", TOP),
@@ -55,7 +42,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[centre]", CENTRE),
     ("[log]", LOG),
     ("[control]", CONTROL),
-    ("[[broker]]", BROKER),
+    ("[[broker]]", brokers::BROKER),
     ("[[link]]", links::SERIAL),
     ("a [[link]] of kind \"virtual-radio\"", links::VIRTUAL_RADIO),
 ];
@@ -79,7 +66,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
     let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
     let links = links::links(&top, report);
-    let broker = one_broker(&top, gateway.as_ref(), report);
+    let brokers = brokers::brokers(&top, gateway.as_ref(), report);
     top.finish(HOMES, report);
     Some(Config {
         site: site?,
@@ -92,7 +79,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         log,
         control,
         links,
-        broker: broker?,
+        brokers: brokers?,
         warnings: std::mem::take(&mut report.warnings),
         named_files: std::mem::take(&mut report.named_files),
     })
@@ -147,7 +134,15 @@ fn delivery(section: &Section<'_>, report: &mut Report<'_>) -> Delivery {
     let delivery = Delivery {
         receipts,
         receipt_wait_s: whole(section, "receipt_wait_s", &seconds, 60, report),
+        escalate_after_s: whole(section, "escalate_after_s", &seconds, 30, report),
         release_interval_s: whole(section, "release_interval_s", &seconds, 20, report),
+        drain_per_s_max: whole(
+            section,
+            "drain_per_s_max",
+            &Quantity::new(Unit::Plain, 0..=1_000_000),
+            200,
+            report,
+        ),
     };
     section.finish(HOMES, report);
     delivery
@@ -197,106 +192,6 @@ fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     section.finish(HOMES, report);
     let default = || "/run/pendant-gateway/control.sock".into();
     Control { socket: socket.map_or_else(default, Spanned::into_inner) }
-}
-
-fn one_broker(
-    top: &Section<'_>,
-    gateway: Option<&Name>,
-    report: &mut Report<'_>,
-) -> Option<Broker> {
-    let brokers = sections(top, "broker", "[[broker]]", BROKER, report);
-    if top.value("broker").is_none() {
-        report.refuse(
-            top.header(),
-            "there is no [[broker]]",
-            "add a section [[broker]] with host and files",
-        );
-    }
-    for surplus in brokers.iter().skip(1) {
-        report.refuse(
-            surplus.header(),
-            "a second [[broker]]: failover to further brokers comes with a later release",
-            "keep one [[broker]], and remove this section",
-        );
-    }
-    broker(brokers.first()?, gateway, report)
-}
-
-fn broker(
-    section: &Section<'_>,
-    gateway: Option<&Name>,
-    report: &mut Report<'_>,
-) -> Option<Broker> {
-    section.require("host", "\"mqtt.example.org\"", report);
-    let host = host(section, "host", report);
-    let mut file = |key, need| {
-        section.require(key, "\"/etc/pendant-gateway/tls/…pem\"", report);
-        named_file(section, key, need, report)
-    };
-    let ca_file = file("ca_file", Need::Readable);
-    let certificate_file = file("certificate_file", Need::Readable);
-    let key_file = file("key_file", Need::Secret);
-    let username = section.text("username", report).map(|name| (*name.get_ref()).to_owned());
-    let password_file = named_file(section, "password_file", Need::Secret, report);
-    if let Some(value) =
-        section.value("password_file").filter(|_| section.value("username").is_none())
-    {
-        report.refuse(
-            value.span(),
-            "`password_file` without `username`",
-            "write: username = \"…\" as well",
-        );
-    }
-    let port = whole(section, "port", &Quantity::new(Unit::Plain, 1..=65_535), 8883, report);
-    if let Some(value) = section.value("port").filter(|_| port == 1883) {
-        report.warn(
-            value.span(),
-            "1883 is the port of MQTT without TLS; this gateway always uses TLS",
-            "write: port = 8883, unless this broker does speak TLS there",
-        );
-    }
-    let client_id = match section.value("client_id") {
-        Some(_) => name(section, "client_id", report).map(String::from),
-        None => gateway.map(|gateway| gateway.as_str().to_owned()),
-    };
-    let keep_alive_s =
-        whole(section, "keep_alive_s", &Quantity::new(Unit::Seconds, 5..=3600), 30, report);
-    let expiry = Quantity::new(Unit::Seconds, 60..=i64::from(u32::MAX));
-    let session_expiry_s = whole(section, "session_expiry_s", &expiry, 604_800, report);
-    let server_name = match section.value("server_name") {
-        Some(_) => Some(self::host(section, "server_name", report)?),
-        None => None,
-    };
-    section.finish(HOMES, report);
-    Some(Broker {
-        host: host?,
-        port,
-        client_id: client_id?,
-        ca_file: ca_file?,
-        certificate_file: certificate_file?,
-        key_file: key_file?,
-        server_name,
-        keep_alive_s,
-        session_expiry_s,
-        username,
-        password_file,
-    })
-}
-
-fn host(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<String> {
-    let text = section.text(key, report)?;
-    let host = *text.get_ref();
-    if rustls_pki_types::ServerName::try_from(host).is_ok() {
-        return Some(host.to_owned());
-    }
-    let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
-    let bare = bare.split(['/', ':']).next().unwrap_or_default();
-    let remedy = match rustls_pki_types::ServerName::try_from(bare) {
-        Ok(_) => format!("write: {key} = \"{bare}\" (the port has its own line: port = 8883)"),
-        Err(_) => "write a name such as \"mqtt.example.org\", or an IP address".to_owned(),
-    };
-    report.refuse(text.span(), format!("`{key}` is a host's name or address alone"), remedy);
-    None
 }
 
 /// A table that may be left out.
@@ -382,7 +277,7 @@ pub(super) fn path(
     None
 }
 
-fn named_file(
+pub(super) fn named_file(
     section: &Section<'_>,
     key: &str,
     need: Need,

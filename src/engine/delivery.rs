@@ -1,22 +1,31 @@
-//! Which event is offered to the broker when. An event is released by the
-//! centre's receipt (or, without receipts, by a success PUBACK), by nothing else;
-//! everything else only decides when it is offered again.
+//! Which event is offered to which broker, and when. An event is released by
+//! the centre's receipt (or, without receipts, by a success PUBACK), by nothing
+//! else; everything else only decides when it is offered again.
 //!
-//! A fresh event is offered at once from slots of its own, whatever its lane.
-//! The backlog follows in a window: urgent, then trouble, then routine.
+//! A fresh event is offered at once, whatever its lane: to the first broker that
+//! is there, and to the next as well while that one is not well. The backlog
+//! follows in a small window (`window`), at a bounded rate (`pace`): urgent, then
+//! trouble, then routine, each in the order of reception.
+
+mod apart;
+mod backlog;
+mod line;
+mod pace;
+mod window;
 
 use super::event::{Boot, Event, EventId, Lane};
 use super::journal::{Journal, Lsn};
 use super::payload::Voice;
-use super::seam::{Publish, PublishId};
+use super::seam::{BrokerId, Publish, PublishId};
 use super::settings::DeliverySettings;
 use super::time::{Mono, Now};
+use apart::{APART_MS, Apart};
+use backlog::Backlog;
+pub use line::OFFERS_MAX;
+use line::{Brokers, Line, UNHEARD_PAUSE_MS};
+use pace::Pace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Most offers open at once, fresh ones included; the uplink's queue is longer.
-pub const OFFERS_MAX: usize = 256;
-/// Most offers of the backlog open at once. The rest is for fresh events.
-const DRAIN_WINDOW: usize = 128;
 /// Most events that may wait for a receipt before the backlog pauses.
 const AWAITING_DRAIN_MAX: usize = 512;
 /// Most events that may wait for a receipt at all; beyond it the oldest goes
@@ -26,43 +35,27 @@ const AWAITING_MAX: usize = 2048;
 const UNJOURNALLED_MAX: usize = 256;
 /// Releases that are journalled without waiting for the interval.
 const RELEASE_BATCH: usize = 512;
-/// First and longest time that a refused event is set apart, ms.
-const APART_MS: std::ops::RangeInclusive<u64> = 60_000..=3_600_000;
-/// Most events set apart; beyond it the oldest is offered again early.
-const APART_MAX: usize = 4096;
-/// Pause of the backlog after the broker said that nobody subscribes, ms.
-const UNHEARD_PAUSE_MS: u64 = 5_000;
-/// Connections in a row that ended with offers open and none taken, after
-/// which offers are made one by one to find the one that ends them.
-const FRUITLESS_MAX: u32 = 2;
-/// Offers taken one by one after which the suspicion is dropped.
-const CLEARED_AFTER: u32 = 32;
 /// MQTT 5 reason code: no matching subscribers.
 const NO_SUBSCRIBERS: u8 = 0x10;
 
 /// Where an event is kept.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+enum Place {
     /// In the journal.
     Journal(Lsn),
     /// Only here: the journal had no room.
     Memory(Box<Event>),
 }
 
-struct Offer {
-    event: EventId,
+/// An event on its way: offered, or taken and waiting for its receipt.
+struct Sent {
     place: Place,
-}
-
-struct Awaiting {
-    place: Place,
-    until: Mono,
-}
-
-struct Apart {
-    /// `None`: the wait is over, it may be offered again.
+    /// Where an offer of it is open.
+    open: Brokers,
+    /// Who took it.
+    taken: Brokers,
+    /// Until when its receipt is waited for, once a broker has taken it.
     until: Option<Mono>,
-    wait_ms: u64,
 }
 
 /// The centre has an event. Made from a receipt and nothing else.
@@ -80,10 +73,10 @@ impl Receipted {
 /// What delivery has to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryNews {
-    /// The broker refused an event.
-    Refused { reason: u8, event: EventId },
-    /// The centre does not receipt, or does again.
-    Centre { heard: bool },
+    /// A broker refused an event.
+    Refused { broker: BrokerId, reason: u8, event: EventId },
+    /// The centre does not receipt what it gets through a broker, or does again.
+    Centre { broker: BrokerId, heard: bool },
     /// An event that only memory held was given up.
     Dropped { boot: Boot, lane: Lane, number: u64 },
 }
@@ -91,62 +84,49 @@ pub(super) enum DeliveryNews {
 /// The way of events to the centre.
 pub(super) struct Delivery {
     settings: DeliverySettings,
-    up: bool,
-    drain_window: usize,
+    lines: Vec<Line>,
+    pace: Pace,
     publishes: u64,
-    offers: BTreeMap<PublishId, Offer>,
-    awaiting: BTreeMap<EventId, Awaiting>,
+    sent: BTreeMap<EventId, Sent>,
+    /// How many of those were taken and wait for their receipt.
+    awaiting: usize,
+    /// When the wait for a receipt is over; when it has become too long for the
+    /// broker to be relied on. Entries of events that are done pass by.
     deadlines: VecDeque<(Mono, EventId)>,
-    /// Events that are being read, offered, awaited or released.
-    claimed: BTreeSet<Lsn>,
-    cursors: [Lsn; 3],
-    /// The lane that is being read, and from where on.
-    reading: Option<(Lane, Lsn)>,
-    ready: VecDeque<(Lsn, Event)>,
+    escalations: VecDeque<(Mono, EventId)>,
+    backlog: Backlog,
     memory: VecDeque<Event>,
     /// Something stands in memory only, here or in an open offer.
     homeless: bool,
-    /// The broker refused one of those in memory: not before this moment.
+    /// A broker refused one of those in memory: not before this moment.
     memory_after: Option<Mono>,
-    apart: BTreeMap<Lsn, Apart>,
+    apart: Apart,
     to_release: BTreeSet<Lsn>,
     release_at: Mono,
-    paused_until: Option<Mono>,
-    /// Nobody subscribes: one probe at a time until an offer is taken.
-    unheard: bool,
-    fruitless: u32,
-    taken_since_up: u32,
-    one_by_one: bool,
-    silent: bool,
+    /// The backlog waits for its pace alone.
+    paced: bool,
     news: VecDeque<DeliveryNews>,
 }
 
 impl Delivery {
-    pub(super) fn new(settings: DeliverySettings, now: Mono) -> Self {
+    pub(super) fn new(settings: DeliverySettings, brokers: usize, now: Mono) -> Self {
         Self {
             settings,
-            up: false,
-            drain_window: DRAIN_WINDOW,
+            lines: (0..brokers).map(|_| Line::new()).collect(),
+            pace: Pace::new(settings.drain_per_s_max),
             publishes: 0,
-            offers: BTreeMap::new(),
-            awaiting: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            awaiting: 0,
             deadlines: VecDeque::new(),
-            claimed: BTreeSet::new(),
-            cursors: [Lsn::default(); 3],
-            reading: None,
-            ready: VecDeque::new(),
+            escalations: VecDeque::new(),
+            backlog: Backlog::default(),
             memory: VecDeque::new(),
             homeless: false,
             memory_after: None,
-            apart: BTreeMap::new(),
+            apart: Apart::default(),
             to_release: BTreeSet::new(),
             release_at: now.plus_ms(settings.release_interval_ms),
-            paused_until: None,
-            unheard: false,
-            fruitless: 0,
-            taken_since_up: 0,
-            one_by_one: false,
-            silent: false,
+            paced: false,
             news: VecDeque::new(),
         }
     }
@@ -155,16 +135,35 @@ impl Delivery {
         self.news.pop_front()
     }
 
-    /// A fresh event: offered now if the broker is there, kept otherwise.
+    /// Whether any broker is connected.
+    pub(super) fn any_up(&self) -> bool {
+        !self.up().is_empty()
+    }
+
+    fn up(&self) -> Brokers {
+        self.those(|line| line.up)
+    }
+
+    /// The brokers to which the lines are such.
+    fn those(&self, are_such: impl Fn(&Line) -> bool) -> Brokers {
+        let lines = BrokerId::all().zip(&self.lines);
+        lines.filter(|(_, line)| are_such(line)).map(|(broker, _)| broker).collect()
+    }
+
+    /// Whether the centre receipts through some broker that is there, as far as
+    /// is known.
+    pub(super) fn centre_heard(&self) -> bool {
+        self.lines.iter().any(|line| !line.mute)
+    }
+
+    /// A fresh event: offered now wherever the live stream goes, kept otherwise.
     pub(super) fn offer_fresh(
         &mut self,
         event: &Event,
         lsn: Option<Lsn>,
         voice: &Voice,
         now: Now,
-    ) -> Option<Publish> {
-        let room =
-            if self.one_by_one { self.offers.is_empty() } else { self.offers.len() < OFFERS_MAX };
+    ) -> Vec<Publish> {
         let place = match lsn {
             Some(lsn) => Place::Journal(lsn),
             None => {
@@ -172,136 +171,171 @@ impl Delivery {
                 Place::Memory(Box::new(event.clone()))
             }
         };
-        if self.up && room {
-            return Some(self.offer(event, place, false, voice, now));
+        let carriers = self.carriers();
+        if carriers.is_empty() {
+            self.keep(place);
+            return Vec::new();
         }
-        match place {
-            Place::Memory(event) => self.remember(*event),
-            Place::Journal(lsn) => self.unclaim(lsn),
-        }
-        None
+        self.offer(event, place, carriers, false, voice, now)
     }
 
-    /// The broker is there: everything that is not waiting for a receipt may go.
-    pub(super) fn broker_up(&mut self, in_flight_max: u16, now: Mono) {
-        self.up = true;
-        // A quarter of what the broker allows is kept for fresh events.
-        self.drain_window = DRAIN_WINDOW.min(usize::from(in_flight_max) * 3 / 4).max(1);
-        self.taken_since_up = 0;
-        self.paused_until = None;
-        self.deadlines.clear();
-        let until = now.plus_ms(self.settings.receipt_wait_ms);
-        for (event, awaiting) in &mut self.awaiting {
-            awaiting.until = until;
-            self.deadlines.push_back((until, *event));
-        }
-    }
-
-    /// The broker is gone: no open offer counts.
-    pub(super) fn broker_down(&mut self, now: Mono) {
-        let was_up = std::mem::replace(&mut self.up, false);
-        let offers = std::mem::take(&mut self.offers);
-        if was_up && !offers.is_empty() && self.taken_since_up == 0 {
-            self.fruitless += 1;
-            if self.one_by_one && offers.len() == 1 {
-                if let Some(Offer { place: Place::Journal(lsn), .. }) = offers.values().next() {
-                    self.set_apart(*lsn, now);
+    /// Where a fresh event goes: down to the first broker that can be relied on.
+    fn carriers(&self) -> Brokers {
+        let mut carriers = Brokers::default();
+        for (broker, line) in BrokerId::all().zip(&self.lines) {
+            if line.takes_fresh() {
+                carriers.insert(broker);
+                if line.is_well() {
+                    break;
                 }
             }
-            self.one_by_one |= self.fruitless >= FRUITLESS_MAX;
         }
-        for offer in offers.into_values() {
-            self.give_back(offer.place);
+        carriers
+    }
+
+    /// A broker is there: everything that is not waiting for a receipt may go.
+    pub(super) fn broker_up(&mut self, broker: BrokerId, in_flight_max: u16, now: Mono) {
+        let alone = !self.any_up();
+        let Some(line) = self.lines.get_mut(broker.index()) else { return };
+        line.connected(in_flight_max, now);
+        if let Some(first) = self.apart.first() {
+            // What another broker refused may go to this one.
+            self.backlog.look_again_from(first);
+        }
+        if alone {
+            // No receipt could come meanwhile.
+            self.wait_anew(now);
+        }
+        self.offer_elsewhere(|line| !line.up);
+    }
+
+    fn wait_anew(&mut self, now: Mono) {
+        self.deadlines.clear();
+        self.escalations.clear();
+        let until = now.plus_ms(self.settings.receipt_wait_ms);
+        let escalate = now.plus_ms(self.settings.escalate_after_ms);
+        for (event, sent) in self.sent.iter_mut().filter(|(_, sent)| sent.until.is_some()) {
+            sent.until = Some(until);
+            self.deadlines.push_back((until, *event));
+            self.escalations.push_back((escalate, *event));
         }
     }
 
-    /// The broker took an offer.
-    pub(super) fn taken(&mut self, publish: PublishId, now: Mono) {
-        let Some(offer) = self.offers.remove(&publish) else { return };
-        self.fruitless = 0;
-        self.paused_until = None;
-        self.unheard = false;
-        self.taken_since_up += 1;
-        if self.taken_since_up >= CLEARED_AFTER {
-            self.one_by_one = false;
+    /// A broker is gone: none of its open offers counts. What it alone had taken
+    /// is offered elsewhere at once: nobody knows whether it passed it on.
+    pub(super) fn broker_down(&mut self, broker: BrokerId, now: Mono) {
+        let Some(line) = self.lines.get_mut(broker.index()) else { return };
+        let (events, culprit) = line.lost();
+        if let Some(Sent { place: Place::Journal(lsn), .. }) =
+            culprit.and_then(|event| self.sent.get(&event))
+        {
+            self.set_apart(*lsn, broker, now);
         }
+        for event in events {
+            self.offer_ended(event, broker);
+        }
+        if self.any_up() {
+            self.offer_elsewhere(|line| !line.up);
+        }
+    }
+
+    /// An offer at a broker came to nothing.
+    fn offer_ended(&mut self, event: EventId, broker: BrokerId) {
+        let Some(sent) = self.sent.get_mut(&event) else { return };
+        sent.open.remove(broker);
+        if sent.open.is_empty() && sent.until.is_none() {
+            self.give_back(event);
+        }
+    }
+
+    /// Gives back what waits for receipts only through lines of this kind.
+    fn offer_elsewhere(&mut self, of_kind: impl Fn(&Line) -> bool) {
+        let through = self.those(of_kind);
+        let stranded: Vec<EventId> = (self.sent.iter())
+            .filter(|(_, sent)| {
+                sent.until.is_some() && sent.open.is_empty() && sent.taken.is_within(through)
+            })
+            .map(|(event, _)| *event)
+            .collect();
+        for event in stranded {
+            self.give_back(event);
+        }
+    }
+
+    /// A broker took an offer.
+    pub(super) fn taken(&mut self, broker: BrokerId, publish: PublishId, now: Mono) {
+        let line = self.lines.get_mut(broker.index());
+        let Some(event) = line.and_then(|line| line.taken(publish, now)) else { return };
+        let Some(sent) = self.sent.get_mut(&event) else { return };
+        sent.open.remove(broker);
+        sent.taken.insert(broker);
         if !self.settings.receipts {
-            self.done(offer.place);
+            self.done(event);
             return;
         }
-        let until = now.plus_ms(self.settings.receipt_wait_ms);
-        self.awaiting.insert(offer.event, Awaiting { place: offer.place, until });
-        self.deadlines.push_back((until, offer.event));
-        while self.awaiting.len() > AWAITING_MAX {
-            let Some((_, oldest)) = self.deadlines.pop_front() else { break };
-            self.await_no_more(oldest);
+        if sent.until.is_none() {
+            let until = now.plus_ms(self.settings.receipt_wait_ms);
+            sent.until = Some(until);
+            self.awaiting += 1;
+            self.deadlines.push_back((until, event));
+            self.escalations.push_back((now.plus_ms(self.settings.escalate_after_ms), event));
+        }
+        while self.awaiting > AWAITING_MAX {
+            let Some((until, oldest)) = self.deadlines.pop_front() else { break };
+            self.await_no_more(oldest, until);
         }
     }
 
-    /// The broker refused an offer: the event is kept and tried again later,
-    /// and stands in nobody's way.
-    pub(super) fn refused(&mut self, publish: PublishId, reason: u8, now: Mono) {
-        let Some(offer) = self.offers.remove(&publish) else { return };
-        self.news.push_back(DeliveryNews::Refused { reason, event: offer.event });
+    /// A broker refused an offer: the event is kept, goes to the next broker if
+    /// there is one, is tried again here later, and stands in nobody's way.
+    pub(super) fn refused(&mut self, broker: BrokerId, publish: PublishId, reason: u8, now: Mono) {
+        let Some(line) = self.lines.get_mut(broker.index()) else { return };
+        let Some(event) = line.refused(publish) else { return };
+        self.news.push_back(DeliveryNews::Refused { broker, reason, event });
         if reason == NO_SUBSCRIBERS {
-            self.unheard = true;
-            self.paused_until = Some(now.plus_ms(UNHEARD_PAUSE_MS));
-        } else if let Place::Journal(lsn) = offer.place {
-            self.set_apart(lsn, now);
+            line.unheard(now);
         } else {
-            self.memory_after = Some(now.plus_ms(*APART_MS.start()));
+            match self.sent.get(&event).map(|sent| &sent.place) {
+                Some(Place::Journal(lsn)) => self.set_apart(*lsn, broker, now),
+                Some(Place::Memory(_)) => {
+                    self.memory_after = Some(now.plus_ms(*APART_MS.start()));
+                }
+                None => {}
+            }
         }
-        self.give_back(offer.place);
+        self.offer_ended(event, broker);
     }
 
-    /// The centre has an event. `None` if that is not news.
-    pub(super) fn receipted(&mut self, event: EventId) -> Option<Receipted> {
-        let place = match self.awaiting.remove(&event) {
-            Some(awaiting) => awaiting.place,
-            None => {
-                let publish = self
-                    .offers
-                    .iter()
-                    .find(|(_, offer)| offer.event == event)
-                    .map(|(id, _)| *id)?;
-                self.offers.remove(&publish)?.place
-            }
-        };
-        self.done(place);
-        if std::mem::take(&mut self.silent) {
-            self.news.push_back(DeliveryNews::Centre { heard: true });
+    /// The centre has an event, and says so through this broker. `None` if that
+    /// is not news.
+    pub(super) fn receipted(&mut self, broker: BrokerId, event: EventId) -> Option<Receipted> {
+        let sent = self.sent.get(&event)?;
+        if sent.taken.contains(broker) || sent.open.contains(broker) {
+            self.hears_through(broker);
         }
+        self.done(event);
         Some(Receipted { event })
+    }
+
+    fn hears_through(&mut self, broker: BrokerId) {
+        let Some(line) = self.lines.get_mut(broker.index()) else { return };
+        if std::mem::take(&mut line.mute) {
+            self.news.push_back(DeliveryNews::Centre { broker, heard: true });
+        }
     }
 
     /// Events read from the journal for the backlog.
     pub(super) fn backlog(&mut self, events: Vec<(Lsn, Event)>, end: Lsn) {
-        let Some((lane, from)) = self.reading.take() else { return };
-        // Unless something before it was given back meanwhile.
-        let cursor = &mut self.cursors[lane as usize];
-        if *cursor == from {
-            *cursor = end;
-        }
-        let later = std::mem::take(&mut self.ready);
-        for (lsn, event) in events {
-            if event.kind.lane() == lane && !self.is_taken_care_of(lsn) {
-                self.claimed.insert(lsn);
-                self.ready.push_back((lsn, event));
-            }
-        }
-        // `fetch` reads only a lane graver than what is ready already.
-        self.ready.extend(later);
+        let up = self.up();
+        self.backlog.take_read(events, end, |lsn| self.apart.is_apart_from(lsn, up));
     }
 
     /// A frame that the disk does not give now: later.
     pub(super) fn unreadable(&mut self, lsn: Lsn, now: Mono) {
-        if let Some((lane, from)) = self.reading.take() {
-            let cursor = &mut self.cursors[lane as usize];
-            if *cursor == from {
-                *cursor = Lsn(lsn.0 + 1);
-            }
+        self.backlog.unreadable(lsn);
+        for broker in BrokerId::all().take(self.lines.len()) {
+            self.set_apart(lsn, broker, now);
         }
-        self.set_apart(lsn, now);
     }
 
     /// Events that only memory holds. Each may be handed to `settle`.
@@ -309,9 +343,7 @@ impl Delivery {
         if !std::mem::take(&mut self.homeless) {
             return Vec::new();
         }
-        let offered = self.offers.values().map(|offer| &offer.place);
-        let places = offered.chain(self.awaiting.values().map(|awaiting| &awaiting.place));
-        let open = places.filter_map(|place| match place {
+        let open = self.sent.values().filter_map(|sent| match &sent.place {
             Place::Memory(event) => Some(&**event),
             Place::Journal(_) => None,
         });
@@ -325,85 +357,83 @@ impl Delivery {
 
     /// The journal has taken an event that only memory held.
     pub(super) fn settle(&mut self, event: EventId, lsn: Lsn) {
-        let offered = self.offers.values_mut().filter(|offer| offer.event == event);
-        let places = (offered.map(|offer| &mut offer.place))
-            .chain(self.awaiting.get_mut(&event).map(|awaiting| &mut awaiting.place));
-        let mut open = false;
-        for place in places {
-            *place = Place::Journal(lsn);
-            open = true;
-        }
         self.memory.retain(|held| held.id != event);
-        if open {
-            self.claimed.insert(lsn);
-        } else {
-            self.unclaim(lsn);
+        match self.sent.get_mut(&event) {
+            Some(sent) => {
+                sent.place = Place::Journal(lsn);
+                self.backlog.claim(lsn);
+            }
+            None => self.backlog.give_back(lsn),
         }
     }
 
     /// Frames have other positions.
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
-        let to = |lsn: &Lsn| moved.get(lsn).copied().unwrap_or(*lsn);
-        self.claimed = self.claimed.iter().map(to).collect();
-        self.to_release = self.to_release.iter().map(to).collect();
-        self.apart =
-            std::mem::take(&mut self.apart).into_iter().map(|(l, a)| (to(&l), a)).collect();
-        for (lsn, _) in &mut self.ready {
-            *lsn = to(lsn);
-        }
-        let places = (self.offers.values_mut().map(|offer| &mut offer.place))
-            .chain(self.awaiting.values_mut().map(|awaiting| &mut awaiting.place));
-        for place in places {
-            if let Place::Journal(lsn) = place {
-                *lsn = to(lsn);
-            }
-        }
-        for lsn in moved.values() {
-            if !self.claimed.contains(lsn) {
-                self.unclaim(*lsn);
+        let to = |lsn: Lsn| moved.get(&lsn).copied().unwrap_or(lsn);
+        self.backlog.moved(moved);
+        self.to_release = self.to_release.iter().copied().map(to).collect();
+        self.apart.moved(to);
+        for sent in self.sent.values_mut() {
+            if let Place::Journal(lsn) = &mut sent.place {
+                *lsn = to(*lsn);
             }
         }
     }
 
     /// When something becomes due by itself.
     pub(super) fn next_deadline(&self) -> Option<Mono> {
-        let receipt = self.deadlines.front().map(|(until, _)| *until).filter(|_| self.up);
+        let up = self.any_up();
+        let receipts = [self.deadlines.front(), self.escalations.front()];
+        let receipts = receipts.into_iter().flatten().map(|(until, _)| *until).filter(|_| up);
         let release = (!self.to_release.is_empty()).then_some(self.release_at);
-        let apart = self.apart.values().filter_map(|apart| apart.until).min().filter(|_| self.up);
-        let memory = self.memory_after.filter(|_| self.up && !self.memory.is_empty());
-        [receipt, release, apart, memory, self.paused_until].into_iter().flatten().min()
+        let apart = self.apart.next_due().filter(|_| up);
+        let memory = self.memory_after.filter(|_| up && !self.memory.is_empty());
+        let pace = self.paced.then(|| self.pace.opens());
+        let pauses = self.lines.iter().filter_map(Line::paused_until);
+        [release, apart, memory, pace].into_iter().flatten().chain(receipts).chain(pauses).min()
     }
 
     /// What has become due: receipts that did not come, releases, refused events.
     pub(super) fn handle_time(&mut self, journal: &mut Journal, now: Mono) {
-        while self.up {
-            let Some(&(until, event)) = self.deadlines.front() else { break };
-            if until > now {
-                break;
-            }
-            self.deadlines.pop_front();
-            if self.awaiting.get(&event).is_some_and(|awaiting| awaiting.until == until) {
-                self.await_no_more(event);
-                if !std::mem::replace(&mut self.silent, true) {
-                    self.news.push_back(DeliveryNews::Centre { heard: false });
-                }
-            }
+        if self.any_up() {
+            self.handle_receipts(now);
         }
-        self.paused_until.take_if(|until| *until <= now);
+        self.lines.iter_mut().for_each(|line| line.handle_time(now));
         self.memory_after.take_if(|after| *after <= now);
-        let mut due = Vec::new();
-        for (lsn, apart) in &mut self.apart {
-            // The entry stays, so that the next refusal waits longer.
-            if apart.until.take_if(|until| *until <= now).is_some() {
-                due.push(*lsn);
-            }
-        }
-        for lsn in due {
-            self.unclaim(lsn);
+        while let Some(lsn) = self.apart.take_due(now) {
+            self.backlog.look_again_from(lsn);
         }
         if now >= self.release_at || self.to_release.len() >= RELEASE_BATCH {
             self.release_at = now.plus_ms(self.settings.release_interval_ms);
             self.release_all(journal);
+        }
+    }
+
+    fn handle_receipts(&mut self, now: Mono) {
+        while let Some((_, event)) = pop_due(&mut self.escalations, now) {
+            self.escalate(event);
+        }
+        while let Some((until, event)) = pop_due(&mut self.deadlines, now) {
+            self.await_no_more(event, until);
+        }
+    }
+
+    /// An event has waited too long: who took it is not relied on any more, and
+    /// all that waits through such brokers alone is offered to another.
+    fn escalate(&mut self, event: EventId) {
+        let Some(sent) = self.sent.get(&event).filter(|sent| sent.until.is_some()) else {
+            return;
+        };
+        let mut turned_mute = false;
+        for broker in sent.taken.iter() {
+            let Some(line) = self.lines.get_mut(broker.index()) else { continue };
+            if line.up && !std::mem::replace(&mut line.mute, true) {
+                turned_mute = true;
+                self.news.push_back(DeliveryNews::Centre { broker, heard: false });
+            }
+        }
+        if turned_mute && self.lines.iter().any(Line::is_well) {
+            self.offer_elsewhere(|line| line.mute);
         }
     }
 
@@ -412,8 +442,8 @@ impl Delivery {
         let released = std::mem::take(&mut self.to_release);
         journal.release(&released);
         for lsn in &released {
-            self.claimed.remove(lsn);
-            self.apart.remove(lsn);
+            self.backlog.forget(*lsn);
+            self.apart.forget(*lsn);
         }
     }
 
@@ -424,134 +454,136 @@ impl Delivery {
         voice: &Voice,
         now: Now,
     ) -> Option<Publish> {
+        self.paced = false;
         loop {
-            let window = if self.one_by_one || self.unheard { 1 } else { self.drain_window };
-            let open = self.up
-                && self.paused_until.is_none()
-                && self.offers.len() < window
-                && self.awaiting.len() < AWAITING_DRAIN_MAX;
+            let first = self.drains()?;
+            let open = self.lines[first.index()].admits_backlog(now.mono)
+                && self.awaiting < AWAITING_DRAIN_MAX;
             if !open {
+                return None;
+            }
+            if self.pace.opens() > now.mono {
+                self.paced = true;
                 return None;
             }
             let may = self.memory_after.is_none_or(|after| after <= now.mono);
             if let Some(event) = may.then(|| self.memory.pop_front()).flatten() {
                 let place = Place::Memory(Box::new(event.clone()));
-                return Some(self.offer(&event, place, true, voice, now));
+                return self.offer_old(&event, place, first, voice, now);
             }
-            self.fetch(journal);
-            let (lsn, event) = self.ready.pop_front()?;
-            if journal.is_live(lsn) {
-                return Some(self.offer(&event, Place::Journal(lsn), true, voice, now));
-            }
-            self.claimed.remove(&lsn);
-        }
-    }
-
-    /// Has the next stretch of the gravest lane read, or takes it from memory.
-    fn fetch(&mut self, journal: &mut Journal) {
-        if self.reading.is_some() || self.ready.len() >= DRAIN_WINDOW {
-            return;
-        }
-        for lane in Lane::ALL {
-            if self.ready.front().is_some_and(|(_, event)| event.kind.lane() <= lane) {
-                return;
-            }
-            let Some(lsn) = self.next_unclaimed(journal, lane) else { continue };
-            self.cursors[lane as usize] = lsn;
-            if journal.durable().covers(lsn) {
-                self.reading = Some((lane, lsn));
-                journal.read_backlog(lsn);
-                return;
-            }
-            if let Some(event) = journal.open_event(lsn) {
-                self.claimed.insert(lsn);
-                self.ready.push_front((lsn, event));
-                return;
+            let up = self.up();
+            self.backlog.fetch(journal, |lsn| self.apart.is_apart_from(lsn, up));
+            let (lsn, event) = self.backlog.pop()?;
+            if !journal.is_live(lsn) {
+                self.backlog.forget(lsn);
+            } else if let Some(broker) = self.drain_to(lsn, first, now.mono) {
+                return self.offer_old(&event, Place::Journal(lsn), broker, voice, now);
             }
         }
     }
 
-    /// The first event of a lane that is to be offered. What was passed over on
-    /// the way is not looked at again: `unclaim` takes the cursor back.
-    fn next_unclaimed(&mut self, journal: &Journal, lane: Lane) -> Option<Lsn> {
-        let mut at = self.cursors[lane as usize];
-        loop {
-            let next = match lane {
-                Lane::Urgent | Lane::Trouble => journal.indexed(lane, at).next(),
-                Lane::Routine => journal.next_live(at),
-            };
-            self.cursors[lane as usize] = next.unwrap_or(at);
-            let lsn = next?;
-            let other_lane = lane == Lane::Routine && journal.is_indexed(lsn);
-            if !other_lane && !self.is_taken_care_of(lsn) {
-                return Some(lsn);
-            }
-            at = Lsn(lsn.0 + 1);
+    /// The broker to which the backlog goes.
+    fn drains(&self) -> Option<BrokerId> {
+        let taking = || BrokerId::all().zip(&self.lines).filter(|(_, line)| line.takes_backlog());
+        let well = taking().find(|(_, line)| line.is_well());
+        well.or_else(|| taking().next()).map(|(broker, _)| broker)
+    }
+
+    /// Where an event of the backlog goes. What the first broker refused may go
+    /// to another; it waits if that has no room now.
+    fn drain_to(&mut self, lsn: Lsn, first: BrokerId, now: Mono) -> Option<BrokerId> {
+        if !self.apart.is_apart(lsn, first) {
+            return Some(first);
         }
+        let others = BrokerId::all().zip(&self.lines);
+        let mut others = others
+            .filter(|(broker, line)| line.takes_fresh() && !self.apart.is_apart(lsn, *broker));
+        let other = others.find(|(_, line)| line.admits_backlog(now)).map(|(broker, _)| broker);
+        if other.is_none() {
+            let full: Brokers = others.map(|(broker, _)| broker).collect();
+            for broker in full.iter() {
+                self.apart.wait(lsn, broker, now, UNHEARD_PAUSE_MS);
+            }
+            self.backlog.give_back(lsn);
+        }
+        other
     }
 
-    fn is_taken_care_of(&self, lsn: Lsn) -> bool {
-        self.claimed.contains(&lsn)
-            || self.apart.get(&lsn).is_some_and(|apart| apart.until.is_some())
+    fn offer_old(
+        &mut self,
+        event: &Event,
+        place: Place,
+        broker: BrokerId,
+        voice: &Voice,
+        now: Now,
+    ) -> Option<Publish> {
+        self.pace.spend(now.mono);
+        self.offer(event, place, Brokers::from_iter([broker]), true, voice, now).pop()
     }
 
+    /// Offers an event to all of these; at least one.
     fn offer(
         &mut self,
         event: &Event,
         place: Place,
+        to: Brokers,
         replayed: bool,
         voice: &Voice,
         now: Now,
-    ) -> Publish {
-        self.publishes += 1;
-        let id = PublishId(self.publishes);
+    ) -> Vec<Publish> {
         if let Place::Journal(lsn) = place {
-            self.claimed.insert(lsn);
+            self.backlog.claim(lsn);
         }
-        self.offers.insert(id, Offer { event: event.id, place });
-        voice.publish(id, event, replayed, now)
+        let (open, taken, until) = (to, Brokers::default(), None);
+        let before = self.sent.insert(event.id, Sent { place, open, taken, until });
+        self.awaiting -= usize::from(before.is_some_and(|sent| sent.until.is_some()));
+        let offers = to.iter().map(|broker| {
+            self.publishes += 1;
+            let id = PublishId(self.publishes);
+            self.lines[broker.index()].offered(id, event.id, now.mono);
+            voice.publish((id, broker), event, replayed, now)
+        });
+        offers.collect()
     }
 
-    fn done(&mut self, place: Place) {
-        if let Place::Journal(lsn) = place {
+    /// Nothing more is to be done with an event.
+    fn done(&mut self, event: EventId) {
+        if let Some(Place::Journal(lsn)) = self.take(event) {
             self.to_release.insert(lsn);
         }
     }
 
-    fn await_no_more(&mut self, event: EventId) {
-        if let Some(awaiting) = self.awaiting.remove(&event) {
-            self.give_back(awaiting.place);
+    /// The wait until this moment is over.
+    fn await_no_more(&mut self, event: EventId, until: Mono) {
+        let sent = self.sent.get_mut(&event).filter(|sent| sent.until == Some(until));
+        if sent.is_some() {
+            self.give_back(event);
         }
     }
 
-    fn give_back(&mut self, place: Place) {
+    /// An event goes back to the backlog.
+    fn give_back(&mut self, event: EventId) {
+        if let Some(place) = self.take(event) {
+            self.keep(place);
+        }
+    }
+
+    fn take(&mut self, event: EventId) -> Option<Place> {
+        let sent = self.sent.remove(&event)?;
+        self.awaiting -= usize::from(sent.until.is_some());
+        Some(sent.place)
+    }
+
+    fn keep(&mut self, place: Place) {
         match place {
-            Place::Journal(lsn) => self.unclaim(lsn),
+            Place::Journal(lsn) => self.backlog.give_back(lsn),
             Place::Memory(event) => self.remember(*event),
         }
     }
 
-    fn unclaim(&mut self, lsn: Lsn) {
-        self.claimed.remove(&lsn);
-        self.look_again_from(lsn);
-    }
-
-    fn look_again_from(&mut self, lsn: Lsn) {
-        for cursor in &mut self.cursors {
-            *cursor = (*cursor).min(lsn);
-        }
-    }
-
-    fn set_apart(&mut self, lsn: Lsn, now: Mono) {
-        let wait_ms = self
-            .apart
-            .get(&lsn)
-            .map_or(*APART_MS.start(), |a| (a.wait_ms * 2).min(*APART_MS.end()));
-        self.apart.insert(lsn, Apart { until: Some(now.plus_ms(wait_ms)), wait_ms });
-        if self.apart.len() > APART_MAX {
-            if let Some((oldest, _)) = self.apart.pop_first() {
-                self.look_again_from(oldest);
-            }
+    fn set_apart(&mut self, lsn: Lsn, broker: BrokerId, now: Mono) {
+        if let Some(oldest) = self.apart.set(lsn, broker, now) {
+            self.backlog.look_again_from(oldest);
         }
     }
 
@@ -563,4 +595,9 @@ impl Delivery {
             }
         }
     }
+}
+
+fn pop_due(queue: &mut VecDeque<(Mono, EventId)>, now: Mono) -> Option<(Mono, EventId)> {
+    let due = queue.front().is_some_and(|(until, _)| *until <= now);
+    if due { queue.pop_front() } else { None }
 }

@@ -2,7 +2,7 @@
 
 use super::keyring::EnrolmentId;
 use super::name::Name;
-use super::seam::{LinkId, Signal};
+use super::seam::{BrokerId, LinkId, Signal};
 use super::time::{Mono, Wall};
 use hmac::{Hmac, KeyInit, Mac};
 use pendant_protocol::{EnrolmentKey, PendantId};
@@ -224,6 +224,9 @@ pub enum Kind {
     /// Authentic frames with counters far below the window: a pendant has lost
     /// its memory and must be enrolled anew, or somebody replays.
     CounterStale,
+    /// A broker has not been connected for a while, or is again.
+    BrokerLost,
+    BrokerBack,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -292,7 +295,9 @@ impl Kind {
             | Self::CentreHeard
             | Self::CentreLost
             | Self::CentreBack
-            | Self::CounterStale => Lane::Trouble,
+            | Self::CounterStale
+            | Self::BrokerLost
+            | Self::BrokerBack => Lane::Trouble,
         }
     }
 
@@ -353,6 +358,8 @@ impl Kind {
             Self::CentreLost => "centre_lost",
             Self::CentreBack => "centre_back",
             Self::CounterStale => "counter_stale",
+            Self::BrokerLost => "broker_lost",
+            Self::BrokerBack => "broker_back",
         }
     }
 
@@ -373,8 +380,8 @@ impl Kind {
             Self::Overdue => ("NA", 102),
             Self::SupervisionLost => ("UY", 381),
             Self::SupervisionRestored => ("UJ", 381),
-            Self::CentreLost => ("YC", 354),
-            Self::CentreBack => ("YK", 354),
+            Self::CentreLost | Self::BrokerLost => ("YC", 354),
+            Self::CentreBack | Self::BrokerBack => ("YK", 354),
             Self::ReceptionSuspect => ("XQ", 344),
             Self::ReceptionRestored => ("XH", 344),
             _ => return None,
@@ -467,6 +474,8 @@ pub enum Detail {
     },
     /// A refused publish.
     Refused {
+        /// By which broker.
+        broker: BrokerId,
         /// MQTT 5 reason code.
         reason: u8,
         /// The event that was refused.
@@ -474,6 +483,8 @@ pub enum Detail {
     },
     /// Which link.
     Link(LinkId),
+    /// Which broker.
+    Broker(BrokerId),
     /// Which pendant, where the gateway speaks of one.
     Pendant(u32),
     /// How often it happened in a row.

@@ -1,6 +1,7 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod brokers;
 #[cfg(feature = "leaks")]
 pub mod leak;
 mod news;
@@ -20,12 +21,13 @@ use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member};
 use super::notice::{Notice, Refusal};
-use super::payload::{Voice, parse_receipt, topic_base};
+use super::payload::{Voice, topic_base};
 use super::pendant::PendantState;
 use super::record::{Hearing, record};
-use super::seam::{Answer, BrokerInput, Input, LinkId, Output, TransmitId};
+use super::seam::{Answer, BrokerId, Input, LinkId, Output, TransmitId};
 use super::settings::Settings;
 use super::time::{Mono, Now};
+use brokers::BrokerWatch;
 use news::start_news;
 use pendant_protocol::{FrameBytes, Instruction, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,7 +63,7 @@ pub struct Status {
     pub pendants: usize,
     /// Events that the centre has not receipted yet.
     pub backlog: u64,
-    /// Whether the broker is connected.
+    /// Whether any broker is connected.
     pub broker_up: bool,
     /// Whether the centre receipts.
     pub centre_heard: bool,
@@ -104,9 +106,8 @@ pub struct Gateway {
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
-    refusal_told: BTreeMap<u8, Mono>,
-    broker_up: bool,
-    centre_heard: bool,
+    refusal_told: BTreeMap<(BrokerId, u8), Mono>,
+    brokers: Vec<BrokerWatch>,
     /// What memory had to give up, until there is room to tell it.
     dropped: [Option<Shed>; 3],
     /// What the start has to tell, until the journal has room for it.
@@ -166,14 +167,13 @@ impl Gateway {
             latest: BTreeMap::new(),
             chance,
             journal: found.journal,
-            delivery: Delivery::new(settings.delivery, now.mono),
+            delivery: Delivery::new(settings.delivery, settings.brokers.len(), now.mono),
             custody: Custody::default(),
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
             refusal_told: BTreeMap::new(),
-            broker_up: false,
-            centre_heard: true,
+            brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
             to_tell,
             stopping: false,
             outputs: VecDeque::new(),
@@ -200,7 +200,7 @@ impl Gateway {
             }
             Input::Link { link, up } => self.link(link, up, now),
             Input::Disk(done) => self.journal.handle(done, now.mono),
-            Input::Broker(news) => self.broker(news, now),
+            Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { id: _, sent } => {
                 if !sent {
                     self.notice(Notice::TransmitFailed);
@@ -216,6 +216,7 @@ impl Gateway {
         }
         self.handle_timers(now);
         self.handle_silence(now);
+        self.handle_brokers(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
         self.pump(now);
     }
@@ -236,6 +237,7 @@ impl Gateway {
             self.journal.next_deadline(),
             self.next_timer(),
             self.silence.next_deadline(),
+            self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -250,8 +252,8 @@ impl Gateway {
             boot: self.boot,
             pendants: self.members.len(),
             backlog,
-            broker_up: self.broker_up,
-            centre_heard: self.centre_heard,
+            broker_up: self.delivery.any_up(),
+            centre_heard: self.delivery.centre_heard(),
             journal_works: !self.journal.has_failed(),
         }
     }
@@ -380,44 +382,6 @@ impl Gateway {
         }
     }
 
-    fn broker(&mut self, news: BrokerInput, now: Now) {
-        match news {
-            BrokerInput::Up { in_flight_max } => {
-                self.broker_up = true;
-                self.delivery.broker_up(in_flight_max, now.mono);
-                self.silence.broker(true, now.mono);
-                self.notice(Notice::Broker { up: true });
-            }
-            BrokerInput::Down => {
-                self.broker_up = false;
-                self.delivery.broker_down(now.mono);
-                self.silence.broker(false, now.mono);
-                self.notice(Notice::Broker { up: false });
-            }
-            BrokerInput::Taken(publish) => self.delivery.taken(publish, now.mono),
-            BrokerInput::Refused { publish, reason } => {
-                self.delivery.refused(publish, reason, now.mono);
-            }
-            BrokerInput::Receipt(payload) => match parse_receipt(&payload) {
-                None => self.notice(Notice::ReceiptUnreadable),
-                Some(event) => self.receipt(event, now),
-            },
-            BrokerInput::CentreMessage(payload) => self.centre_message(&payload, now),
-        }
-    }
-
-    fn receipt(&mut self, event: EventId, now: Now) {
-        let Some(receipted) = self.delivery.receipted(event) else { return };
-        let failed = self.journal.has_failed();
-        for released in self.custody.assured_by_centre(receipted, failed) {
-            self.receipted.insert(event, receipted);
-            if self.receipted.len() > RECEIPTED_MAX {
-                self.receipted.pop_first();
-            }
-            self.transmit(&released, now);
-        }
-    }
-
     fn take_keyring(&mut self, keyring: &Keyring) {
         self.members = keyring.members(self.settings.slot);
         let members = &self.members;
@@ -472,9 +436,8 @@ impl Gateway {
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);
         }
-        if let Some(publish) = self.delivery.offer_fresh(event, lsn, &self.voice, now) {
-            self.outputs.push_back(Output::Publish(publish));
-        }
+        let offers = self.delivery.offer_fresh(event, lsn, &self.voice, now);
+        self.outputs.extend(offers.into_iter().map(Output::Publish));
         lsn
     }
 

@@ -10,7 +10,7 @@ use super::name::{NAME_BYTES_MAX, Name};
 use super::payload::{EVENT_WIRE_BYTES, Voice};
 use super::pendant::{Actual, Apparent, PendantState, PreAlarm, Reply, Session, Supervision};
 use super::policy::{LISTEN_IN_BYTES_MAX, ListenIn, Policies, Policy, Response};
-use super::seam::{LinkId, PublishId, Signal};
+use super::seam::{BrokerId, LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
 use pendant_protocol::{EnrolmentKey, PendantId, Slot};
@@ -40,9 +40,16 @@ fn settings() -> Settings {
         gateway: name(),
         slot: Slot::new(31).expect("a slot"),
         chance: Chance::Either,
+        brokers: vec![name()],
         links: vec![LinkSettings { name: name(), acknowledges: true }],
         policies: Policies { site: policy(), ..Policies::default() },
-        delivery: DeliverySettings { receipts: true, receipt_wait_ms: 1, release_interval_ms: 1 },
+        delivery: DeliverySettings {
+            receipts: true,
+            receipt_wait_ms: 1,
+            escalate_after_ms: 1,
+            release_interval_ms: 1,
+            drain_per_s_max: None,
+        },
         centre: super::settings::CentreSettings { silence_ms: 60_000, keys: Default::default() },
         journal: super::journal::Limits { files_max: 8, files_reserved: 1 },
     }
@@ -78,7 +85,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
     }
 }
 
-fn details() -> [Detail; 10] {
+fn details() -> [Detail; 11] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -90,7 +97,12 @@ fn details() -> [Detail; 10] {
             count: u64::MAX,
         },
         Detail::Damage { slots: u64::MAX },
-        Detail::Refused { reason: u8::MAX, event: event(Kind::Test, Detail::None).id },
+        Detail::Refused {
+            broker: BrokerId(0),
+            reason: u8::MAX,
+            event: event(Kind::Test, Detail::None).id,
+        },
+        Detail::Broker(BrokerId(0)),
         Detail::Link(LinkId(0)),
         Detail::Pendant(0xFF_FFFF),
         Detail::Times(u32::MAX),
@@ -107,7 +119,8 @@ fn is_of_the_gateway(detail: &Detail) -> bool {
         | Detail::Void { .. }
         | Detail::Damage { .. }
         | Detail::Refused { .. }
-        | Detail::Link(_) => true,
+        | Detail::Link(_)
+        | Detail::Broker(_) => true,
         Detail::None
         | Detail::Session { .. }
         | Detail::Pendant(_)
@@ -172,7 +185,7 @@ fn the_longest_event_fits_the_wire() {
         }
         event.received.wall =
             Wall::Set { unix_ms: 0, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
-        let publish = voice.publish(PublishId(1), &event, false, now);
+        let publish = voice.publish((PublishId(1), BrokerId(0)), &event, false, now);
         assert_eq!(publish.topic.len() + publish.payload.len(), EVENT_WIRE_BYTES);
         let text = String::from_utf8(publish.payload).expect("JSON is UTF-8");
         let spare = text.len() - text.trim_end().len();

@@ -2,7 +2,7 @@
 //! variant that a covert fact could select does not exist (P5).
 
 use super::event::Lane;
-use super::seam::{DiskFault, LinkId};
+use super::seam::{BrokerId, DiskFault, LinkId};
 use pendant_protocol::PendantId;
 
 /// One fact for the log and the counters.
@@ -43,20 +43,27 @@ pub enum Notice {
         /// Whether it can be used.
         up: bool,
     },
-    /// The broker came or went.
+    /// A broker came or went.
     Broker {
+        /// Which.
+        broker: BrokerId,
         /// Whether it is connected.
         up: bool,
     },
-    /// The broker refused an event, or nobody subscribes to it; it is kept.
+    /// A broker refused an event, or nobody subscribes to it; it is kept.
     BrokerRefused {
+        /// Which.
+        broker: BrokerId,
         /// MQTT 5 reason code.
         reason: u8,
     },
     /// A message on the receipt topic that is no receipt.
     ReceiptUnreadable,
-    /// The centre has not receipted for the configured time, or does again.
+    /// The centre has not receipted for the configured time what it should have
+    /// got through a broker, or does again.
     Centre {
+        /// Through which broker.
+        broker: BrokerId,
         /// Whether it receipts.
         heard: bool,
     },

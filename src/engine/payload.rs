@@ -5,7 +5,7 @@
 use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Lane};
 use super::name::Name;
 use super::policy::{ListenIn, Policies};
-use super::seam::{Publish, PublishId};
+use super::seam::{BrokerId, Publish, PublishId};
 use super::settings::Settings;
 use super::time::{Now, Wall};
 use serde::{Serialize, Serializer};
@@ -20,6 +20,7 @@ pub(super) struct Voice {
     topics: [String; 3],
     source: String,
     links: Vec<String>,
+    brokers: Vec<String>,
     policies: Policies,
     boot: Boot,
 }
@@ -31,6 +32,7 @@ impl Voice {
             topics: Lane::ALL.map(|lane| format!("{base}/event/{}", lane.as_str())),
             source: format!("/lonework/{}/{}", settings.site, settings.gateway),
             links: settings.links.iter().map(|link| link.name.to_string()).collect(),
+            brokers: settings.brokers.iter().map(Name::to_string).collect(),
             policies: settings.policies.clone(),
             boot,
         }
@@ -39,7 +41,7 @@ impl Voice {
     /// One offer of an event. `replayed`: it comes out of the backlog.
     pub(super) fn publish(
         &self,
-        id: PublishId,
+        (id, broker): (PublishId, BrokerId),
         event: &Event,
         replayed: bool,
         now: Now,
@@ -52,7 +54,7 @@ impl Voice {
             .expect("writing JSON to memory does not fail");
         assert!(payload.len() <= length, "an event outgrew the constant size");
         payload.resize(length, b' ');
-        Publish { id, lane, topic, payload }
+        Publish { id, broker, lane, topic, payload }
     }
 
     fn envelope<'e>(&'e self, event: &'e Event, replayed: bool, now: Now) -> Envelope<'e> {
@@ -86,7 +88,7 @@ impl Voice {
                 codes: event.kind.codes().map(|codes| (codes.sia, codes.contact_id)),
                 pendant: event.from.as_ref().map(|from| self.pendant_data(from)),
                 response: self.response(event),
-                detail: DetailData::of(&event.detail, &self.links),
+                detail: DetailData::of(&event.detail, self),
             },
         }
     }
@@ -119,7 +121,7 @@ impl Voice {
             fresh: heard.freshness == Freshness::Proven,
             battery_percent: heard.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
             place: (heard.place != 0).then_some(heard.place),
-            link: link_name(&self.links, heard.link.0),
+            link: name_of(&self.links, heard.link.0),
             rssi_dbm: heard.signal.rssi_dbm,
             snr_db: heard.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
             frequency_hz: heard.signal.frequency_hz,
@@ -228,8 +230,9 @@ enum DetailData<'e> {
     Previous { boot: Text<Hex64>, last_urgent: u64, last_trouble: u64, last_routine: u64 },
     Void { boot: Text<Hex64>, room: &'static str, first: u64, last: u64, count: u64 },
     Damage { frames: u64 },
-    Refused { reason: u8, event: Text<super::event::EventId> },
+    Refused { broker: &'e str, reason: u8, event: Text<super::event::EventId> },
     Link(&'e str),
+    Broker(&'e str),
     Pendant(Text<PendantNumber>),
     Times(u32),
     Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
@@ -237,7 +240,7 @@ enum DetailData<'e> {
 }
 
 impl<'e> DetailData<'e> {
-    fn of(detail: &Detail, links: &'e [String]) -> Option<Self> {
+    fn of(detail: &Detail, voice: &'e Voice) -> Option<Self> {
         Some(match *detail {
             Detail::None | Detail::Started { previous: None } => return None,
             Detail::Session { minutes, due_unix_ms } => {
@@ -253,8 +256,12 @@ impl<'e> DetailData<'e> {
                 Self::Void { boot: Text(Hex64(boot)), room: lane.as_str(), first, last, count }
             }
             Detail::Damage { slots } => Self::Damage { frames: slots },
-            Detail::Refused { reason, event } => Self::Refused { reason, event: Text(event) },
-            Detail::Link(link) => Self::Link(link_name(links, link.0)),
+            Detail::Refused { broker, reason, event } => {
+                let broker = name_of(&voice.brokers, broker.0);
+                Self::Refused { broker, reason, event: Text(event) }
+            }
+            Detail::Link(link) => Self::Link(name_of(&voice.links, link.0)),
+            Detail::Broker(broker) => Self::Broker(name_of(&voice.brokers, broker.0)),
             Detail::Pendant(pendant) => Self::Pendant(Text(PendantNumber(pendant))),
             Detail::Times(times) => Self::Times(times),
             Detail::Overdue { minutes, due_unix_ms, late_ms } => {
@@ -265,8 +272,9 @@ impl<'e> DetailData<'e> {
     }
 }
 
-fn link_name(links: &[String], link: u8) -> &str {
-    links.get(usize::from(link)).map_or("removed", String::as_str)
+/// The name of the link or broker that stood at this place when it was told.
+fn name_of(names: &[String], place: u8) -> &str {
+    names.get(usize::from(place)).map_or("removed", String::as_str)
 }
 
 fn clock(wall: Wall) -> ClockData {

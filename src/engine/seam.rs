@@ -14,6 +14,28 @@ use pendant_protocol::{FrameBytes, PendantId};
 )]
 pub struct LinkId(pub u8);
 
+/// Most brokers of one gateway.
+pub const BROKERS_MAX: usize = 4;
+
+/// Which broker: its place in the configuration, which is also its precedence.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct BrokerId(pub u8);
+
+impl BrokerId {
+    /// As many as there can be, in order of precedence.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..).take(BROKERS_MAX).map(Self)
+    }
+
+    /// Its place among the brokers.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One offer of one event to a broker. A later offer of the same event has
 /// another number, so a late answer can never be taken for the present one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,8 +87,8 @@ pub enum Input {
     },
     /// A disk operation ended.
     Disk(DiskDone),
-    /// News from the broker's connection.
-    Broker(BrokerInput),
+    /// News from a broker's connection.
+    Broker(BrokerId, BrokerInput),
     /// A downlink went out, or could not.
     TransmitDone {
         /// Which.
@@ -105,7 +127,7 @@ pub enum DiskFault {
     Io,
 }
 
-/// News from the broker.
+/// News from a broker.
 #[derive(Debug)]
 pub enum BrokerInput {
     /// Connected, subscribed, ready for publishes.
@@ -136,7 +158,7 @@ pub enum BrokerInput {
 pub enum Output {
     /// Do this on the journal's files, in the order given.
     Disk(DiskOp),
-    /// Offer this to the broker.
+    /// Offer this to a broker.
     Publish(Publish),
     /// Send this to a pendant.
     Transmit(Transmit),
@@ -208,6 +230,8 @@ pub enum DiskOp {
 pub struct Publish {
     /// Names this offer.
     pub id: PublishId,
+    /// To which broker.
+    pub broker: BrokerId,
     /// Chooses the topic, and nothing else that the network could see.
     pub lane: Lane,
     /// MQTT topic.
@@ -219,6 +243,8 @@ pub struct Publish {
 /// The answer to one message of the centre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// Through which broker: the one from which the message came.
+    pub broker: BrokerId,
     /// MQTT topic.
     pub topic: String,
     /// JSON. Topic and payload have one constant sum of lengths.

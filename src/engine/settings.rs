@@ -6,6 +6,7 @@ use super::journal::Limits;
 use super::name::Name;
 use super::policy::Policies;
 use pendant_protocol::Slot;
+use std::num::NonZeroU32;
 
 /// One link, by its place in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +36,13 @@ pub struct DeliverySettings {
     pub receipts: bool,
     /// How long the centre may take for that, ms.
     pub receipt_wait_ms: u64,
+    /// After this long without one, the live stream goes to the next broker as
+    /// well, ms.
+    pub escalate_after_ms: u64,
     /// How often releases are journalled, ms.
     pub release_interval_ms: u64,
+    /// Most events of the backlog a second; `None`: as many as the line takes.
+    pub drain_per_s_max: Option<NonZeroU32>,
 }
 
 /// The centre's message of constant size, the only carrier of its commands.
@@ -59,6 +65,9 @@ pub struct Settings {
     pub slot: Slot,
     /// Which windows it answers in.
     pub chance: Chance,
+    /// The brokers' names in events, in order of precedence; at most
+    /// [`BROKERS_MAX`](super::seam::BROKERS_MAX).
+    pub brokers: Vec<Name>,
     /// The links.
     pub links: Vec<LinkSettings>,
     /// What the site has decided, and for which pendants otherwise.

@@ -17,7 +17,8 @@ use crate::engine::journal::recover::{Replay, Survey};
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
-    BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal, TransmitId,
+    BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal,
+    TransmitId,
 };
 use crate::engine::time::Wall;
 use crate::engine::{Gateway, Seed};
@@ -91,8 +92,9 @@ struct Daemon {
     links: Links,
     link_events: mpsc::Receiver<(u8, LinkEvent)>,
     link_states: BTreeMap<u8, LinkState>,
-    uplink: UplinkHandle,
-    broker_news: mpsc::Receiver<BrokerInput>,
+    /// By broker, in order of precedence.
+    uplinks: Vec<(String, UplinkHandle)>,
+    broker_news: mpsc::Receiver<(BrokerId, BrokerInput)>,
     history: History,
     /// For the history at `history_at`, so that no press waits for its thread.
     samples: Vec<Sample>,
@@ -123,7 +125,7 @@ struct Signals {
 enum Woken {
     Link(u8, LinkEvent),
     Disk(DiskDone),
-    Broker(BrokerInput),
+    Broker(BrokerId, BrokerInput),
     Asked(Asked),
     Stop,
     Reload,
@@ -159,12 +161,13 @@ impl Daemon {
         };
         let (links, link_events) = Links::start(config);
         let (broker_done, broker_news) = mpsc::channel(BROKER_NEWS_MAX);
-        let broker = broker_settings(config, report.boot)?;
+        let uplinks = uplinks(config, report.boot, &broker_done)?;
+        let uplink_names = uplinks.iter().map(|(name, _)| name.clone()).collect();
         let names: Vec<String> = config.links.iter().map(|link| link.name.to_string()).collect();
         Ok(Self {
             clock,
             engine,
-            teller: Teller::new(names.clone()),
+            teller: Teller::new(names.clone(), uplink_names),
             store: store.clone(),
             keyring,
             reload_wanted: false,
@@ -174,7 +177,7 @@ impl Daemon {
             links,
             link_events,
             link_states: (0..).zip(names).map(|(tag, name)| (tag, LinkState::new(name))).collect(),
-            uplink: uplink::spawn(broker, broker_done),
+            uplinks,
             broker_news,
             history: History::open(store.join("history"), limits),
             samples: Vec::new(),
@@ -228,7 +231,7 @@ impl Daemon {
         tokio::select! {
             Some((tag, event)) = self.link_events.recv() => Woken::Link(tag, event),
             Some(done) = self.disk_news.recv() => Woken::Disk(done),
-            Some(news) = self.broker_news.recv() => Woken::Broker(news),
+            Some((broker, news)) = self.broker_news.recv() => Woken::Broker(broker, news),
             Some(asked) = self.questions.recv() => Woken::Asked(asked),
             _ = self.signals.term.recv() => Woken::Stop,
             _ = self.signals.interrupt.recv() => Woken::Stop,
@@ -241,7 +244,7 @@ impl Daemon {
         match woken {
             Woken::Link(tag, event) => self.link_event(tag, event),
             Woken::Disk(done) => self.input(Input::Disk(done)),
-            Woken::Broker(news) => self.input(Input::Broker(news)),
+            Woken::Broker(broker, news) => self.input(Input::Broker(broker, news)),
             Woken::Asked(asked) => self.answer(asked),
             Woken::Reload => self.reload_or_say(),
             Woken::Stop if self.stop_by.is_none() => {
@@ -282,7 +285,8 @@ impl Daemon {
             Output::Disk(operation) => self.waiting_operations.push(operation),
             Output::Publish(publish) => {
                 // What the uplink does not take is void with its connection.
-                if let Err(error) = self.uplink.offer(publish) {
+                let uplink = self.uplinks.get(publish.broker.index());
+                if let Some(Err(error)) = uplink.map(|(_, uplink)| uplink.offer(publish)) {
                     tracing::debug!(?error, "offer not taken");
                 }
             }
@@ -297,7 +301,8 @@ impl Daemon {
                 }
             }
             Output::Answer(answer) => {
-                if !self.uplink.answer(answer) {
+                let uplink = self.uplinks.get(answer.broker.index());
+                if uplink.is_some_and(|(_, uplink)| !uplink.answer(answer)) {
                     tracing::debug!("answer not taken");
                 }
             }
@@ -412,7 +417,8 @@ impl Daemon {
 
     fn status(&mut self) -> Value {
         let engine = self.engine.status();
-        let uplink = self.uplink.status().borrow().clone();
+        let brokers: Vec<Value> =
+            self.uplinks.iter().map(|(name, uplink)| broker_json(name, uplink)).collect();
         let links: Vec<Value> = self.link_states.values().map(LinkState::json).collect();
         let now = self.clock.now();
         json!({
@@ -429,12 +435,7 @@ impl Daemon {
             "backlog": engine.backlog,
             "journal_works": engine.journal_works,
             "centre_heard": engine.centre_heard,
-            "broker": {
-                "connected": uplink.connected,
-                "fault": uplink.fault.as_ref().map(ToString::to_string),
-                "connections": uplink.connections,
-                "certificate_ends_unix_s": uplink.certificate_ends_unix_s,
-            },
+            "brokers": brokers,
             "links": links,
             "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
             "counters": self.teller.counters,
@@ -455,10 +456,15 @@ impl Daemon {
     }
 
     async fn stop(self) {
-        let Self { uplink, links, history, mut broker_news, .. } = self;
-        // The uplink tells while it stops, and must find an ear.
+        let Self { uplinks, links, history, mut broker_news, .. } = self;
+        // The uplinks tell while they stop, and must find an ear.
         let listen = async { while broker_news.recv().await.is_some() {} };
-        tokio::select! { () = uplink.stop() => {}, () = listen => {} }
+        let mut stopping = tokio::task::JoinSet::new();
+        for (_, uplink) in uplinks {
+            stopping.spawn(uplink.stop());
+        }
+        let stopped = async { while stopping.join_next().await.is_some() {} };
+        tokio::select! { () = stopped => {}, () = listen => {} }
         links.stop().await;
         history.close().await;
         tracing::info!("stopped");
@@ -488,6 +494,31 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
+}
+
+/// A line for each broker.
+fn uplinks(
+    config: &Config,
+    boot: u64,
+    news: &mpsc::Sender<(BrokerId, BrokerInput)>,
+) -> Result<Vec<(String, UplinkHandle)>, StartError> {
+    let lines = BrokerId::all().zip(&config.brokers).map(|(id, broker)| {
+        let settings = broker_settings(config, broker, boot)?;
+        Ok((broker.name.to_string(), uplink::spawn(id, settings, news.clone())))
+    });
+    lines.collect()
+}
+
+fn broker_json(name: &str, uplink: &UplinkHandle) -> Value {
+    let status = uplink.status();
+    let status = status.borrow();
+    json!({
+        "name": name,
+        "connected": status.connected,
+        "fault": status.fault.as_ref().map(ToString::to_string),
+        "connections": status.connections,
+        "certificate_ends_unix_s": status.certificate_ends_unix_s,
+    })
 }
 
 fn load_keyring(files: &KeyringFiles) -> std::io::Result<Keyring> {

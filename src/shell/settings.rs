@@ -3,10 +3,11 @@
 use super::daemon::{StartError, cannot};
 use super::tls::TlsFiles;
 use super::uplink::{BrokerSettings, Credentials};
-use crate::config::Config;
+use crate::config::{Broker, Config};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
+use std::num::NonZeroU32;
 
 /// The engine's settings.
 pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
@@ -22,6 +23,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
         gateway: config.gateway.clone(),
         slot: config.slot,
         chance: Chance::Either,
+        brokers: config.brokers.iter().map(|broker| broker.name.clone()).collect(),
         links: config
             .links
             .iter()
@@ -32,7 +34,9 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,
+            escalate_after_ms: u64::from(config.delivery.escalate_after_s) * 1000,
             release_interval_ms: u64::from(config.delivery.release_interval_s) * 1000,
+            drain_per_s_max: NonZeroU32::new(config.delivery.drain_per_s_max),
         },
         journal: Limits {
             files_max: config.store.journal_mib_max,
@@ -41,9 +45,12 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
     })
 }
 
-/// The uplink's settings.
-pub(super) fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettings, StartError> {
-    let broker = &config.broker;
+/// The settings of the line to one broker.
+pub(super) fn broker_settings(
+    config: &Config,
+    broker: &Broker,
+    boot: u64,
+) -> Result<BrokerSettings, StartError> {
     let credentials = match (&broker.username, &broker.password_file) {
         (Some(user), Some(file)) => {
             let password = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
@@ -56,8 +63,10 @@ pub(super) fn broker_settings(config: &Config, boot: u64) -> Result<BrokerSettin
         _ => None,
     };
     Ok(BrokerSettings {
+        name: broker.name.clone(),
         host: broker.host.clone(),
         port: broker.port,
+        interface: broker.interface.clone(),
         server_name: broker.expected_name().to_owned(),
         client_id: broker.client_id.clone(),
         credentials,

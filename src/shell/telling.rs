@@ -2,6 +2,7 @@
 //! a jammer cannot fill the log; the counters count all.
 
 use crate::engine::notice::{Notice, Refusal};
+use crate::engine::seam::BrokerId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,16 +46,17 @@ pub struct Teller {
     /// The counts.
     pub counters: Counters,
     links: Vec<String>,
+    brokers: Vec<String>,
     said: BTreeMap<&'static str, Instant>,
 }
 
 impl Teller {
-    /// A teller that knows the links' names.
+    /// A teller that knows the names of links and brokers.
     #[must_use]
-    pub fn new(links: Vec<String>) -> Self {
+    pub fn new(links: Vec<String>, brokers: Vec<String>) -> Self {
         let frames_refused = Refusal::ALL.iter().map(|why| (why.as_str(), 0)).collect();
         let counters = Counters { frames_refused, ..Counters::default() };
-        Self { counters, links, said: BTreeMap::new() }
+        Self { counters, links, brokers, said: BTreeMap::new() }
     }
 
     /// Counts and logs one notice.
@@ -83,12 +85,20 @@ impl Teller {
             Notice::Link { link, up } => {
                 tracing::info!(link = self.link_name(link.0), up, "link");
             }
-            Notice::Broker { up: true } => tracing::info!("broker connected"),
-            Notice::Broker { up: false } => tracing::warn!("broker gone; events are kept"),
-            Notice::Centre { heard: true } => tracing::info!("the centre receipts again"),
-            Notice::Centre { heard: false } => {
-                tracing::warn!("the centre does not receipt; events are kept and offered again");
+            Notice::Broker { broker, up: true } => {
+                tracing::info!(broker = self.broker_name(broker), "broker connected");
             }
+            Notice::Broker { broker, up: false } => {
+                tracing::warn!(broker = self.broker_name(broker), "broker gone; events are kept");
+            }
+            Notice::Centre { broker, heard: true } => {
+                tracing::info!(broker = self.broker_name(broker), "the centre receipts again");
+            }
+            Notice::Centre { broker, heard: false } => tracing::warn!(
+                broker = self.broker_name(broker),
+                "the centre does not receipt; events are kept, offered again, and go to the next \
+                 broker as well if there is one"
+            ),
             Notice::CentreMessages { come: true } => {
                 tracing::info!("the centre's regular messages come again");
             }
@@ -96,7 +106,7 @@ impl Teller {
                 "the centre's regular message does not come: is the centre running, and may it \
                  publish to lonework/v1/<site>/<gateway>/command?"
             ),
-            Notice::BrokerRefused { reason } => self.publish_refused(reason),
+            Notice::BrokerRefused { broker, reason } => self.publish_refused(broker, reason),
             Notice::ReceiptUnreadable => {
                 counters.receipts_unreadable += 1;
                 if self.may_say("receipt") {
@@ -139,19 +149,22 @@ impl Teller {
         }
     }
 
-    fn publish_refused(&mut self, reason: u8) {
+    fn publish_refused(&mut self, broker: BrokerId, reason: u8) {
         self.counters.publishes_refused += 1;
         match reason {
             0x10 if self.may_say("nobody") => tracing::warn!(
+                broker = self.broker_name(broker),
                 "nobody subscribes at the broker: events are kept. Is the centre running?"
             ),
             0x87 if self.may_say("not authorised") => tracing::error!(
+                broker = self.broker_name(broker),
                 "the broker does not authorise our topic; events are kept. \
                  Ask the centre to allow lonework/v1/<site>/<gateway>/# for this certificate"
             ),
             0x10 | 0x87 => {}
             _ if self.may_say("publish") => {
-                tracing::error!(reason, "the broker refuses events; they are kept");
+                let broker = self.broker_name(broker);
+                tracing::error!(broker, reason, "the broker refuses events; they are kept");
             }
             _ => {}
         }
@@ -201,6 +214,10 @@ impl Teller {
             self.said.insert(line, now);
         }
         quiet
+    }
+
+    fn broker_name(&self, broker: BrokerId) -> &str {
+        self.brokers.get(broker.index()).map_or("?", String::as_str)
     }
 
     fn link_name(&self, link: u8) -> &str {

@@ -1,4 +1,4 @@
-//! The uplink: one broker over MQTT 5 and TLS.
+//! The uplink: the line to one broker, MQTT 5 over TLS.
 //!
 //! What the engine offers goes out at once; what the broker and the centre answer
 //! comes back as [`BrokerInput`]. Nothing is kept here: the journal is the only
@@ -15,7 +15,7 @@ mod fault;
 pub use fault::{Awaited, BrokerFault};
 
 use crate::engine::name::Name;
-use crate::engine::seam::{Answer, BrokerInput, Publish};
+use crate::engine::seam::{Answer, BrokerId, BrokerInput, Publish};
 use crate::shell::tls::TlsFiles;
 use connection::{Connection, Ended};
 use std::fmt;
@@ -64,10 +64,14 @@ impl fmt::Debug for Credentials {
 /// One broker, and who we are to it.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
+    /// Its name in the log.
+    pub name: Name,
     /// Host name or address to dial.
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The network interface to dial through; the routing table's choice if `None`.
+    pub interface: Option<String>,
     /// The name that the broker's certificate must bear.
     pub server_name: String,
     /// MQTT client id; unique at the broker.
@@ -175,17 +179,23 @@ impl UplinkHandle {
     }
 }
 
-/// Starts the uplink. It reports to `news` and waits when that is full.
+/// Starts the line to a broker. It reports to `news` under that broker's name for
+/// the engine, and waits when that is full.
 ///
 /// # Panics
 /// Outside a tokio runtime.
 #[must_use]
-pub fn spawn(settings: BrokerSettings, news: mpsc::Sender<BrokerInput>) -> UplinkHandle {
+pub fn spawn(
+    broker: BrokerId,
+    settings: BrokerSettings,
+    news: mpsc::Sender<(BrokerId, BrokerInput)>,
+) -> UplinkHandle {
     let (offers, offered) = mpsc::channel(OFFERS_MAX);
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     let (status_out, status) = watch::channel(UplinkStatus::default());
     let (stop, stopped) = watch::channel(false);
     let uplink = Uplink {
+        broker,
         settings,
         news,
         offered,
@@ -200,8 +210,9 @@ pub fn spawn(settings: BrokerSettings, news: mpsc::Sender<BrokerInput>) -> Uplin
 
 /// What outlives a connection.
 struct Uplink {
+    broker: BrokerId,
     settings: BrokerSettings,
-    news: mpsc::Sender<BrokerInput>,
+    news: mpsc::Sender<(BrokerId, BrokerInput)>,
     offered: mpsc::Receiver<Publish>,
     answered: mpsc::Receiver<Answer>,
     status: watch::Sender<UplinkStatus>,
@@ -250,7 +261,7 @@ impl Uplink {
             let was_up = self.status.borrow().connected;
             self.tell(false, Some(fault));
             self.forget_offers();
-            if was_up && self.news.send(BrokerInput::Down).await.is_err() {
+            if was_up && self.news.send((self.broker, BrokerInput::Down)).await.is_err() {
                 return;
             }
             if self.pause(jittered(retry)).await {
@@ -276,17 +287,17 @@ impl Uplink {
 
     /// Publishes the status, and logs a fault when it is a new one.
     fn tell(&self, connected: bool, fault: Option<BrokerFault>) {
-        let BrokerSettings { host, port, .. } = &self.settings;
+        let broker = self.settings.name.as_str();
         self.status.send_if_modified(|status| {
             if status.connected == connected && status.fault == fault {
                 return false;
             }
             match &fault {
                 Some(fault) if status.fault.as_ref() != Some(fault) => {
-                    tracing::warn!(broker = %format_args!("{host}:{port}"), "{fault}");
+                    tracing::warn!(broker, "{fault}");
                 }
                 None if connected => {
-                    tracing::info!(broker = %format_args!("{host}:{port}"), "connected");
+                    tracing::info!(broker, "connected");
                 }
                 _ => {}
             }
@@ -324,8 +335,10 @@ mod tests {
     fn the_state_message_has_one_length() {
         let name = |text| Name::new(text).expect("a fine name");
         let settings = BrokerSettings {
+            name: name("broker-1"),
             host: "broker".into(),
             port: 8883,
+            interface: None,
             server_name: "broker".into(),
             client_id: "gateway".into(),
             credentials: None,

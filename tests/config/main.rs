@@ -93,9 +93,10 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
         })
         .collect();
     let config = parse(&text);
-    assert_eq!(config.broker.username.as_deref(), Some("my-gateway"));
-    assert_eq!(config.broker.client_id, "my-gateway");
-    assert!(config.broker.password_file.is_some() && config.broker.server_name.is_some());
+    assert_eq!(config.brokers[0].username.as_deref(), Some("my-gateway"));
+    assert_eq!(config.brokers[0].client_id, "my-gateway");
+    assert!(config.brokers[0].password_file.is_some() && config.brokers[0].server_name.is_some());
+    assert_eq!(config.brokers[1].interface.as_deref(), Some("wwan0"));
     let response = &config.policies.site.response;
     assert_eq!(response.procedure(Kind::Duress).map(Name::as_str), Some("police-silent"));
     assert!(response.do_not_call(Kind::Panic));
@@ -125,9 +126,11 @@ fn the_defaults_are_those_of_the_documents() {
     assert_eq!((config.store.journal_mib_max, config.store.urgent_mib_reserved), (640, 8));
     assert!(config.delivery.receipts);
     assert_eq!((config.delivery.receipt_wait_s, config.delivery.release_interval_s), (60, 20));
-    assert_eq!((config.broker.port, config.broker.keep_alive_s), (8883, 30));
-    assert_eq!(config.broker.client_id, "crane-2");
-    assert_eq!(config.broker.expected_name(), "mqtt.example.org");
+    assert_eq!((config.delivery.escalate_after_s, config.delivery.drain_per_s_max), (30, 200));
+    assert_eq!((config.brokers.len(), config.brokers[0].name.as_str()), (1, "broker-1"));
+    assert_eq!((config.brokers[0].port, config.brokers[0].keep_alive_s), (8883, 30));
+    assert_eq!(config.brokers[0].client_id, "crane-2");
+    assert_eq!(config.brokers[0].expected_name(), "mqtt.example.org");
     assert!(config.links[0].acknowledge);
     let LinkKind::Serial { baud, codec, envelope, .. } = &config.links[0].kind else {
         panic!("a serial link")

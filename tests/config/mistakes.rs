@@ -1,6 +1,6 @@
 //! What an installer is told about mistakes in the text.
 
-use super::{LEAST, refusal, refusals, with};
+use super::{LEAST, parse, refusal, refusals, with};
 use pendant_gateway::config::Config;
 
 /// Key or header, the line put there, place and text, remedy.
@@ -24,7 +24,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "[[broker]]",
         "colour = 1",
         "9:1: unknown key `colour` in [[broker]]",
-        "[[broker]] has: host, port",
+        "[[broker]] has: name, host, port",
     ),
     ("[[broker]]", "baud = 9600", "9:1: unknown key `baud`", "belongs to [[link]]"),
     ("[[broker]]", "session_expiry_s = 30", "9:20: `session_expiry_s`", "60 to 4294967295"),
@@ -37,6 +37,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("[[broker]]", "keep_alive_s = 30000", "9:16: `keep_alive_s`", "write: keep_alive_s = 30"),
     ("[[broker]]", "keep_alive_s = 1e1", "9:16: `keep_alive_s`", "the number alone"),
     ("[[broker]]", "port = 70000", "9:8: `port` is a whole number, 1 to 65535", "1 to 65535"),
+    ("[[broker]]", "interface = \"wwan 0\"", "9:13: `interface` is a network", "ip -brief link"),
     ("[[broker]]", "client_id = \"a b\"", "9:13: `client_id`: ' ' may not", "'.', '_' or '-'"),
     (
         "[[broker]]",
@@ -124,6 +125,8 @@ fn mistakes_in_sections_of_their_own_are_told() {
         ),
         ("[store]\nhistory_days = \"2 weeks\"", "14:16: `history_days`", "history_days = 14"),
         ("[stroe]\n", "13:2: unknown key `stroe`", "did you mean `store`?"),
+        ("[delivery]\ndrain_per_s_max = -1", "14:19: `drain_per_s_max`", "0 to 1000000"),
+        ("[delivery]\nescalate_after_s = 1", "14:20: `escalate_after_s`", "5 to 3600"),
         ("[delivery]\nreceipt_wait_s = \"1m\"", "14:18: `receipt_wait_s`", "receipt_wait_s = 60"),
         (
             "[delivery]\nreceipts = \"off\"",
@@ -134,7 +137,6 @@ fn mistakes_in_sections_of_their_own_are_told() {
         ("[log]\ntarget = \"stdout\"", "14:10: `target` is one of", "write one of: \"auto\""),
         ("[control]\nsocket = \"control.sock\"", "14:10: `socket` is a whole path", "from / on"),
         ("[[log]]\nlevel = \"info\"", "13:1: `log` is a section", "write it as [log]"),
-        ("[[broker]]\nhost = \"b\"", "13:1: a second [[broker]]: failover", "keep one"),
     ];
     for (section, place, remedy) in cases {
         let told = refusal(&format!("{LEAST}{section}\n"));
@@ -142,6 +144,24 @@ fn mistakes_in_sections_of_their_own_are_told() {
         let told_remedy = told.rsplit("  -> ").next().unwrap_or_default();
         assert!(told_remedy.contains(remedy), "{section}\n{told}");
     }
+}
+
+#[test]
+fn brokers_that_are_one_and_the_same_are_refused() {
+    let broker = &LEAST[LEAST.find("[[broker]]").expect("it has one")..];
+    let second =
+        |more: &str| format!("{LEAST}{}", broker.replace("host = ", &format!("{more}\nhost = ")));
+    let told = refusal(&second(""));
+    assert!(told.starts_with("gateway.toml:15:8: the same broker as \"broker-1\""), "{told}");
+    let elsewhere = second("port = 8884");
+    assert_eq!(crate::parse(&elsewhere).brokers[1].name.as_str(), "broker-2");
+    let told = refusal(&elsewhere.replace("port = 8884", "port = 8884\nname = \"broker-1\""));
+    assert!(told.contains("a second [[broker]] named \"broker-1\""), "{told}");
+    let many: String = (0..5)
+        .map(|n| broker.replace("host = ", &format!("port = {}\nhost = ", 1000 + n)))
+        .collect();
+    let text = LEAST.replace(broker, &many);
+    assert!(refusal(&text).contains("more than 4 [[broker]]"), "{}", refusal(&text));
 }
 
 #[test]

@@ -82,7 +82,7 @@ async fn a_press_reaches_the_centre_and_its_wearer_is_answered() {
     let filter = "lonework/v1/ward-3/gw1/event/+";
     let mut onlooker = Subscriber::start(mosquitto, &world.authority, &who, filter).await;
     world.site.start().await;
-    world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+    world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
     next_of(&mut centre, "gateway_started").await;
     onlooker.next().await;
 
@@ -126,7 +126,7 @@ async fn the_daemon_says_online_and_offline_by_its_retained_state() {
     let mut world = World::new(None).await;
     let _wire = world.site.wire();
     world.site.start().await;
-    world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+    world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
     let who = world.authority.issue("onlooker", &[], VALID);
     let mosquitto = world.mosquitto.as_mut().expect("it runs");
     let topic = "lonework/v1/ward-3/gw1/state";

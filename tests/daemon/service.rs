@@ -80,7 +80,7 @@ async fn the_log_of_a_duress_is_that_of_a_safe_end() {
         let mut wire = world.site.wire();
         let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
         world.site.start().await;
-        world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+        world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
         // Nobody subscribes here; that this is said must not race with the first frame.
         let said = |s: &serde_json::Value| s["counters"]["publishes_refused"] != 0;
         world.site.until("nobody subscribes", said).await;

@@ -71,7 +71,7 @@ async fn a_broker_that_comes_and_goes_gets_everything() {
     let mut centre = world.centre();
     world.site.start().await;
     for round in 0..3 {
-        world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+        world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
         world.broker_away();
         for _ in 0..50 {
             wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
@@ -105,7 +105,7 @@ async fn what_mosquitto_refuses_and_hangs_up_on_blocks_nothing_else() {
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
     let mut centre = world.centre();
     world.site.start().await;
-    world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+    world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
     wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
     for _ in 0..20 {
         wire.send(&pendant.say(HEARTBEAT)).await.expect("the wire holds");

@@ -88,7 +88,7 @@ impl Player {
 
     async fn play(mut self, steps: &[Step], twin: Body) -> Life {
         self.world.site.start().await;
-        self.world.site.until("broker connected", |s| s["broker"]["connected"] == true).await;
+        self.world.site.until("broker connected", |s| s["brokers"][0]["connected"] == true).await;
         next_of(&mut self.centre, "gateway_started").await;
         // Its answer comes a second later: by then all that a start causes is over.
         self.say(HEARTBEAT).await;
@@ -137,7 +137,7 @@ impl Player {
             status[chance].take();
         }
         // Each life has a certificate of its own, made at its start.
-        status["broker"]["certificate_ends_unix_s"].take();
+        status["brokers"][0]["certificate_ends_unix_s"].take();
         status
     }
 

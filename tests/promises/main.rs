@@ -14,6 +14,7 @@ mod twins;
 mod p10_fail_loud;
 mod p11_timers;
 mod p1_custody;
+mod p2_failover;
 mod p2_no_loss;
 mod p2_power_cut;
 mod p3_once;

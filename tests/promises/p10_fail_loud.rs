@@ -76,7 +76,7 @@ fn a_disk_that_is_full_from_the_first_start_is_told_and_mends_without_a_restart(
     assert_eq!(rig.count("journal_failed"), 1);
     // The centre's receipt is custody while the journal has none.
     assert_eq!(rig.exchange(&mut pendant, PANIC), Some(pendant_protocol::Outcome::Noted));
-    rig.centre_there = false;
+    rig.brokers[0].centre_there = false;
     rig.downlinks.clear();
     rig.frame(0, &pendant.say(PANIC));
     rig.run_ms(3_000);

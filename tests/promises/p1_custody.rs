@@ -56,14 +56,14 @@ fn a_failed_journal_is_told_and_only_the_centre_s_receipt_acknowledges() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::new(&[&pendant]);
     rig.disk.fault = Some(DiskFault::Io);
-    rig.centre_there = false;
+    rig.brokers[0].centre_there = false;
     rig.frame(0, &pendant.say(PANIC));
     rig.run_ms(1_900);
     assert_eq!(rig.count("panic"), 1, "urgent events go out live");
     assert_eq!(rig.count("journal_failed"), 1);
     assert!(rig.downlinks.is_empty(), "PUBACK is not custody");
 
-    rig.centre_there = true;
+    rig.brokers[0].centre_there = true;
     assert_eq!(rig.exchange(&mut pendant, PANIC), Some(Outcome::Noted));
 }
 
@@ -123,7 +123,7 @@ fn shutdown_waits_for_the_last_sync() {
 fn a_frame_in_the_first_moment_of_the_first_start_is_kept_and_answered() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::off(&[&pendant]);
-    rig.broker_there = false;
+    rig.brokers[0].there = false;
     rig.start();
     let frame = pendant.say(PANIC);
     rig.frame(0, &frame);

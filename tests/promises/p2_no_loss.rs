@@ -3,6 +3,7 @@
 
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::seam::BrokerId;
 use pendant_protocol::Outcome;
 use std::collections::BTreeSet;
 
@@ -61,14 +62,14 @@ fn only_a_receipt_releases() {
     let mut rig = Rig::new(&[&pendant]);
     rig.run_ms(21_000);
     let settled = rig.backlog();
-    rig.centre_there = false;
+    rig.brokers[0].centre_there = false;
     rig.exchange(&mut pendant, PANIC);
     rig.run_ms(50_000);
     assert_eq!(rig.backlog(), settled + 1);
     rig.run_ms(20_000);
     assert_eq!(rig.told("panic"), 2, "offered again when no receipt came");
     assert_eq!(rig.count("centre_silent"), 1, "and told");
-    rig.centre_there = true;
+    rig.brokers[0].centre_there = true;
     rig.run_ms(180_000);
     assert_eq!(rig.backlog(), 0);
     assert_eq!(rig.count("centre_heard"), 1);
@@ -79,7 +80,7 @@ fn without_receipts_a_success_puback_releases() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::off(&[&pendant]);
     rig.settings.delivery.receipts = false;
-    rig.centre_there = false;
+    rig.brokers[0].centre_there = false;
     rig.start();
     rig.run_ms(200);
     rig.exchange(&mut pendant, PANIC);
@@ -103,7 +104,7 @@ fn releases_survive_a_restart() {
 fn a_refused_event_is_kept_told_and_blocks_nobody() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::new(&[&pendant]);
-    rig.answer = |publish| {
+    rig.brokers[0].answer = |publish| {
         let text = String::from_utf8_lossy(&publish.payload);
         if text.contains("\"kind\":\"panic\"") {
             Answer::RefuseAndClose(0x87)
@@ -118,7 +119,7 @@ fn a_refused_event_is_kept_told_and_blocks_nobody() {
     rig.run_ms(20_000);
     assert_eq!(rig.count("heartbeat"), 20, "the refused one stands in nobody's way");
     assert_eq!(rig.count("broker_refused"), 1, "told once, not at every try");
-    rig.answer = |_| Answer::Take;
+    rig.brokers[0].answer = |_| Answer::Take;
     rig.run_ms(3_600_000 * 2);
     assert_eq!(rig.count("panic"), 1, "and it is delivered when the broker relents");
     assert_eq!(rig.backlog(), 0);
@@ -133,14 +134,14 @@ fn the_event_at_which_the_broker_hangs_up_is_found_and_set_apart() {
         rig.exchange(&mut pendant, HEARTBEAT);
     }
     rig.exchange(&mut pendant, PANIC);
-    rig.answer = |publish| {
+    rig.brokers[0].answer = |publish| {
         let text = String::from_utf8_lossy(&publish.payload);
         if text.contains("\"kind\":\"panic\"") { Answer::Close } else { Answer::Take }
     };
     rig.broker_back();
     rig.run_ms(30_000);
     assert_eq!(rig.count("heartbeat"), 10);
-    rig.answer = |_| Answer::Take;
+    rig.brokers[0].answer = |_| Answer::Take;
     rig.run_ms(3_600_000 * 2);
     assert_eq!(rig.count("panic"), 1);
 }
@@ -153,14 +154,14 @@ fn nobody_subscribed_means_kept_and_probed() {
     for _ in 0..100 {
         rig.exchange(&mut pendant, HEARTBEAT);
     }
-    rig.answer = |_| Answer::Refuse(0x10);
+    rig.brokers[0].answer = |_| Answer::Refuse(0x10);
     let before = rig.site.len();
     rig.broker_back();
     rig.run_ms(60_000);
     let offers =
         rig.site[before..].iter().filter(|t| matches!(t, SiteTrace::Uplink { .. })).count();
     assert!(offers < 200, "{offers} offers in a minute to a broker without subscribers");
-    rig.answer = |_| Answer::Take;
+    rig.brokers[0].answer = |_| Answer::Take;
     rig.run_ms(60_000);
     assert_eq!(rig.count("heartbeat"), 100);
 }
@@ -179,7 +180,7 @@ fn a_connection_lost_in_mid_drain_offers_the_rest_again() {
     rig.broker_back();
     for _ in 0..30 {
         rig.run_ms(7);
-        rig.drop_connection();
+        rig.drop_connection(BrokerId(0));
         rig.run_ms(501);
     }
     rig.run_ms(120_000);

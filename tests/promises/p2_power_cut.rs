@@ -44,7 +44,7 @@ proptest! {
         let mut rig = Rig::off(&pendants.each_ref());
         let mut acknowledged = BTreeSet::new();
         for life in lives {
-            rig.broker_there = life.connected;
+            rig.brokers[0].there = life.connected;
             rig.disk.commit_us = life.begin.0;
             rig.start();
             rig.run_ms(life.begin.1);
@@ -68,7 +68,7 @@ proptest! {
             let mask = life.reached;
             rig.power_cut(|sector| mask >> (sector % 64) & 1 == 1);
         }
-        rig.broker_there = true;
+        rig.brokers[0].there = true;
         rig.disk.commit_us = 200;
         rig.start();
         rig.run_ms(120_000);

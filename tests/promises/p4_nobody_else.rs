@@ -132,6 +132,7 @@ proptest! {
         let backlog = rig.backlog();
         for receipt in receipts {
             rig.input(pendant_gateway::engine::seam::Input::Broker(
+        pendant_gateway::engine::seam::BrokerId(0),
                 pendant_gateway::engine::seam::BrokerInput::Receipt(receipt),
             ));
         }

@@ -175,6 +175,7 @@ fn a_centre_whose_message_does_not_come_is_told_once_and_so_is_its_return() {
     rig.centre_says(json!([]));
     assert_eq!(rig.count("centre_back"), 1);
     rig.input(pendant_gateway::engine::seam::Input::Broker(
+        pendant_gateway::engine::seam::BrokerId(0),
         pendant_gateway::engine::seam::BrokerInput::CentreMessage(b"{}".to_vec()),
     ));
     rig.run_ms(61_000);

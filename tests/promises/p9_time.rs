@@ -21,7 +21,7 @@ fn an_event_told_after_the_clock_was_set_bears_the_reckoned_time() {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::off(&[&pendant]);
     rig.wall_set = false;
-    rig.broker_there = false;
+    rig.brokers[0].there = false;
     rig.start();
     rig.run_ms(5_000);
     rig.exchange(&mut pendant, PANIC);

@@ -11,8 +11,8 @@ use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
-    BrokerInput, DiskDone, DiskFault, DiskOp, EnrolmentOrder, Input, LinkId, Output, Publish,
-    PublishId, Signal, Transmit,
+    BrokerId, BrokerInput, DiskDone, DiskFault, DiskOp, EnrolmentOrder, Input, LinkId, Output,
+    Publish, PublishId, Signal, Transmit,
 };
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
@@ -83,11 +83,11 @@ pub enum Answer {
 
 #[derive(Clone, Debug)]
 enum Due {
-    Input(DueInput),
+    Input(BrokerId, DueInput),
     Disk(DiskOp),
     Offer(Publish),
     Keyring(Keyring),
-    Connect,
+    Connect(BrokerId),
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +97,29 @@ enum DueInput {
     Receipt(String),
 }
 
+/// A broker, and the centre behind it.
+pub struct Broker {
+    pub up: bool,
+    /// It accepts connections.
+    pub there: bool,
+    /// The centre hears and receipts what it takes.
+    pub centre_there: bool,
+    pub answer: fn(&Publish) -> Answer,
+    offered: BTreeSet<u64>,
+}
+
+impl Broker {
+    fn new() -> Self {
+        Self {
+            up: false,
+            there: true,
+            centre_there: true,
+            answer: |_| Answer::Take,
+            offered: BTreeSet::new(),
+        }
+    }
+}
+
 /// MQTT 5's shortest answer to a QoS 1 publish.
 const PUBACK_BYTES: usize = 4;
 
@@ -104,6 +127,7 @@ const PUBACK_BYTES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub at_us: u64,
+    pub broker: BrokerId,
     pub topic: String,
     pub wire_bytes: usize,
     pub json: Value,
@@ -170,6 +194,12 @@ pub enum SiteTrace {
     },
 }
 
+/// Whether an event is of this kind.
+pub fn is(publish: &Publish, kind: &str) -> bool {
+    let text = String::from_utf8_lossy(&publish.payload);
+    text.contains(&format!("\"kind\":\"{kind}\""))
+}
+
 pub struct Rig {
     pub now_us: u64,
     pub settings: Settings,
@@ -177,15 +207,12 @@ pub struct Rig {
     pub disk: Disk,
     pub gateway: Option<Gateway>,
     pub report: Option<RecoveryReport>,
-    pub broker_up: bool,
-    /// The broker accepts connections.
-    pub broker_there: bool,
-    /// The centre sends receipts.
-    pub centre_there: bool,
+    /// In order of precedence. More than one only where a scenario adds them
+    /// before the start.
+    pub brokers: Vec<Broker>,
     pub wall_set: bool,
     /// How far the wall clock was stepped.
     pub wall_step_ms: i64,
-    pub answer: fn(&Publish) -> Answer,
     /// How long the centre takes to receipt an event, microseconds. It may not
     /// depend on what the event says (P5).
     pub receipt_us: fn(&Seen) -> u64,
@@ -194,6 +221,10 @@ pub struct Rig {
     pub notices: Vec<Notice>,
     /// The gateway's answers to the centre's messages.
     pub answers: Vec<(u64, Value, usize)>,
+    /// Through which brokers they went.
+    pub answered_through: Vec<BrokerId>,
+    /// Through which broker the centre's message comes.
+    pub centre_through: BrokerId,
     centre_number: u64,
     pub site: Vec<SiteTrace>,
     /// Places in `site` where something came out of the backlog.
@@ -201,7 +232,6 @@ pub struct Rig {
     due: BTreeMap<(u64, u64), Due>,
     order: u64,
     boots: u8,
-    offered: BTreeSet<u64>,
     boot_us: u64,
     pub stopped: bool,
 }
@@ -225,6 +255,7 @@ pub fn settings() -> Settings {
         gateway: name("gw1"),
         slot: Slot::new(3).expect("a valid slot"),
         chance: Chance::Either,
+        brokers: vec![name("first")],
         links: (0..LINKS)
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
@@ -232,7 +263,9 @@ pub fn settings() -> Settings {
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,
+            escalate_after_ms: 60_000,
             release_interval_ms: 20_000,
+            drain_per_s_max: None,
         },
         centre: pendant_gateway::engine::settings::CentreSettings {
             silence_ms: 1_000_000_000_000,
@@ -263,24 +296,22 @@ impl Rig {
             disk: Disk { commit_us: 200, ..Disk::default() },
             gateway: None,
             report: None,
-            broker_up: false,
-            broker_there: true,
-            centre_there: true,
+            brokers: vec![Broker::new()],
             wall_set: true,
             wall_step_ms: 0,
-            answer: |_| Answer::Take,
             receipt_us: |_| 2_000,
             seen: Vec::new(),
             downlinks: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            answered_through: Vec::new(),
+            centre_through: BrokerId(0),
             centre_number: 0,
             site: Vec::new(),
             replays: Vec::new(),
             due: BTreeMap::new(),
             order: 0,
             boots: 0,
-            offered: BTreeSet::new(),
             boot_us: 0,
             stopped: false,
         }
@@ -322,7 +353,9 @@ impl Rig {
         self.gateway = Some(gateway);
         self.report = Some(report);
         self.drain();
-        self.connect_in(10_000);
+        for broker in self.broker_ids() {
+            self.connect_in(broker, 10_000);
+        }
         Ok(())
     }
 
@@ -333,9 +366,11 @@ impl Rig {
     /// The process dies; what was not synced is gone.
     pub fn crash(&mut self) {
         self.gateway = None;
-        self.broker_up = false;
         self.due.clear();
-        self.offered.clear();
+        for broker in &mut self.brokers {
+            broker.up = false;
+            broker.offered.clear();
+        }
     }
 
     /// The power goes: of the write that was under way any sectors may have
@@ -378,29 +413,53 @@ impl Rig {
         self.drain();
     }
 
-    /// Cuts the broker's connection; it comes back if the broker is there.
-    pub fn drop_connection(&mut self) {
-        if self.broker_up {
-            self.broker_up = false;
-            self.offered.clear();
-            self.input(Input::Broker(BrokerInput::Down));
+    /// One more broker, of less precedence; before the start.
+    pub fn add_broker(&mut self, name: &str) {
+        assert!(self.gateway.is_none(), "the gateway has not learnt of it");
+        self.brokers.push(Broker::new());
+        self.settings.brokers.push(Name::new(name).expect("a valid name"));
+    }
+
+    fn broker_ids(&self) -> impl Iterator<Item = BrokerId> + use<> {
+        BrokerId::all().take(self.brokers.len())
+    }
+
+    fn broker(&mut self, broker: BrokerId) -> &mut Broker {
+        &mut self.brokers[broker.index()]
+    }
+
+    /// Cuts a broker's connection; it comes back if the broker is there.
+    pub fn drop_connection(&mut self, broker: BrokerId) {
+        if std::mem::take(&mut self.broker(broker).up) {
+            self.broker(broker).offered.clear();
+            self.input(Input::Broker(broker, BrokerInput::Down));
         }
-        self.connect_in(500_000);
+        self.connect_in(broker, 500_000);
     }
 
+    /// The first broker goes.
     pub fn broker_away(&mut self) {
-        self.broker_there = false;
-        self.drop_connection();
+        self.away(BrokerId(0));
     }
 
+    /// The first broker returns.
     pub fn broker_back(&mut self) {
-        self.broker_there = true;
-        self.connect_in(1_000);
+        self.back(BrokerId(0));
     }
 
-    fn connect_in(&mut self, us: u64) {
-        if !self.due.values().any(|due| matches!(due, Due::Connect)) {
-            self.later(us, Due::Connect);
+    pub fn away(&mut self, broker: BrokerId) {
+        self.broker(broker).there = false;
+        self.drop_connection(broker);
+    }
+
+    pub fn back(&mut self, broker: BrokerId) {
+        self.broker(broker).there = true;
+        self.connect_in(broker, 1_000);
+    }
+
+    fn connect_in(&mut self, broker: BrokerId, us: u64) {
+        if !self.due.values().any(|due| matches!(due, Due::Connect(of) if *of == broker)) {
+            self.later(us, Due::Connect(broker));
         }
     }
 
@@ -437,31 +496,31 @@ impl Rig {
                 let done = self.disk.carry_out(&operation);
                 self.input(Input::Disk(done));
             }
-            Due::Input(DueInput::Taken(id)) => {
-                if self.offered.remove(&id.0) {
+            Due::Input(broker, DueInput::Taken(id)) => {
+                if self.broker(broker).offered.remove(&id.0) {
                     self.broker_says(PUBACK_BYTES);
-                    self.input(Input::Broker(BrokerInput::Taken(id)));
+                    self.input(Input::Broker(broker, BrokerInput::Taken(id)));
                 }
             }
-            Due::Input(DueInput::Refused(publish, reason)) => {
-                if self.offered.remove(&publish.0) {
+            Due::Input(broker, DueInput::Refused(publish, reason)) => {
+                if self.broker(broker).offered.remove(&publish.0) {
                     self.broker_says(PUBACK_BYTES);
-                    self.input(Input::Broker(BrokerInput::Refused { publish, reason }));
+                    self.input(Input::Broker(broker, BrokerInput::Refused { publish, reason }));
                 }
             }
-            Due::Input(DueInput::Receipt(id)) => {
-                if self.broker_up && self.centre_there {
+            Due::Input(broker, DueInput::Receipt(id)) => {
+                if self.broker(broker).up && self.broker(broker).centre_there {
                     let receipt = format!("{{\"received\":\"{id}\"}}");
                     self.broker_says(receipt.len());
-                    self.input(Input::Broker(BrokerInput::Receipt(receipt.into_bytes())));
+                    self.input(Input::Broker(broker, BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
             Due::Keyring(keyring) => self.input(Input::Keyring(keyring)),
             Due::Offer(publish) => self.take_offer(&publish),
-            Due::Connect => {
-                if self.broker_there && !self.broker_up {
-                    self.broker_up = true;
-                    self.input(Input::Broker(BrokerInput::Up { in_flight_max: 100 }));
+            Due::Connect(broker) => {
+                if self.broker(broker).there && !self.broker(broker).up {
+                    self.broker(broker).up = true;
+                    self.input(Input::Broker(broker, BrokerInput::Up { in_flight_max: 100 }));
                 }
             }
         }
@@ -472,34 +531,39 @@ impl Rig {
     }
 
     fn take_offer(&mut self, publish: &Publish) {
-        if !self.broker_up || !self.offered.contains(&publish.id.0) {
+        let broker = publish.broker;
+        let line = self.broker(broker);
+        if !line.up || !line.offered.contains(&publish.id.0) {
             return;
         }
-        match (self.answer)(publish) {
+        match (line.answer)(publish) {
             Answer::Take => {
                 let json: Value = serde_json::from_slice(&publish.payload).expect("valid JSON");
                 let id = json["id"].as_str().expect("every event has an id").to_owned();
                 let seen = Seen {
                     at_us: self.now_us,
+                    broker,
                     topic: publish.topic.clone(),
                     wire_bytes: publish.topic.len() + publish.payload.len(),
                     json,
                 };
-                self.later(500, Due::Input(DueInput::Taken(publish.id)));
-                if self.centre_there {
-                    self.later((self.receipt_us)(&seen), Due::Input(DueInput::Receipt(id)));
+                self.later(500, Due::Input(broker, DueInput::Taken(publish.id)));
+                if self.broker(broker).centre_there {
+                    let us = (self.receipt_us)(&seen);
+                    self.later(us, Due::Input(broker, DueInput::Receipt(id)));
                 }
                 self.seen.push(seen);
             }
             Answer::Refuse(reason) => {
-                self.later(500, Due::Input(DueInput::Refused(publish.id, reason)));
+                self.later(500, Due::Input(broker, DueInput::Refused(publish.id, reason)));
             }
             Answer::RefuseAndClose(reason) => {
-                self.offered.remove(&publish.id.0);
-                self.input(Input::Broker(BrokerInput::Refused { publish: publish.id, reason }));
-                self.drop_connection();
+                self.broker(broker).offered.remove(&publish.id.0);
+                let refused = BrokerInput::Refused { publish: publish.id, reason };
+                self.input(Input::Broker(broker, refused));
+                self.drop_connection(broker);
             }
-            Answer::Close => self.drop_connection(),
+            Answer::Close => self.drop_connection(broker),
             Answer::Silence => {}
         }
     }
@@ -531,8 +595,9 @@ impl Rig {
                         self.replays.push(self.site.len());
                     }
                     self.site.push(SiteTrace::Uplink { at_us, bytes });
-                    assert!(self.broker_up, "offered to a broker that is not there");
-                    assert!(self.offered.insert(publish.id.0), "an offer's number is new");
+                    let line = self.broker(publish.broker);
+                    assert!(line.up, "offered to a broker that is not there");
+                    assert!(line.offered.insert(publish.id.0), "an offer's number is new");
                     self.later(300, Due::Offer(publish));
                 }
                 Output::Transmit(transmit) => {
@@ -547,6 +612,7 @@ impl Rig {
                     let bytes = answer.topic.len() + answer.payload.len();
                     let json = serde_json::from_slice(&answer.payload).expect("valid JSON");
                     self.answers.push((at_us, json, bytes));
+                    self.answered_through.push(answer.broker);
                     self.site.push(SiteTrace::Uplink { at_us, bytes });
                 }
                 Output::Enrol(EnrolmentOrder::Revoke { pendant }) => {
@@ -599,7 +665,8 @@ impl Rig {
         let mut payload = message.to_string().into_bytes();
         payload.resize(CENTRE_WIRE_BYTES - topic.len(), b' ');
         let before = self.answers.len();
-        self.input(Input::Broker(BrokerInput::CentreMessage(payload)));
+        let message = BrokerInput::CentreMessage(payload);
+        self.input(Input::Broker(self.centre_through, message));
         self.run_ms(1_000);
         self.answers.get(before).map_or(Value::Null, |(_, answer, _)| answer.clone())
     }

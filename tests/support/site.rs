@@ -68,6 +68,7 @@ journal_mib_max = 64
 urgent_mib_reserved = 2
 [delivery]
 receipt_wait_s = 5
+escalate_after_s = 5
 release_interval_s = 5
 [log]
 level = "debug"

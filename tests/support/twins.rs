@@ -147,9 +147,9 @@ impl<'p> Player<'p> {
             self.step(step, pair, covert);
             self.look();
         }
-        self.rig.answer = |_| Answer::Take;
+        self.rig.brokers[0].answer = |_| Answer::Take;
         self.rig.disk.fault = None;
-        self.rig.centre_there = true;
+        self.rig.brokers[0].centre_there = true;
         self.rig.broker_back();
         self.rig.run_ms(HEALED_MS);
         self.look();
@@ -169,10 +169,10 @@ impl<'p> Player<'p> {
             Step::Wait(ms) => rig.run_ms(*ms),
             Step::Broker(true) => rig.broker_back(),
             Step::Broker(false) => rig.broker_away(),
-            Step::Refusal(None) => rig.answer = |_| Answer::Take,
-            Step::Refusal(Some(0x10)) => rig.answer = |_| Answer::Refuse(0x10),
-            Step::Refusal(Some(_)) => rig.answer = |_| Answer::Refuse(0x97),
-            Step::Centre(there) => rig.centre_there = *there,
+            Step::Refusal(None) => rig.brokers[0].answer = |_| Answer::Take,
+            Step::Refusal(Some(0x10)) => rig.brokers[0].answer = |_| Answer::Refuse(0x10),
+            Step::Refusal(Some(_)) => rig.brokers[0].answer = |_| Answer::Refuse(0x97),
+            Step::Centre(there) => rig.brokers[0].centre_there = *there,
             Step::Clock(set) => rig.wall_set = *set,
             Step::Restart => {
                 rig.crash();

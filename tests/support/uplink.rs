@@ -5,7 +5,7 @@
 use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
 use pendant_gateway::engine::event::Lane;
 use pendant_gateway::engine::name::Name;
-use pendant_gateway::engine::seam::{Answer, BrokerInput, Publish, PublishId};
+use pendant_gateway::engine::seam::{Answer, BrokerId, BrokerInput, Publish, PublishId};
 use pendant_gateway::shell::tls::TlsFiles;
 use pendant_gateway::shell::uplink::{
     self, BrokerFault, BrokerSettings, UplinkHandle, UplinkStatus,
@@ -20,6 +20,8 @@ pub const COMMAND: &str = "lonework/v1/north/gw-1/command";
 pub const ANSWER: &str = "lonework/v1/north/gw-1/answer";
 pub const URGENT: &str = "lonework/v1/north/gw-1/event/urgent";
 pub const OPEN_TO_ALL: &str = "allow_anonymous true";
+/// Any but the first, so that news under a fixed name would show.
+const BROKER: BrokerId = BrokerId(1);
 
 /// An authority, its broker's identity, and clients.
 pub struct Site {
@@ -51,8 +53,10 @@ impl Site {
     pub fn settings(&self, port: u16) -> BrokerSettings {
         let name = |text| Name::new(text).expect("a fine name");
         BrokerSettings {
+            name: name("broker-2"),
             host: "127.0.0.1".into(),
             port,
+            interface: None,
             server_name: "broker.site".into(),
             client_id: "gw-1".into(),
             credentials: None,
@@ -72,18 +76,20 @@ impl Site {
 
 pub struct Running {
     pub handle: UplinkHandle,
-    pub news: mpsc::Receiver<BrokerInput>,
+    pub news: mpsc::Receiver<(BrokerId, BrokerInput)>,
 }
 
 impl Running {
     pub fn start(settings: BrokerSettings) -> Self {
         let (send, news) = mpsc::channel(16);
-        Self { handle: uplink::spawn(settings, send), news }
+        Self { handle: uplink::spawn(BROKER, settings, send), news }
     }
 
     pub async fn next(&mut self) -> BrokerInput {
         let news = timeout(SOON, self.news.recv()).await;
-        news.expect("news in time").expect("the uplink runs")
+        let (broker, news) = news.expect("news in time").expect("the uplink runs");
+        assert_eq!(broker, BROKER);
+        news
     }
 
     pub async fn down(&mut self) {
@@ -99,6 +105,7 @@ impl Running {
     pub fn offer(&self, id: u64, topic: &str, payload: &str) {
         let offer = Publish {
             id: PublishId(id),
+            broker: BROKER,
             lane: Lane::Urgent,
             topic: topic.into(),
             payload: payload.into(),
@@ -108,7 +115,7 @@ impl Running {
 
     /// Whether the uplink took an answer of this text.
     pub fn answer(&self, text: &str) -> bool {
-        self.handle.answer(Answer { topic: ANSWER.into(), payload: text.into() })
+        self.handle.answer(Answer { broker: BROKER, topic: ANSWER.into(), payload: text.into() })
     }
 
     pub async fn taken(&mut self, id: u64) {

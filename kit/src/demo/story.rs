@@ -350,7 +350,7 @@ impl Story {
         let kept = self.events_of(alice.name) == before;
         self.verdict.check("The press in the outage was acknowledged to its wearer", kept);
         let status = self.installation.status().await?;
-        let connected = status["broker"]["connected"].as_bool();
+        let connected = status["brokers"][0]["connected"].as_bool();
         let words = if connected == Some(false) { "no broker" } else { "BROKER CONNECTED" };
         self.stage.site(&format!("status: {words}; events kept: {}", status["backlog"]));
         self.verdict

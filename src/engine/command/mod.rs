@@ -25,7 +25,7 @@ pub use message::{
 pub use silence::{CentreSilence, SilenceNews};
 
 use super::event::Boot;
-use super::seam::Answer;
+use super::seam::{Answer, BrokerId};
 use super::time::Now;
 use pendant_protocol::PendantId;
 use serde::{Deserialize, Serialize};
@@ -134,11 +134,11 @@ impl Commands {
 
     /// The answer to a message: one for each, whatever became of it.
     #[must_use]
-    pub fn answer(&self, heard: &Heard, judgements: &[Judgement]) -> Answer {
+    pub fn answer(&self, broker: BrokerId, heard: &Heard, judgements: &[Judgement]) -> Answer {
         let refused = heard.commands.as_ref().err().copied();
         let payload = answer::Text::new(heard.message, (self.boot, self.number), refused)
             .render(judgements, ANSWER_WIRE_BYTES - self.answer_topic.len());
-        Answer { topic: self.answer_topic.clone(), payload }
+        Answer { broker, topic: self.answer_topic.clone(), payload }
     }
 
     /// What the journal has to keep, at each message alike.

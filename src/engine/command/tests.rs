@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::name::{NAME_BYTES_MAX, Name};
+use crate::engine::seam::BrokerId;
 use crate::engine::time::{Mono, Wall, WallSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ fn refusal(commands: &mut Commands, payload: &[u8]) -> MessageRefusal {
     let why = heard.commands.clone().expect_err("it is refused");
     assert_eq!(commands.number, before.number, "a refused message changes nothing");
     assert_eq!(commands.answered, before.answered, "a refused message changes nothing");
-    let answer = answer_json(&commands.answer(&heard, &[]));
+    let answer = answer_json(&commands.answer(BrokerId(0), &heard, &[]));
     assert_eq!(answer["refused"], why.as_str());
     assert_eq!(answer["results"], json!([]));
     why
@@ -155,7 +156,7 @@ fn vibrate_and_led_say_the_same_with_and_without_a_covert_incident() {
             let heard = commands.hear(&payload(&message(1, list)));
             let list = heard.commands.as_ref().expect("a good message");
             let judgement = commands.judge(&list[0], now(UNSET), one(standing));
-            let answer = commands.answer(&heard, std::slice::from_ref(&judgement));
+            let answer = commands.answer(BrokerId(0), &heard, std::slice::from_ref(&judgement));
             (judgement.verdict, answer, commands.answered)
         };
         let (carried, open_answer, open_memory) = answer(Standing::default());
@@ -283,7 +284,7 @@ fn a_message_counts_once_and_older_ones_not_at_all() {
         assert_eq!(refusal(&mut commands, &of(number)), MessageRefusal::Outdated);
     }
     let heard = commands.hear(&of(9));
-    let answer = answer_json(&commands.answer(&heard, &[]));
+    let answer = answer_json(&commands.answer(BrokerId(0), &heard, &[]));
     assert_eq!(
         answer,
         json!({"message": MESSAGE, "boot": "00000000000000ff", "number": 9, "results": []})
@@ -373,7 +374,7 @@ fn the_longest_message_and_the_longest_answer_fit() {
     let reasons = [Reason::NoSuchIncident, Reason::Repeated(First::Accepted)];
     for reason in reasons {
         let judgement = Judgement { id: heard.message, verdict: Verdict::Refused(reason) };
-        let answer = commands.answer(&heard, &vec![judgement; COMMANDS_MAX]);
+        let answer = commands.answer(BrokerId(0), &heard, &vec![judgement; COMMANDS_MAX]);
         assert_eq!(answer.topic.len() + answer.payload.len(), ANSWER_WIRE_BYTES);
     }
 }
@@ -449,7 +450,7 @@ proptest! {
         for payload in [bytes, text] {
             let mut commands = commands();
             let heard = commands.hear(&payload);
-            answer_json(&commands.answer(&heard, &[]));
+            answer_json(&commands.answer(BrokerId(0), &heard, &[]));
         }
     }
 
@@ -464,7 +465,7 @@ proptest! {
         let standing = one(Standing { voice: true, ..Standing::default() });
         let judged: Vec<Judgement> =
             read.iter().map(|command| commands.judge(command, now(UNSET), &standing)).collect();
-        let answer = answer_json(&commands.answer(&heard, &judged));
+        let answer = answer_json(&commands.answer(BrokerId(0), &heard, &judged));
         prop_assert_eq!(answer["results"].as_array().map(Vec::len), Some(judged.len()));
     }
 

@@ -99,19 +99,19 @@ impl Gateway {
 
     pub(super) fn delivery_news(&mut self, news: DeliveryNews, now: Now) {
         match news {
-            DeliveryNews::Refused { reason, event } => {
-                self.notice(Notice::BrokerRefused { reason });
-                let told = self.refusal_told.get(&reason);
+            DeliveryNews::Refused { broker, reason, event } => {
+                self.notice(Notice::BrokerRefused { broker, reason });
+                let told = self.refusal_told.get(&(broker, reason));
                 if told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS) {
-                    self.refusal_told.insert(reason, now.mono);
-                    self.tell(Kind::BrokerRefused, Detail::Refused { reason, event }, now);
+                    self.refusal_told.insert((broker, reason), now.mono);
+                    let detail = Detail::Refused { broker, reason, event };
+                    self.tell(Kind::BrokerRefused, detail, now);
                 }
             }
-            DeliveryNews::Centre { heard } => {
-                self.centre_heard = heard;
-                self.notice(Notice::Centre { heard });
+            DeliveryNews::Centre { broker, heard } => {
+                self.notice(Notice::Centre { broker, heard });
                 let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
-                self.tell(kind, Detail::None, now);
+                self.tell(kind, Detail::Broker(broker), now);
             }
             DeliveryNews::Dropped { boot, lane, number } => {
                 self.notice(Notice::JournalOverflow);

@@ -8,12 +8,13 @@ use crate::engine::event::{Detail, Kind};
 use crate::engine::journal::{Durable, NoRoom};
 use crate::engine::notice::Notice;
 use crate::engine::pendant::{Change, PendantState};
-use crate::engine::seam::{EnrolmentOrder, Output};
+use crate::engine::seam::{BrokerId, EnrolmentOrder, Output};
 use crate::engine::time::Now;
 use pendant_protocol::{Instruction, PendantId};
 
 impl Gateway {
-    pub(super) fn centre_message(&mut self, payload: &[u8], now: Now) {
+    /// A message of the centre, answered through the broker from which it came.
+    pub(super) fn centre_message(&mut self, broker: BrokerId, payload: &[u8], now: Now) {
         let heard = self.commands.hear(payload);
         let mut judgements: Vec<Judgement> = Vec::new();
         let mut changes: Vec<Change> = Vec::new();
@@ -31,7 +32,7 @@ impl Gateway {
                 judgements.push(judgement);
             }
         }
-        let answer = self.commands.answer(&heard, &judgements);
+        let answer = self.commands.answer(broker, &heard, &judgements);
         // Without room nothing was kept, so nothing is answered: the centre asks again,
         // and its own silence about it shows there.
         let changed: Vec<u32> = changes.iter().map(|change| change.pendant).collect();

@@ -321,7 +321,7 @@ impl<'a> Connection<'a> {
     }
 
     fn answer(&mut self, answer: Answer) {
-        let Answer { topic, payload } = answer;
+        let Answer { topic, payload, .. } = answer;
         if self.uplink.denied.answer.is_none()
             && self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok()
         {
@@ -412,7 +412,7 @@ impl<'a> Connection<'a> {
 
     /// Tells the engine. If nobody listens the gateway is ending.
     async fn news(&self, news: BrokerInput) -> Result<(), Break> {
-        self.uplink.news.send(news).await.map_err(|_| Break::Stopped)
+        self.uplink.news.send((self.uplink.broker, news)).await.map_err(|_| Break::Stopped)
     }
 }
 
@@ -433,6 +433,9 @@ fn options(settings: &BrokerSettings, tls: ClientTls) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     network.set_tcp_send_buffer_size(SEND_BUFFER_BYTES);
+    if let Some(interface) = &settings.interface {
+        network.set_bind_device(interface);
+    }
     let will = settings.state("offline");
     let will = LastWill::new(settings.topic("state"), will, QoS::AtLeastOnce, true, None);
 

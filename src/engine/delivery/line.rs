@@ -1,0 +1,189 @@
+//! The line to one broker: what is open there, and how well it does.
+
+use super::window::Window;
+use crate::engine::event::EventId;
+use crate::engine::seam::{BROKERS_MAX, BrokerId, PublishId};
+use crate::engine::time::Mono;
+use std::collections::BTreeMap;
+
+/// Most offers open at one broker, fresh ones included; the uplink's queue is longer.
+pub const OFFERS_MAX: usize = 256;
+/// Pause of the backlog after the broker said that nobody subscribes, ms.
+pub(super) const UNHEARD_PAUSE_MS: u64 = 5_000;
+/// Connections in a row that ended with offers open and none taken, after
+/// which offers are made one by one to find the one that ends them.
+const FRUITLESS_MAX: u32 = 2;
+/// Offers taken one by one after which the suspicion is dropped.
+const CLEARED_AFTER: u32 = 32;
+
+/// A set of brokers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Brokers(u8);
+
+const _: () = assert!(BROKERS_MAX <= 8, "a bit each");
+
+impl Brokers {
+    pub(super) fn insert(&mut self, broker: BrokerId) {
+        self.0 |= 1 << broker.0;
+    }
+
+    pub(super) fn remove(&mut self, broker: BrokerId) {
+        self.0 &= !(1 << broker.0);
+    }
+
+    pub(super) fn contains(self, broker: BrokerId) -> bool {
+        self.0 & (1 << broker.0) != 0
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn is_within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = BrokerId> {
+        BrokerId::all().filter(move |broker| self.contains(*broker))
+    }
+}
+
+impl FromIterator<BrokerId> for Brokers {
+    fn from_iter<I: IntoIterator<Item = BrokerId>>(brokers: I) -> Self {
+        let mut set = Self::default();
+        brokers.into_iter().for_each(|broker| set.insert(broker));
+        set
+    }
+}
+
+/// One offer of one event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    pub(super) event: EventId,
+    sent: Mono,
+    /// Offers that were open before it.
+    before: usize,
+}
+
+/// What stands and falls with a connection, and what is known of the broker.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) up: bool,
+    offers: BTreeMap<PublishId, Offer>,
+    window: Window,
+    /// The backlog waits: nobody subscribed a moment ago.
+    paused_until: Option<Mono>,
+    /// Nobody subscribes: one probe at a time until an offer is taken.
+    unheard: bool,
+    fruitless: u32,
+    taken_since_up: u32,
+    /// Some offer may be ending the connections: one at a time, to find it.
+    one_by_one: bool,
+    /// Events that it took stay without a receipt.
+    pub(super) mute: bool,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self {
+            up: false,
+            offers: BTreeMap::new(),
+            window: Window::new(u16::MAX, Mono::ZERO),
+            paused_until: None,
+            unheard: false,
+            fruitless: 0,
+            taken_since_up: 0,
+            one_by_one: false,
+            mute: false,
+        }
+    }
+
+    pub(super) fn connected(&mut self, in_flight_max: u16, now: Mono) {
+        self.up = true;
+        self.window = Window::new(in_flight_max, now);
+        self.taken_since_up = 0;
+        self.paused_until = None;
+    }
+
+    /// The connection is gone, and so are its offers. With them comes an event
+    /// that must be what ended it, if there was only that one.
+    pub(super) fn lost(&mut self) -> (Vec<EventId>, Option<EventId>) {
+        let was_up = std::mem::replace(&mut self.up, false);
+        let events: Vec<EventId> =
+            std::mem::take(&mut self.offers).into_values().map(|offer| offer.event).collect();
+        let mut culprit = None;
+        if was_up && !events.is_empty() && self.taken_since_up == 0 {
+            self.fruitless += 1;
+            if let ([only], true) = (&events[..], self.one_by_one) {
+                culprit = Some(*only);
+            }
+            self.one_by_one |= self.fruitless >= FRUITLESS_MAX;
+        }
+        (events, culprit)
+    }
+
+    /// Whether the live stream may rely on this broker alone.
+    pub(super) fn is_well(&self) -> bool {
+        self.up && !self.unheard && !self.one_by_one && !self.mute
+    }
+
+    /// Whether a fresh event may be offered.
+    pub(super) fn takes_fresh(&self) -> bool {
+        let most = if self.one_by_one { 1 } else { OFFERS_MAX };
+        self.up && self.offers.len() < most
+    }
+
+    /// Whether the backlog may go here at all, now or when something came back.
+    pub(super) fn takes_backlog(&self) -> bool {
+        self.up && self.paused_until.is_none()
+    }
+
+    /// Whether one more event of the backlog may go now.
+    pub(super) fn admits_backlog(&self, now: Mono) -> bool {
+        let searching = self.one_by_one || self.unheard;
+        self.takes_backlog()
+            && if searching {
+                self.offers.is_empty()
+            } else {
+                self.window.admits(self.offers.len(), now)
+            }
+    }
+
+    pub(super) fn offered(&mut self, id: PublishId, event: EventId, now: Mono) {
+        let before = self.offers.len();
+        self.offers.insert(id, Offer { event, sent: now, before });
+    }
+
+    /// The broker took an offer: it is well.
+    pub(super) fn taken(&mut self, id: PublishId, now: Mono) -> Option<EventId> {
+        let offer = self.offers.remove(&id)?;
+        self.window.came_back(offer.sent, offer.before, now);
+        self.fruitless = 0;
+        self.paused_until = None;
+        self.unheard = false;
+        self.taken_since_up += 1;
+        if self.taken_since_up >= CLEARED_AFTER {
+            self.one_by_one = false;
+        }
+        Some(offer.event)
+    }
+
+    /// The broker refused an offer.
+    pub(super) fn refused(&mut self, id: PublishId) -> Option<EventId> {
+        self.offers.remove(&id).map(|offer| offer.event)
+    }
+
+    /// Nobody subscribes there.
+    pub(super) fn unheard(&mut self, now: Mono) {
+        self.unheard = true;
+        self.paused_until = Some(now.plus_ms(UNHEARD_PAUSE_MS));
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Mono> {
+        self.paused_until
+    }
+
+    pub(super) fn handle_time(&mut self, now: Mono) {
+        self.paused_until.take_if(|until| *until <= now);
+    }
+}
