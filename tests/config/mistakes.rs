@@ -1,6 +1,6 @@
 //! What an installer is told about mistakes in the text.
 
-use super::{LEAST, parse, refusal, refusals, with};
+use super::{LEAST, refusal, refusals, with};
 use pendant_gateway::config::Config;
 
 /// Key or header, the line put there, place and text, remedy.
