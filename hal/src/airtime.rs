@@ -61,14 +61,15 @@ impl Shape {
         let crc_bits = if self.payload_crc { 16 } else { 0 };
         let slack_bits = if factor <= 6 { 0 } else { 8 };
         let bits = 8 * i64::from(payload_bytes) + crc_bits - 4 * factor + slack_bits + header_bits;
-        let bits_per_block = 4 * if self.low_data_rate() { factor - 2 } else { factor };
+        let bits_per_block = 4 * if self.is_low_data_rate() { factor - 2 } else { factor };
         let blocks = u64::try_from(bits)
             .map_or(0, |bits| bits.div_ceil(bits_per_block.unsigned_abs().max(1)));
         blocks * u64::from(self.coding_rate_denominator)
     }
 
-    /// Low data rate optimisation is on from 16.38 ms a symbol (section 6.1.1.4).
-    fn low_data_rate(&self) -> bool {
+    /// Whether low data rate optimisation must be on: from 16.38 ms a symbol
+    /// (section 6.1.1.4).
+    pub fn is_low_data_rate(&self) -> bool {
         self.symbol_ns() >= 16_380_000
     }
 }

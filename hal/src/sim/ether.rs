@@ -1,85 +1,31 @@
-//! The air between virtual radios: whoever transmits is heard by all others.
+//! The air between virtual radios: whoever transmits is heard by all others, as
+//! loud as the [`Field`] between them lets it be.
 //!
-//! An emission is announced to every other port when it begins, complete with
-//! its bytes; whether and when a radio makes something of it is the radio's
-//! affair, which knows what it was listening to. Distances are not modelled: all
-//! ports are one path loss apart.
+//! A wave is announced to every other port when it begins, complete with its
+//! bytes; whether and when a radio makes something of it is the radio's affair,
+//! which knows what it was listening to and what else it heard.
 
-use crate::airtime::Shape;
+use super::demodulator::{Demodulator, Sight, Tuning};
+pub use super::field::{Antenna, Field, Position, Wall};
+use super::jammer::Reflexes;
+pub use super::jammer::{Jammer, Jamming};
+pub use super::waves::{Air, Arrival, Emission, Noise, Wave};
+use super::waves::{Band, quarter_db, whole_db};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Arrivals that a port holds for a radio that is looking elsewhere. At SF7 a
-/// frame takes 60 ms.
-const PORT_ARRIVALS_MAX: usize = 256;
-
-/// Noise in 125 kHz at a noise figure of 6 dB, dBm.
-pub(super) const NOISE_DBM: i16 = -117;
+/// Waves that a port holds for a radio that is looking elsewhere. At SF7 a frame
+/// takes 60 ms.
+const PORT_WAVES_MAX: usize = 256;
 
 /// Path loss of some hundred metres among buildings, dB.
 const PATH_LOSS_DB: i16 = 110;
 
-/// What a radio must be set to in order to hear a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Air {
-    /// Carrier frequency, Hz.
-    pub frequency_hz: u32,
-    /// Modulation and framing.
-    pub shape: Shape,
-    /// Whether IQ is inverted, as LoRaWAN's downlinks have it.
-    pub iq_inverted: bool,
-    /// LoRa sync word as in the SX126x's register 0x0740.
-    pub sync_word: u16,
-}
-
-impl Air {
-    /// Whether two are on the same channel, so that they hear or disturb each
-    /// other: the carrier within a quarter of the bandwidth (SX1261/2 datasheet
-    /// rev 2.1, section 6.1.1), the same spreading.
-    pub fn is_same_channel(&self, other: &Self) -> bool {
-        self.frequency_hz.abs_diff(other.frequency_hz) <= self.shape.bandwidth_hz / 4
-            && self.shape.spreading_factor == other.shape.spreading_factor
-            && self.shape.bandwidth_hz == other.shape.bandwidth_hz
-    }
-}
-
-/// A frame as it leaves an antenna.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emission {
-    /// How it is sent.
-    pub air: Air,
-    /// Its first symbol.
-    pub started: Instant,
-    /// Radiated power, dBm.
-    pub power_dbm: i16,
-    /// Payload, at most 255 bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// A frame as it reaches an antenna.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// How it was sent.
-    pub air: Air,
-    /// Its first symbol.
-    pub started: Instant,
-    /// Received power, dBm.
-    pub rssi_dbm: i16,
-    /// Signal-to-noise ratio, quarters of a decibel.
-    pub snr_quarter_db: i8,
-    /// Payload, at most 255 bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl Arrival {
-    /// The end of its last symbol.
-    pub fn ended(&self) -> Instant {
-        let length = u8::try_from(self.bytes.len()).unwrap_or(u8::MAX);
-        self.started + self.air.shape.frame(length)
-    }
-}
+/// What arrives below this is told to nobody: 20 dB below the noise in the
+/// narrowest band (7.8 kHz), where no spreading factor finds it.
+const AUDIBLE_DBM: f64 = -150.0;
 
 /// The air. Clones are the same air.
 #[derive(Clone)]
@@ -89,13 +35,23 @@ pub struct Ether {
 
 struct Shared {
     ports: Mutex<Ports>,
-    path_loss_db: i16,
+    field: Field,
+    reflexes: Reflexes,
 }
 
 #[derive(Default)]
 struct Ports {
     next: u64,
-    open: Vec<(u64, mpsc::Sender<Arrival>)>,
+    waves: u64,
+    open: Vec<Open>,
+}
+
+struct Open {
+    id: u64,
+    antenna: Antenna,
+    waves: mpsc::Sender<Wave>,
+    /// It is told of waves until then; `None` for ever.
+    listens_until: Option<Instant>,
 }
 
 impl Default for Ether {
@@ -107,36 +63,116 @@ impl Default for Ether {
 impl Ether {
     /// An air in which everyone is so far from everyone, dB.
     pub fn with_path_loss(path_loss_db: i16) -> Self {
-        Self { shared: Arc::new(Shared { ports: Mutex::default(), path_loss_db }) }
+        Self::in_field(Field::flat(path_loss_db.into()))
     }
 
-    /// A new antenna.
+    /// The air over a site.
+    pub fn in_field(field: Field) -> Self {
+        let reflexes = Reflexes::default();
+        Self { shared: Arc::new(Shared { ports: Mutex::default(), field, reflexes }) }
+    }
+
+    /// The site.
+    pub fn field(&self) -> &Field {
+        &self.shared.field
+    }
+
+    /// A new antenna, at the origin.
     pub fn port(&self) -> Port {
-        let (sender, arrivals) = mpsc::channel(PORT_ARRIVALS_MAX);
+        self.port_at(&Antenna::default())
+    }
+
+    /// A radio on this antenna, which may move.
+    pub fn port_at(&self, antenna: &Antenna) -> Port {
+        let (sender, waves) = mpsc::channel(PORT_WAVES_MAX);
         let mut ports = self.ports();
         ports.next += 1;
         let id = ports.next;
-        ports.open.push((id, sender));
-        Port { outlet: Outlet::Here(self.clone(), id), arrivals }
+        let antenna = antenna.clone();
+        ports.open.push(Open { id, antenna, waves: sender, listens_until: None });
+        Port { outlet: Outlet::Here(self.clone(), id), waves }
+    }
+
+    /// Something jams from this antenna until what is returned is dropped.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time.
+    pub fn jam(&self, antenna: &Antenna, band: Band, power_dbm: i16, jamming: Jamming) -> Jammer {
+        Jammer::start(self.clone(), antenna.clone(), band, power_dbm, jamming)
+    }
+
+    /// Noise from this antenna.
+    pub fn disturb(
+        &self,
+        antenna: &Antenna,
+        band: Band,
+        power_dbm: i16,
+        started: Instant,
+        duration: Duration,
+    ) {
+        self.announce(None, antenna.position(), power_dbm, |rssi_dbm| {
+            Wave::Noise(Noise { band, started, duration, rssi_dbm: whole_db(rssi_dbm) })
+        });
+    }
+
+    pub(super) fn reflexes(&self) -> &Reflexes {
+        &self.shared.reflexes
     }
 
     fn emit(&self, from: u64, emission: &Emission) {
-        let rssi_dbm = emission.power_dbm.saturating_sub(self.shared.path_loss_db);
-        let snr_quarter_db = i16::clamp((rssi_dbm - NOISE_DBM) * 4, -128, 127) as i8;
-        self.ports().open.retain(|(id, port)| {
-            if *id == from {
-                return true;
-            }
-            let arrival = Arrival {
+        let position = {
+            let ports = self.ports();
+            let own = ports.open.iter().find(|port| port.id == from);
+            own.map_or_else(Position::default, |port| port.antenna.position())
+        };
+        let quiet_dbm = Band::of(&emission.air).quiet_dbm();
+        self.announce(Some(from), position, emission.power_dbm, |rssi_dbm| {
+            Wave::Frame(Arrival {
                 air: emission.air,
                 started: emission.started,
-                rssi_dbm,
-                snr_quarter_db,
+                rssi_dbm: whole_db(rssi_dbm),
+                snr_quarter_db: quarter_db(f64::from(whole_db(rssi_dbm)) - quiet_dbm.round()),
+                offset_hz: emission.offset_hz,
                 bytes: emission.bytes.clone(),
-            };
-            // A port that is full is deaf; one that is closed is gone.
-            !matches!(port.try_send(arrival), Err(mpsc::error::TrySendError::Closed(_)))
+            })
         });
+        self.shared.reflexes.answer(self, position, emission);
+    }
+
+    fn announce(
+        &self,
+        from: Option<u64>,
+        position: Position,
+        power_dbm: i16,
+        wave: impl Fn(f64) -> Wave,
+    ) {
+        let field = &self.shared.field;
+        let now = Instant::now();
+        let mut ports = self.ports();
+        ports.waves += 1;
+        let nth = ports.waves;
+        ports.open.retain(|port| {
+            if Some(port.id) == from {
+                return true;
+            }
+            if port.listens_until.is_some_and(|until| until < now) {
+                return !port.waves.is_closed();
+            }
+            let loss_db = field.loss_db(position, port.antenna.position());
+            let rssi_dbm = f64::from(power_dbm) - loss_db + field.fade_db(nth, port.id);
+            if rssi_dbm < AUDIBLE_DBM {
+                return !port.waves.is_closed();
+            }
+            // A port that is full is deaf; one that is closed is gone.
+            let sent = port.waves.try_send(wave(rssi_dbm));
+            !matches!(sent, Err(mpsc::error::TrySendError::Closed(_)))
+        });
+    }
+
+    fn listen_until(&self, id: u64, until: Instant) {
+        if let Some(port) = self.ports().open.iter_mut().find(|port| port.id == id) {
+            port.listens_until = Some(until);
+        }
     }
 
     fn ports(&self) -> MutexGuard<'_, Ports> {
@@ -146,7 +182,7 @@ impl Ether {
 
 /// Where emissions go.
 #[derive(Clone)]
-pub(super) enum Outlet {
+pub enum Outlet {
     /// An ether in this process, from this port.
     Here(Ether, u64),
     /// An ether elsewhere.
@@ -161,12 +197,19 @@ impl Outlet {
             Self::Away(sender) => drop(sender.try_send(emission)),
         }
     }
+
+    /// Needs no waves after that; a connection elsewhere gets them all the same.
+    fn listen_until(&self, until: Instant) {
+        if let Self::Here(ether, id) = self {
+            ether.listen_until(*id, until);
+        }
+    }
 }
 
 /// An antenna in an ether.
 pub struct Port {
     pub(super) outlet: Outlet,
-    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) waves: mpsc::Receiver<Wave>,
 }
 
 /// A frame that a station heard.
@@ -180,8 +223,8 @@ pub struct Heard {
     pub arrival: Arrival,
 }
 
-/// A simulated pendant's radio: it sends what it is told and hears everything,
-/// whatever the settings.
+/// A sniffer that can send: it hears every frame, whatever its settings and
+/// whatever else is in the air.
 pub struct Station {
     port: Port,
     arriving: Vec<Arrival>,
@@ -195,12 +238,7 @@ impl Station {
 
     /// Sends a frame now and returns at its end.
     pub async fn send(&self, air: Air, power_dbm: i16, bytes: &[u8]) -> Instant {
-        let started = Instant::now();
-        let length = u8::try_from(bytes.len()).expect("a LoRa frame has at most 255 bytes");
-        self.port.outlet.emit(Emission { air, started, power_dbm, bytes: bytes.to_vec() });
-        let ended = started + air.shape.frame(length);
-        sleep_until(ended).await;
-        ended
+        send(&self.port.outlet, air, power_dbm, 0, bytes).await
     }
 
     /// The next frame to end, at its end; `None` if the ether went away. Nothing
@@ -209,11 +247,12 @@ impl Station {
         loop {
             let first = (0..self.arriving.len()).min_by_key(|&n| self.arriving[n].ended());
             let until = first.map(|first| self.arriving[first].ended());
-            let far = Instant::now() + Duration::from_secs(3600);
             tokio::select! {
                 biased;
-                arrival = self.port.arrivals.recv() => self.arriving.push(arrival?),
-                () = sleep_until(until.unwrap_or(far)), if until.is_some() => {
+                wave = self.port.waves.recv() => if let Wave::Frame(arrival) = wave? {
+                    self.arriving.push(arrival);
+                },
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
                     let arrival = self.arriving.swap_remove(first?);
                     return Some(Heard {
                         started: arrival.started,
@@ -224,4 +263,78 @@ impl Station {
             }
         }
     }
+}
+
+/// A pendant's radio: it hears what reaches it undamaged while it does not send
+/// (half-duplex), and only for a while after it has sent.
+pub struct Handset {
+    port: Port,
+    air: Air,
+    power_dbm: i16,
+    offset_hz: i32,
+    listens: Duration,
+    listening_since: Instant,
+    demodulator: Demodulator,
+}
+
+impl Handset {
+    /// A radio on an antenna that is set so. After each frame it listens for
+    /// `listens`. Its crystal puts every carrier off by `offset_hz`.
+    pub fn new(port: Port, air: Air, power_dbm: i16, offset_hz: i32, listens: Duration) -> Self {
+        let now = Instant::now();
+        port.outlet.listen_until(now);
+        Self {
+            port,
+            air,
+            power_dbm,
+            offset_hz,
+            listens,
+            listening_since: now,
+            demodulator: Demodulator::default(),
+        }
+    }
+
+    /// Sends a frame now and returns at its end.
+    pub async fn send(&mut self, bytes: &[u8]) -> Instant {
+        self.demodulator.release();
+        let ended = send(&self.port.outlet, self.air, self.power_dbm, self.offset_hz, bytes).await;
+        self.port.outlet.listen_until(ended + self.listens);
+        self.listening_since = ended;
+        ended
+    }
+
+    /// The next frame that was received whole, and the end of its last symbol;
+    /// `None` if the ether went away. Nothing is lost if the caller stops waiting.
+    pub async fn hear(&mut self) -> Option<(Vec<u8>, Instant)> {
+        loop {
+            let next = self.demodulator.next_event();
+            tokio::select! {
+                biased;
+                wave = self.port.waves.recv() => self.demodulator.hear(wave?),
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    let tuning = Tuning {
+                        air: self.air,
+                        since: self.listening_since,
+                        low_data_rate: self.air.shape.is_low_data_rate(),
+                    };
+                    let at = next?;
+                    match self.demodulator.step(at, Some(&tuning)) {
+                        Some(Sight::Frame(frame)) if !frame.damaged => {
+                            return Some((frame.bytes, at));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn send(outlet: &Outlet, air: Air, power_dbm: i16, offset_hz: i32, bytes: &[u8]) -> Instant {
+    let started = Instant::now();
+    let length = u8::try_from(bytes.len()).expect("a LoRa frame has at most 255 bytes");
+    outlet.emit(Emission { air, started, power_dbm, offset_hz, bytes: bytes.to_vec() });
+    let ended = started + air.shape.frame(length);
+    sleep_until(ended).await;
+    ended
 }

@@ -1,9 +1,18 @@
 //! Twins of the devices, for tests, benches and daemons built with `sim`.
+//!
+//! Radios: a chip ([`sx1262`], [`sx1276`]) on its wires, with a receiver
+//! (`demodulator`) in an [`ether`] over a field.
 
+mod demodulator;
 pub mod ether;
+mod field;
+mod jammer;
 pub mod serial;
 pub mod socket;
 pub mod sx1262;
+pub mod sx1276;
+pub mod waves;
+mod wires;
 
 use crate::link::{LinkEvent, LinkHandle};
 use crate::radio::{self, RadioSettings};

@@ -5,17 +5,23 @@
 //! integers little-endian:
 //!
 //! ```text
-//! kind u8 (1 emission, to the host; 2 arrival, from it)
+//! kind u8 (1 emission, to the host; 2 arrival, 3 noise, from it)
 //! starts_in_us i32   from the moment of sending to the first symbol
+//!
+//! emission, arrival:
 //! frequency_hz u32 · spreading_factor u8 · bandwidth_hz u32 · coding_rate_denominator u8
 //! preamble_symbols u16 · flags u8 (1 explicit header, 2 payload CRC, 4 inverted IQ) · sync_word u16
-//! level_dbm i16 (power or RSSI) · snr_quarter_db i8 · payload 0..255
+//! level_dbm i16 (power or RSSI) · snr_quarter_db i8 · offset_hz i32 · payload 0..255
+//!
+//! noise:
+//! centre_hz u32 · width_hz u32 · duration_us u32 · level_dbm i16
 //! ```
 //!
 //! A message is sent when its frame begins and holds all of it; the other side
 //! knows the airtime.
 
-use super::ether::{Air, Arrival, Emission, Ether, Outlet, Port};
+use super::ether::{Air, Arrival, Emission, Ether, Noise, Outlet, Port, Wave};
+use super::waves::Band;
 use crate::airtime::Shape;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_core::Stream;
@@ -33,7 +39,9 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
 const EMISSION: u8 = 1;
 const ARRIVAL: u8 = 2;
-const HEAD_BYTES: usize = 23;
+const NOISE: u8 = 3;
+const NOISE_BYTES: usize = 19;
+const HEAD_BYTES: usize = 27;
 const MESSAGE_BYTES_MAX: usize = HEAD_BYTES + 255;
 
 /// Messages on their way into or out of a socket.
@@ -93,9 +101,9 @@ pub fn connect(path: &Path) -> io::Result<Port> {
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
     let (emission_in, emissions) = mpsc::channel(IN_FLIGHT_MAX);
-    let (arrival_in, arrivals) = mpsc::channel(IN_FLIGHT_MAX);
-    tokio::spawn(visit(stream, emissions, arrival_in));
-    Ok(Port { outlet: Outlet::Away(emission_in), arrivals })
+    let (wave_in, waves) = mpsc::channel(IN_FLIGHT_MAX);
+    tokio::spawn(visit(stream, emissions, wave_in));
+    Ok(Port { outlet: Outlet::Away(emission_in), waves })
 }
 
 /// The host's side of a connection.
@@ -108,9 +116,11 @@ async fn host(stream: UnixStream, mut port: Port) {
                 Some(emission) => port.outlet.emit(emission),
                 None => return,
             },
-            Some(arrival) = port.arrivals.recv() => {
-                let Arrival { air, started, rssi_dbm, snr_quarter_db, bytes } = arrival;
-                let message = encode(ARRIVAL, &air, started, rssi_dbm, snr_quarter_db, &bytes);
+            Some(wave) = port.waves.recv() => {
+                let message = match wave {
+                    Wave::Frame(arrival) => encode(ARRIVAL, &arrival),
+                    Wave::Noise(noise) => encode_noise(&noise),
+                };
                 if writer.write_all(&message).await.is_err() {
                     return;
                 }
@@ -123,20 +133,23 @@ async fn host(stream: UnixStream, mut port: Port) {
 async fn visit(
     stream: UnixStream,
     mut emissions: mpsc::Receiver<Emission>,
-    arrivals: mpsc::Sender<Arrival>,
+    waves: mpsc::Sender<Wave>,
 ) {
     let (reader, mut writer) = stream.into_split();
     let mut messages = FramedRead::new(reader, lengths());
     loop {
         tokio::select! {
-            message = next(&mut messages) => match message.and_then(arrival) {
+            message = next(&mut messages) => match message.and_then(wave) {
                 // A radio that does not look is deaf.
-                Some(arrival) => drop(arrivals.try_send(arrival)),
+                Some(wave) => drop(waves.try_send(wave)),
                 None => return,
             },
             emission = emissions.recv() => {
-                let Some(Emission { air, started, power_dbm, bytes }) = emission else { return };
-                let message = encode(EMISSION, &air, started, power_dbm, 0, &bytes);
+                let Some(emission) = emission else { return };
+                let Emission { air, started, power_dbm: rssi_dbm, offset_hz, bytes } = emission;
+                let snr_quarter_db = 0;
+                let level = Arrival { air, started, rssi_dbm, snr_quarter_db, offset_hz, bytes };
+                let message = encode(EMISSION, &level);
                 if writer.write_all(&message).await.is_err() {
                     return;
                 }
@@ -159,26 +172,14 @@ async fn next<R: tokio::io::AsyncRead + Unpin>(
     poll_fn(|context| Pin::new(&mut *messages).poll_next(context)).await?.ok()
 }
 
-fn encode(
-    kind: u8,
-    air: &Air,
-    started: Instant,
-    level_dbm: i16,
-    snr_quarter_db: i8,
-    payload: &[u8],
-) -> Bytes {
-    let now = Instant::now();
-    let ahead = started.saturating_duration_since(now).as_micros();
-    let behind = now.saturating_duration_since(started).as_micros();
-    let starts_in_us = ahead as i64 - behind as i64;
+/// An arrival, or an emission whose power stands in the place of the RSSI.
+fn encode(kind: u8, arrival: &Arrival) -> Bytes {
+    let Arrival { air, .. } = arrival;
     let shape = &air.shape;
     let flags = u8::from(shape.explicit_header)
         | u8::from(shape.payload_crc) << 1
         | u8::from(air.iq_inverted) << 2;
-    let mut message = BytesMut::with_capacity(2 + MESSAGE_BYTES_MAX);
-    message.put_u16_le((HEAD_BYTES + payload.len()) as u16);
-    message.put_u8(kind);
-    message.put_i32_le(starts_in_us.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+    let mut message = head(HEAD_BYTES + arrival.bytes.len(), kind, arrival.started);
     message.put_u32_le(air.frequency_hz);
     message.put_u8(shape.spreading_factor);
     message.put_u32_le(shape.bandwidth_hz);
@@ -186,29 +187,49 @@ fn encode(
     message.put_u16_le(shape.preamble_symbols);
     message.put_u8(flags);
     message.put_u16_le(air.sync_word);
-    message.put_i16_le(level_dbm);
-    message.put_i8(snr_quarter_db);
-    message.put_slice(payload);
+    message.put_i16_le(arrival.rssi_dbm);
+    message.put_i8(arrival.snr_quarter_db);
+    message.put_i32_le(arrival.offset_hz);
+    message.put_slice(&arrival.bytes);
     message.freeze()
 }
 
-struct Message {
-    kind: u8,
-    air: Air,
-    started: Instant,
-    level_dbm: i16,
-    snr_quarter_db: i8,
-    payload: Vec<u8>,
+fn encode_noise(noise: &Noise) -> Bytes {
+    let mut message = head(NOISE_BYTES, NOISE, noise.started);
+    message.put_u32_le(noise.band.centre_hz);
+    message.put_u32_le(noise.band.width_hz);
+    message.put_u32_le(u32::try_from(noise.duration.as_micros()).unwrap_or(u32::MAX));
+    message.put_i16_le(noise.rssi_dbm);
+    message.freeze()
 }
 
-fn decode(mut message: BytesMut) -> Option<Message> {
-    if message.len() < HEAD_BYTES {
-        return None;
-    }
+fn head(bytes: usize, kind: u8, started: Instant) -> BytesMut {
+    let now = Instant::now();
+    let ahead = started.saturating_duration_since(now).as_micros();
+    let behind = now.saturating_duration_since(started).as_micros();
+    let starts_in_us = ahead as i64 - behind as i64;
+    let mut message = BytesMut::with_capacity(2 + bytes);
+    message.put_u16_le(bytes as u16);
+    message.put_u8(kind);
+    message.put_i32_le(starts_in_us.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+    message
+}
+
+/// Kind and beginning of a message.
+fn decode_head(message: &mut BytesMut) -> Option<(u8, Instant)> {
     let now = Instant::now();
     let kind = message.get_u8();
     let starts_in_us = message.get_i32_le();
     let offset = Duration::from_micros(u64::from(starts_in_us.unsigned_abs()));
+    let started = if starts_in_us < 0 { now.checked_sub(offset)? } else { now + offset };
+    Some((kind, started))
+}
+
+fn decode_frame(mut message: BytesMut, kind: u8) -> Option<Arrival> {
+    if message.len() < HEAD_BYTES {
+        return None;
+    }
+    let (_, started) = decode_head(&mut message).filter(|(own, _)| *own == kind)?;
     let frequency_hz = message.get_u32_le();
     let spreading_factor = message.get_u8();
     let bandwidth_hz = message.get_u32_le();
@@ -231,35 +252,39 @@ fn decode(mut message: BytesMut) -> Option<Message> {
     if !(5..=12).contains(&spreading_factor) || bandwidth_hz == 0 {
         return None;
     }
-    Some(Message {
-        kind,
+    Some(Arrival {
         air,
-        started: if starts_in_us < 0 { now.checked_sub(offset)? } else { now + offset },
-        level_dbm: message.get_i16_le(),
+        started,
+        rssi_dbm: message.get_i16_le(),
         snr_quarter_db: message.get_i8(),
-        payload: message.to_vec(),
+        offset_hz: message.get_i32_le(),
+        bytes: message.to_vec(),
+    })
+}
+
+fn decode_noise(mut message: BytesMut) -> Option<Noise> {
+    if message.len() != NOISE_BYTES {
+        return None;
+    }
+    let (_, started) = decode_head(&mut message).filter(|(kind, _)| *kind == NOISE)?;
+    Some(Noise {
+        band: Band { centre_hz: message.get_u32_le(), width_hz: message.get_u32_le() },
+        started,
+        duration: Duration::from_micros(message.get_u32_le().into()),
+        rssi_dbm: message.get_i16_le(),
     })
 }
 
 fn emission(message: BytesMut) -> Option<Emission> {
-    let message = decode(message).filter(|message| message.kind == EMISSION)?;
-    Some(Emission {
-        air: message.air,
-        started: message.started,
-        power_dbm: message.level_dbm,
-        bytes: message.payload,
-    })
+    let Arrival { air, started, rssi_dbm, offset_hz, bytes, .. } = decode_frame(message, EMISSION)?;
+    Some(Emission { air, started, power_dbm: rssi_dbm, offset_hz, bytes })
 }
 
-fn arrival(message: BytesMut) -> Option<Arrival> {
-    let message = decode(message).filter(|message| message.kind == ARRIVAL)?;
-    Some(Arrival {
-        air: message.air,
-        started: message.started,
-        rssi_dbm: message.level_dbm,
-        snr_quarter_db: message.snr_quarter_db,
-        bytes: message.payload,
-    })
+fn wave(message: BytesMut) -> Option<Wave> {
+    match message.first() {
+        Some(&NOISE) => decode_noise(message).map(Wave::Noise),
+        _ => decode_frame(message, ARRIVAL).map(Wave::Frame),
+    }
 }
 
 #[cfg(test)]
@@ -269,10 +294,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rubbish_is_no_message(bytes: Vec<u8>) {
+        fn rubbish_is_no_message(kind in 0u8..5, bytes: Vec<u8>) {
             // Must not panic; what it makes of it is bounded by the length.
-            if let Some(message) = decode(BytesMut::from(&bytes[..])) {
-                prop_assert_eq!(message.payload.len() + HEAD_BYTES, bytes.len());
+            let message = BytesMut::from(&[&[kind][..], &bytes].concat()[..]);
+            if let Some(Wave::Frame(arrival)) = wave(message) {
+                prop_assert_eq!(arrival.bytes.len() + HEAD_BYTES, bytes.len() + 1);
+            }
+        }
+
+        #[test]
+        fn noise_comes_through(centre_hz: u32, width_hz: u32, us: u32, rssi_dbm: i16) {
+            let band = Band { centre_hz, width_hz };
+            let duration = Duration::from_micros(us.into());
+            let noise = Noise { band, started: Instant::now(), duration, rssi_dbm };
+            let mut message = BytesMut::from(&encode_noise(&noise)[..]);
+            message.advance(2);
+            match wave(message) {
+                Some(Wave::Noise(told)) => {
+                    prop_assert_eq!(Noise { started: noise.started, ..told }, noise);
+                }
+                other => prop_assert!(false, "{:?}", other),
             }
         }
     }

@@ -1,7 +1,8 @@
 //! SPI commands (SX1261/2 datasheet rev 2.1, chapter 13).
 
-use super::core::{Core, Mode, Outcome, Packet, START};
+use super::core::{Core, Mode, Modulation, Outcome, Packet, START};
 use crate::sim::ether::Emission;
+use crate::sim::wires::Machine;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,10 +23,21 @@ const PARSED: Effect = Ok(ORDINARY);
 
 impl Core {
     /// One assertion of chip select: as many bytes out as in.
-    pub(super) fn exchange(&mut self, mosi: &[u8], now: Instant) -> Vec<u8> {
+    pub(super) fn execute(&mut self, mosi: &[u8], now: Instant) -> Vec<u8> {
         if let Some(byte) = self.faults.miso_held {
             return vec![byte; mosi.len()];
         }
+        let mut miso = self.answer(mosi, now);
+        if self.faults.miso_garbled > 0 {
+            self.faults.miso_garbled -= 1;
+            for (place, byte) in miso.iter_mut().enumerate() {
+                *byte = self.faults.noise(place);
+            }
+        }
+        miso
+    }
+
+    fn answer(&mut self, mosi: &[u8], now: Instant) -> Vec<u8> {
         let mut miso = vec![self.status(); mosi.len()];
         if let Mode::Sleep { warm } = self.mode {
             // The falling edge of chip select wakes it (section 9.3); what is
@@ -43,7 +55,7 @@ impl Core {
         let answer = &mut miso[1..];
         let effect = match opcode {
             0x00..=0x1F | 0xC0 => self.access(opcode, parameters, answer, now),
-            0x80..=0x84 | 0xC1 | 0xC5 => self.change_mode(opcode, parameters, now),
+            0x80..=0x84 | 0xC1 | 0xC5 | 0xD1 | 0xD2 => self.change_mode(opcode, parameters, now),
             _ => self.configure(opcode, parameters),
         };
         match effect {
@@ -85,8 +97,12 @@ impl Core {
             }
         };
         match (opcode, sent) {
-            (0xC0 | 0x00, _) => {}
-            (0x02, &[high, low]) => self.irq_status &= !u16::from_be_bytes([high, low]),
+            (0xC0, _) => {}
+            (0x00, _) => self.statistics = [0; 3],
+            (0x02, &[high, low]) => {
+                self.irq_status &= !u16::from_be_bytes([high, low]);
+                self.edge_lost &= self.irq_status & self.settings.dio1_mask != 0;
+            }
             (0x07, &[_, _] | &[_, _, _]) => self.device_errors = 0,
             (0x08, &[m1, m0, d1, d0, _, _, _, _]) => {
                 self.settings.irq_mask = u16::from_be_bytes([m1, m0]);
@@ -113,7 +129,7 @@ impl Core {
             (0x13, _) => fill(answer, 1, &[self.rx_last.0, self.rx_last.1]),
             (0x14, _) => fill(answer, 1, &self.packet_status),
             (0x15, _) => {
-                let rssi = (-2 * self.instant_rssi_dbm(now)).clamp(0, 255) as u8;
+                let rssi = self.instant_rssi(now);
                 fill(answer, 1, &[rssi]);
             }
             (0x17, _) => fill(answer, 1, &self.device_errors.to_be_bytes()),
@@ -138,6 +154,11 @@ impl Core {
     /// Section 13.1.
     fn change_mode(&mut self, opcode: u8, sent: &[u8], now: Instant) -> Effect {
         let ready = now + self.oscillator_start();
+        if !self.has_clock() && !matches!((opcode, sent), (0x80, &[0]) | (0x84, _)) {
+            // XOSC_START_ERR (table 13-86); it stays in STDBY_RC.
+            self.device_errors |= 0x20;
+            return Err(Outcome::Refused);
+        }
         match (opcode, sent) {
             (0x80, &[0]) => {
                 self.enter(Mode::StandbyRc);
@@ -161,6 +182,11 @@ impl Core {
             }
             (0x82, &[t2, t1, t0]) => self.receive(u32::from_be_bytes([0, t2, t1, t0]), now),
             (0x83, &[t2, t1, t0]) => self.transmit(u32::from_be_bytes([0, t2, t1, t0]), now),
+            // Continuous wave and endless preamble: the model's air has neither.
+            (0xD1 | 0xD2, &[]) => {
+                self.enter(Mode::Transmit { until: None, whole: true });
+                Ok(ready - now)
+            }
             (0xC5, &[]) => {
                 self.air().ok_or(Outcome::Refused)?;
                 let busy = ready - now + self.switch_time(83, 62, 41, 0);
@@ -175,7 +201,7 @@ impl Core {
     /// The oscillator runs in every mode but sleep and STDBY_RC.
     fn oscillator_start(&self) -> Duration {
         match self.mode {
-            Mode::StandbyRc | Mode::Sleep { .. } => self.settings.tcxo,
+            Mode::StandbyRc | Mode::Sleep { .. } => self.settings.tcxo.unwrap_or_default(),
             _ => Duration::ZERO,
         }
     }
@@ -207,25 +233,46 @@ impl Core {
     }
 
     fn transmit(&mut self, timeout: u32, now: Instant) -> Effect {
-        let (Some(air), Some(packet), Some(power_dbm), true) = (
-            self.air(),
-            self.settings.packet,
-            self.settings.power_dbm,
-            self.settings.lora && timeout == 0,
-        ) else {
+        let (Some(air), Some(packet), Some(power_dbm), true) =
+            (self.air(), self.settings.packet, self.output_dbm(), self.settings.lora)
+        else {
             return Err(Outcome::Refused);
         };
         let busy = self.oscillator_start() + self.switch_time(126, 105, 76, 92);
         let started = now + busy;
-        let until = started + air.shape.frame(packet.payload_bytes);
+        if self.settings.modulation.is_some_and(|it| it.low_data_rate)
+            != air.shape.is_low_data_rate()
+        {
+            self.violate("low data rate optimisation is not as the symbols need it".into());
+        }
+        let airtime = air.shape.frame(packet.payload_bytes);
+        let whole = timeout == 0 || timer(timeout) >= airtime;
+        let until = started + if whole { airtime } else { timer(timeout) };
         let bytes = (0..packet.payload_bytes)
             .map(|place| self.buffer[usize::from(self.settings.tx_base.wrapping_add(place))])
             .collect();
-        self.enter(Mode::Transmit { until: (!self.faults.transmissions_held).then_some(until) });
+        let until = (!self.faults.transmissions_held).then_some(until);
+        self.enter(Mode::Transmit { until, whole });
         if let Some(outlet) = &self.outlet {
-            outlet.emit(Emission { air, started, power_dbm, bytes });
+            outlet.emit(Emission { air, started, power_dbm, offset_hz: 0, bytes });
         }
         Ok(busy)
+    }
+
+    /// What leaves the amplifier, dBm (table 13-21): the setting counts from the
+    /// optimum of the amplifier's configuration.
+    fn output_dbm(&self) -> Option<i16> {
+        let (optimum_dbm, setting_dbm) = match self.settings.amplifier {
+            [4, 7, 0] => (22, 22),
+            [3, 5, 0] => (20, 22),
+            [2, 3, 0] => (17, 22),
+            [2, 2, 0] => (14, 22),
+            [6, 0, 1] => (15, 14),
+            [4, 0, 1] => (14, 14),
+            [1, 0, 1] => (10, 13),
+            _ => return None,
+        };
+        self.settings.power_dbm.map(|power_dbm| power_dbm - setting_dbm + optimum_dbm)
     }
 
     /// Sections 13.1.11 to 13.1.15, 13.3.5, 13.3.6 and 13.4.
@@ -237,14 +284,16 @@ impl Core {
                 let steps = u64::from(u32::from_be_bytes([f3, f2, f1, f0]));
                 self.settings.frequency_hz = ((steps * 32_000_000 + (1 << 24)) >> 25) as u32;
             }
-            (0x88, &[symbols, _, _, _, _, _, _]) if symbols <= 4 => {
+            (0x88, &[symbols, _, _, exit @ 0..=1, t2, t1, t0]) if symbols <= 4 => {
                 self.settings.cad_symbols = 1 << symbols;
+                let time = timer(u32::from_be_bytes([0, t2, t1, t0]));
+                self.settings.cad_listens = (exit == 1).then_some(time);
             }
-            (0x89, &[_]) if in_standby_rc => return Ok(self.settings.tcxo + START),
+            (0x89, &[_]) if in_standby_rc => return Ok(self.calibration()),
             (0x8A, &[kind @ 0..=1]) if in_standby_rc => self.settings.lora = kind == 1,
-            (0x8B, &[factor, bandwidth, rate, _]) if self.settings.lora => {
-                self.settings.modulation =
-                    Some(modulation(factor, bandwidth, rate).ok_or(Outcome::ProcessingError)?);
+            (0x8B, &[factor, bandwidth, rate, low]) if self.settings.lora => {
+                let modulation = modulation(factor, bandwidth, rate, low);
+                self.settings.modulation = Some(modulation.ok_or(Outcome::ProcessingError)?);
             }
             (0x8C, &[p1, p0, header, length, crc, iq]) if self.settings.lora => {
                 self.settings.packet = Some(Packet {
@@ -268,18 +317,30 @@ impl Core {
                 };
             }
             (0x97, &[0..=7, d2, d1, d0]) if in_standby_rc => {
-                self.settings.tcxo = timer(u32::from_be_bytes([0, d2, d1, d0]));
+                self.settings.tcxo = Some(timer(u32::from_be_bytes([0, d2, d1, d0])));
             }
-            // Amplifier, regulator, antenna switch, symbol timeout, image
-            // calibration: taken, without effect on what is modelled.
-            (0x95, &[_, _, 0..=1, 1]) | (0x9D | 0xA0, &[_]) => {}
+            (0x95, &[duty, max, device @ 0..=1, 1]) => {
+                self.settings.amplifier = [duty, max, device];
+            }
+            // Regulator, antenna switch, symbol timeout, image calibration: taken,
+            // without effect on what is modelled.
+            (0x9D | 0xA0, &[_]) => {}
             (0x96, &[_]) if in_standby_rc => {}
-            (0x98, &[_, _]) if in_standby_rc => return Ok(self.settings.tcxo + START),
+            (0x98, &[_, _]) if in_standby_rc => return Ok(self.calibration()),
             (0x9F, &[stops]) => self.settings.timer_stops_on_preamble = stops != 0,
             (0x89 | 0x8A | 0x8B | 0x8C | 0x96 | 0x97 | 0x98, _) => return Err(Outcome::Refused),
             _ => return Err(Outcome::ProcessingError),
         }
         PARSED
+    }
+
+    /// Calibration waits for the oscillator first, and fails without one: the
+    /// errors of PLL, ADC and image calibration (table 13-86).
+    fn calibration(&mut self) -> Duration {
+        if !self.has_clock() {
+            self.device_errors |= 0x0020 | 0x0010 | 0x0008 | 0x0004;
+        }
+        self.settings.tcxo.unwrap_or_default() + START
     }
 }
 
@@ -292,8 +353,8 @@ fn timer(steps: u32) -> Duration {
     Duration::from_nanos(u64::from(steps) * TIMER_STEP_NS)
 }
 
-/// Tables 13-47 to 13-49.
-fn modulation(factor: u8, bandwidth: u8, rate: u8) -> Option<(u8, u32, u8)> {
+/// Tables 13-47 to 13-50.
+fn modulation(factor: u8, bandwidth: u8, rate: u8, low: u8) -> Option<Modulation> {
     let bandwidth_hz = match bandwidth {
         0x00 => 7_810,
         0x08 => 10_420,
@@ -307,6 +368,11 @@ fn modulation(factor: u8, bandwidth: u8, rate: u8) -> Option<(u8, u32, u8)> {
         0x06 => 500_000,
         _ => return None,
     };
-    let valid = (5..=12).contains(&factor) && (1..=4).contains(&rate);
-    valid.then_some((factor, bandwidth_hz, 4 + rate))
+    let valid = (5..=12).contains(&factor) && (1..=4).contains(&rate) && low <= 1;
+    valid.then_some(Modulation {
+        spreading_factor: factor,
+        bandwidth_hz,
+        coding_rate_denominator: 4 + rate,
+        low_data_rate: low == 1,
+    })
 }

@@ -1,8 +1,9 @@
 //! The chip's state, and how it changes with time.
 
-use super::reception::Incoming;
 use crate::airtime::Shape;
-use crate::sim::ether::{Air, Outlet};
+use crate::sim::demodulator::Demodulator;
+use crate::sim::ether::{Air, Outlet, Wave};
+use crate::sim::wires::Machine;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ pub(super) enum Mode {
     StandbyXosc,
     Synthesis,
     Receive { since: Instant, until: Option<Instant>, continuous: bool },
-    Transmit { until: Option<Instant> },
+    Transmit { until: Option<Instant>, whole: bool },
     Detect { until: Instant },
 }
 
@@ -66,18 +67,33 @@ pub(super) const START: Duration = Duration::from_micros(3_500);
 pub(super) struct Settings {
     pub(super) lora: bool,
     pub(super) frequency_hz: u32,
-    pub(super) modulation: Option<(u8, u32, u8)>,
+    pub(super) modulation: Option<Modulation>,
     pub(super) packet: Option<Packet>,
+    /// What `SetTxParams` says, dBm; what leaves depends on `amplifier` too.
     pub(super) power_dbm: Option<i16>,
+    /// Bytes of `SetPaConfig`: duty cycle, maximum, device.
+    pub(super) amplifier: [u8; 3],
     pub(super) irq_mask: u16,
     pub(super) dio1_mask: u16,
     pub(super) tx_base: u8,
     pub(super) rx_base: u8,
-    pub(super) tcxo: Duration,
+    /// How long the TCXO gets to start; `None`: a crystal is expected.
+    pub(super) tcxo: Option<Duration>,
     pub(super) fallback: Mode,
     pub(super) cad_symbols: u32,
+    /// After a detection it listens for so long; `None`: it does not.
+    pub(super) cad_listens: Option<Duration>,
     pub(super) timer_stops_on_preamble: bool,
     pub(super) registers: BTreeMap<u16, u8>,
+}
+
+/// Modulation parameters (section 13.4.5.2).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Modulation {
+    pub(super) spreading_factor: u8,
+    pub(super) bandwidth_hz: u32,
+    pub(super) coding_rate_denominator: u8,
+    pub(super) low_data_rate: bool,
 }
 
 /// Packet parameters (section 13.4.6.2).
@@ -98,13 +114,16 @@ impl Default for Settings {
             modulation: None,
             packet: None,
             power_dbm: None,
+            // The SX1262's optimum for 22 dBm (table 13-21).
+            amplifier: [4, 7, 0],
             irq_mask: 0,
             dio1_mask: 0,
             tx_base: 0,
             rx_base: 0,
-            tcxo: Duration::ZERO,
+            tcxo: None,
             fallback: Mode::StandbyRc,
             cad_symbols: 1,
+            cad_listens: None,
             timer_stops_on_preamble: false,
             // Values after reset (table 12-1).
             registers: BTreeMap::from([
@@ -128,11 +147,26 @@ pub(super) struct Broken {
     pub(super) corrupt_payloads: u32,
     pub(super) corrupt_headers: u32,
     pub(super) interrupts_cut: bool,
+    pub(super) interrupts_lost: u32,
     pub(super) miso_held: Option<u8>,
+    pub(super) miso_garbled: u32,
+    /// The oscillator on the board is a TCXO that DIO3 feeds.
+    pub(super) needs_tcxo: bool,
     pub(super) transmissions_held: bool,
 }
 
-pub(super) struct Core {
+impl Broken {
+    /// A byte of rubbish; differs from transfer to transfer and repeats with the
+    /// run.
+    pub(super) fn noise(&self, place: usize) -> u8 {
+        let n =
+            self.miso_garbled.wrapping_mul(0x9E37_79B1) ^ (place as u32).wrapping_mul(0x85EB_CA6B);
+        (n ^ n >> 15 ^ n >> 24) as u8
+    }
+}
+
+/// A virtual SX1262's state.
+pub struct Core {
     pub(super) settings: Settings,
     pub(super) mode: Mode,
     pub(super) busy_until: Instant,
@@ -140,6 +174,8 @@ pub(super) struct Core {
     pub(super) outcome: Outcome,
     pub(super) irq_status: u16,
     pub(super) irq_since: Instant,
+    /// The line stays low although it ought to be high.
+    pub(super) edge_lost: bool,
     pub(super) buffer: [u8; 256],
     /// Where the next received payload goes, and where and how long the last one is.
     pub(super) rx_pointer: u8,
@@ -147,7 +183,7 @@ pub(super) struct Core {
     pub(super) packet_status: [u8; 3],
     pub(super) statistics: [u16; 3],
     pub(super) device_errors: u16,
-    pub(super) incoming: Vec<Incoming>,
+    pub(super) demodulator: Demodulator,
     pub(super) outlet: Option<Outlet>,
     pub(super) faults: Broken,
     pub(super) violations: Vec<String>,
@@ -163,13 +199,14 @@ impl Core {
             outcome: Outcome::Taken,
             irq_status: 0,
             irq_since: now,
+            edge_lost: false,
             buffer: [0; 256],
             rx_pointer: 0,
             rx_last: (0, 0),
             packet_status: [0; 3],
             statistics: [0; 3],
             device_errors: 0,
-            incoming: Vec::new(),
+            demodulator: Demodulator::default(),
             outlet: None,
             faults: Broken::default(),
             violations: Vec::new(),
@@ -181,31 +218,16 @@ impl Core {
         let fresh = Self::new(now);
         let old = std::mem::replace(self, fresh);
         self.outlet = old.outlet;
+        // What is in the air does not care.
+        self.demodulator = old.demodulator;
+        self.demodulator.release();
         self.faults = old.faults;
         self.violations = old.violations;
     }
 
-    /// The NRST line (section 8.1).
-    pub(super) fn reset(&mut self, low: bool, now: Instant) {
-        if low || self.in_reset {
-            self.restart(now);
-        }
-        self.in_reset = low;
-    }
-
-    pub(super) fn is_busy(&self, now: Instant) -> bool {
-        let asleep = matches!(self.mode, Mode::Sleep { .. });
-        self.faults.busy_held || self.in_reset || asleep || now < self.busy_until
-    }
-
-    /// Since when DIO1 is high, if it is.
-    pub(super) fn dio1(&self) -> Option<Instant> {
-        let high = self.irq_status & self.settings.dio1_mask != 0;
-        (high && !self.faults.interrupts_cut).then_some(self.irq_since)
-    }
-
+    /// Bits 7 and 0 are reserved; real chips answer with bit 7 set.
     pub(super) fn status(&self) -> u8 {
-        self.mode.code() << 4 | (self.outcome as u8) << 1
+        0x80 | self.mode.code() << 4 | (self.outcome as u8) << 1
     }
 
     /// Latches interrupts that are not masked.
@@ -215,7 +237,14 @@ impl Core {
         self.irq_status |= flags;
         if !was_high && flags & self.settings.dio1_mask != 0 {
             self.irq_since = at;
+            self.edge_lost = self.faults.interrupts_lost > 0;
+            self.faults.interrupts_lost = self.faults.interrupts_lost.saturating_sub(1);
         }
+    }
+
+    /// Whether the oscillator starts; only STDBY_RC and sleep do without.
+    pub(super) fn has_clock(&self) -> bool {
+        !self.faults.needs_tcxo || self.settings.tcxo.is_some()
     }
 
     /// Registers that nobody wrote read as zero.
@@ -225,7 +254,8 @@ impl Core {
 
     /// What the chip is set to on the air, if it is set at all.
     pub(super) fn air(&self) -> Option<Air> {
-        let (spreading_factor, bandwidth_hz, coding_rate_denominator) = self.settings.modulation?;
+        let Modulation { spreading_factor, bandwidth_hz, coding_rate_denominator, .. } =
+            self.settings.modulation?;
         let packet = self.settings.packet?;
         Some(Air {
             frequency_hz: self.settings.frequency_hz,
@@ -242,25 +272,9 @@ impl Core {
         })
     }
 
-    /// Everything that happens up to `now`, in order.
-    pub(super) fn advance(&mut self, now: Instant) {
-        while let Some(at) = self.next_event().filter(|&at| at <= now) {
-            if self.next_mode_event() == Some(at) {
-                self.end_mode(at);
-            } else {
-                self.step_reception(at);
-            }
-        }
-    }
-
-    /// When something happens next by itself.
-    pub(super) fn next_event(&self) -> Option<Instant> {
-        [self.next_mode_event(), self.next_reception_event()].into_iter().flatten().min()
-    }
-
     fn next_mode_event(&self) -> Option<Instant> {
         match self.mode {
-            Mode::Receive { until, .. } | Mode::Transmit { until } => until,
+            Mode::Receive { until, .. } | Mode::Transmit { until, .. } => until,
             Mode::Detect { until } => Some(until),
             _ => None,
         }
@@ -273,6 +287,11 @@ impl Core {
                 self.outcome = Outcome::Timeout;
                 self.raise(irq::TIMEOUT, at);
             }
+            Mode::Transmit { whole: false, .. } => {
+                self.enter(Mode::StandbyRc);
+                self.outcome = Outcome::Timeout;
+                self.raise(irq::TIMEOUT, at);
+            }
             Mode::Transmit { .. } => {
                 self.enter(self.settings.fallback);
                 self.outcome = Outcome::Transmitted;
@@ -280,7 +299,12 @@ impl Core {
             }
             Mode::Detect { .. } => {
                 let detected = self.is_channel_active(at);
-                self.enter(Mode::StandbyRc);
+                self.enter(match self.settings.cad_listens.filter(|_| detected) {
+                    Some(time) => {
+                        Mode::Receive { since: at, until: Some(at + time), continuous: false }
+                    }
+                    None => Mode::StandbyRc,
+                });
                 let flags = if detected { irq::CAD_DETECTED } else { 0 };
                 self.raise(irq::CAD_DONE | flags, at);
             }
@@ -291,8 +315,53 @@ impl Core {
     /// Changes the mode; whatever was being received is lost.
     pub(super) fn enter(&mut self, mode: Mode) {
         self.mode = mode;
-        for incoming in &mut self.incoming {
-            incoming.release();
+        self.demodulator.release();
+    }
+}
+
+impl Machine for Core {
+    fn advance(&mut self, now: Instant) {
+        while let Some(at) = self.next_event().filter(|&at| at <= now) {
+            if self.next_mode_event() == Some(at) {
+                self.end_mode(at);
+            } else {
+                self.step_reception(at);
+            }
         }
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        [self.next_mode_event(), self.demodulator.next_event()].into_iter().flatten().min()
+    }
+
+    fn exchange(&mut self, mosi: &[u8], now: Instant) -> Vec<u8> {
+        self.execute(mosi, now)
+    }
+
+    /// DIO1.
+    fn interrupt(&self) -> Option<Instant> {
+        let high = self.irq_status & self.settings.dio1_mask != 0;
+        (high && !self.faults.interrupts_cut && !self.edge_lost).then_some(self.irq_since)
+    }
+
+    fn is_busy(&self, now: Instant) -> bool {
+        let asleep = matches!(self.mode, Mode::Sleep { .. });
+        self.faults.busy_held || self.in_reset || asleep || now < self.busy_until
+    }
+
+    /// NRST (section 8.1).
+    fn reset(&mut self, low: bool, now: Instant) {
+        if low || self.in_reset {
+            self.restart(now);
+        }
+        self.in_reset = low;
+    }
+
+    fn hear(&mut self, wave: Wave) {
+        self.demodulator.hear(wave);
+    }
+
+    fn attach(&mut self, outlet: Outlet) {
+        self.outlet = Some(outlet);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::core::{Core, irq};
 use crate::airtime::Shape;
-use crate::sim::ether::{Air, Arrival};
+use crate::sim::ether::{Air, Arrival, Wave};
+use crate::sim::wires::Machine;
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,13 +68,14 @@ impl Bench {
             explicit_header: true,
             payload_crc: true,
         };
-        self.core.hear(Arrival {
+        self.core.hear(Wave::Frame(Arrival {
             air: Air { frequency_hz: FREQUENCY_HZ, shape, iq_inverted: false, sync_word: 0x1424 },
             started: self.now,
             rssi_dbm: -80,
-            snr_quarter_db: 30,
+            snr_quarter_db: 127,
+            offset_hz: 0,
             bytes: bytes.to_vec(),
-        });
+        }));
         shape.frame(bytes.len() as u8)
     }
 }
@@ -101,14 +103,14 @@ fn a_frame_raises_its_interrupts_in_order_and_they_stay() {
     bench.pass(airtime);
     let all = irq::PREAMBLE | irq::HEADER | irq::RX_DONE;
     assert_eq!(bench.irq(), all);
-    assert!(bench.core.dio1().is_some());
+    assert!(bench.core.interrupt().is_some());
     // Cleared one by one; what is left keeps the line high.
     bench.send(&[0x02, 0, irq::PREAMBLE as u8]);
     assert_eq!(bench.irq(), irq::HEADER | irq::RX_DONE);
-    assert!(bench.core.dio1().is_some());
+    assert!(bench.core.interrupt().is_some());
     bench.send(&[0x02, 0xFF, 0xFF]);
     assert_eq!(bench.irq(), 0);
-    assert!(bench.core.dio1().is_none());
+    assert!(bench.core.interrupt().is_none());
 }
 
 #[test]
@@ -119,10 +121,10 @@ fn masked_interrupts_are_not_latched_and_unmapped_ones_not_on_the_line() {
     let airtime = bench.arrive(&[1; 24]);
     bench.pass(airtime - Duration::from_millis(8));
     assert_eq!(bench.irq(), irq::HEADER);
-    assert!(bench.core.dio1().is_none());
+    assert!(bench.core.interrupt().is_none());
     bench.pass(airtime);
     assert_eq!(bench.irq(), irq::HEADER | irq::RX_DONE);
-    assert!(bench.core.dio1().is_some());
+    assert!(bench.core.interrupt().is_some());
 }
 
 #[test]
@@ -139,7 +141,11 @@ fn payloads_follow_each_other_and_wrap_in_the_buffer() {
         assert_eq!(bench.send(&read)[3..], payload);
     }
     let status = bench.send(&[0x14, 0, 0, 0, 0]);
-    assert_eq!(status[2..], [160, 30, 160], "-80 dBm and 7.5 dB (section 13.5.3)");
+    assert_eq!(
+        status[2..],
+        [160, 127, 160],
+        "-80 dBm, and 37 dB are more than a byte holds (section 13.5.3)"
+    );
     let statistics = bench.send(&[0x10, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(statistics[2..], [0, 3, 0, 0, 0, 0]);
 }
@@ -163,13 +169,14 @@ fn single_reception_ends_in_standby_and_timeouts_are_told() {
 fn channel_activity_is_detected_while_it_lasts() {
     for active in [true, false] {
         let mut bench = Bench::listening(CONTINUOUS);
-        bench.send(&[0x80, 0]);
-        bench.send(&[0x88, 2, 22, 10, 0, 0, 0, 0]);
         if active {
             bench.arrive(&[0; 24]);
         }
         let rssi = bench.send(&[0x15, 0, 0])[2];
         assert_eq!(rssi, if active { 160 } else { 234 });
+        bench.send(&[0x80, 0]);
+        assert_eq!(bench.send(&[0x15, 0, 0])[2], 255, "nothing is measured in standby");
+        bench.send(&[0x88, 2, 22, 10, 0, 0, 0, 0]);
         bench.send(&[0xC5]);
         bench.pass(Duration::from_millis(10));
         let detected = if active { irq::CAD_DETECTED } else { 0 };
