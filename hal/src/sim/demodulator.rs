@@ -280,3 +280,7 @@ impl Tracked {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "demodulator_tests.rs"]
+mod tests;

@@ -261,7 +261,7 @@ impl Core {
 
     /// What leaves the amplifier, dBm (table 13-21): the setting counts from the
     /// optimum of the amplifier's configuration.
-    fn output_dbm(&self) -> Option<i16> {
+    pub(super) fn output_dbm(&self) -> Option<i16> {
         let (optimum_dbm, setting_dbm) = match self.settings.amplifier {
             [4, 7, 0] => (22, 22),
             [3, 5, 0] => (20, 22),

@@ -16,6 +16,8 @@ mod commands;
 mod core;
 mod reception;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 
 use self::core::Core;

@@ -9,15 +9,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A chip and a clock that the test moves.
-struct Bench {
-    core: Core,
-    now: Instant,
+pub(super) struct Bench {
+    pub(super) core: Core,
+    pub(super) now: Instant,
 }
 
 const FREQUENCY_HZ: u32 = 868_100_000;
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         let mut bench = Self { core: Core::new(now), now };
         bench.pass(Duration::from_millis(4));
@@ -25,7 +25,7 @@ impl Bench {
     }
 
     /// Set up to listen on 868.1 MHz, SF7, every interrupt on DIO1.
-    fn listening(timeout: [u8; 3]) -> Self {
+    pub(super) fn listening(timeout: [u8; 3]) -> Self {
         let mut bench = Self::new();
         bench.send(&[0x8A, 1]);
         bench.send(&[0x8B, 7, 4, 1, 0]);
@@ -38,28 +38,32 @@ impl Bench {
         bench
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.core.advance(self.now);
     }
 
-    fn send(&mut self, mosi: &[u8]) -> Vec<u8> {
+    pub(super) fn send(&mut self, mosi: &[u8]) -> Vec<u8> {
         let miso = self.core.exchange(mosi, self.now);
         // No switch takes longer (table 8-2).
         self.pass(Duration::from_millis(4));
         miso
     }
 
-    fn mode(&mut self) -> u8 {
+    pub(super) fn mode(&mut self) -> u8 {
         self.send(&[0xC0, 0])[1] >> 4 & 7
     }
 
-    fn irq(&mut self) -> u16 {
+    pub(super) fn irq(&mut self) -> u16 {
         let miso = self.send(&[0x12, 0, 0, 0]);
         u16::from_be_bytes([miso[2], miso[3]])
     }
 
-    fn arrive(&mut self, bytes: &[u8]) -> Duration {
+    pub(super) fn arrive(&mut self, bytes: &[u8]) -> Duration {
+        self.arrive_off(0, bytes)
+    }
+
+    pub(super) fn arrive_off(&mut self, offset_hz: i32, bytes: &[u8]) -> Duration {
         let shape = Shape {
             spreading_factor: 7,
             bandwidth_hz: 125_000,
@@ -73,14 +77,14 @@ impl Bench {
             started: self.now,
             rssi_dbm: -80,
             snr_quarter_db: 127,
-            offset_hz: 0,
+            offset_hz,
             bytes: bytes.to_vec(),
         }));
         shape.frame(bytes.len() as u8)
     }
 }
 
-const CONTINUOUS: [u8; 3] = [0xFF; 3];
+pub(super) const CONTINUOUS: [u8; 3] = [0xFF; 3];
 
 #[test]
 fn status_has_the_mode_of_table_13_76() {
