@@ -118,6 +118,9 @@ pub struct Centre {
     /// name and Ed25519 public key. Without it no signature is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys_file: Option<PathBuf>,
+    /// File of the X25519 public key for which `queue export` seals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export_key_file: Option<PathBuf>,
 }
 
 /// `[[link]]`: one receiver of pendants.

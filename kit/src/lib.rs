@@ -8,6 +8,7 @@ pub mod broker;
 pub mod centre;
 pub mod cli;
 pub mod demo;
+pub mod export;
 pub mod pendant;
 pub mod pki;
 pub mod sim;

@@ -9,6 +9,8 @@ mod enroll;
 mod pendants;
 mod pin_entry;
 mod pin_rules;
+mod progress;
+mod queue;
 mod revoke;
 mod run;
 mod status;
@@ -22,9 +24,10 @@ use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; `check` found nothing wrong (advice does not count)
+  0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost
   1  `check` found something wrong, or the command could not be carried out
-  2  the command line or the configuration is refused; nothing was done";
+  2  the command line or the configuration is refused; nothing was done
+  3  `queue` was carried out, and found that a part of the journal is lost";
 
 /// A gateway for lone workers' pendants.
 #[derive(Parser)]
@@ -49,6 +52,8 @@ enum Command {
     Revoke(revoke::Arguments),
     /// List the enrolled pendants, or hand one over to another wearer
     Pendants(pendants::Arguments),
+    /// Look at the journal of what waits for the centre; never changes it
+    Queue(queue::Arguments),
     /// Ask the running gateway how it is
     Status(Json),
     /// Print the effective configuration, or the documented default
@@ -69,6 +74,7 @@ enum Exit {
     Done = 0,
     Failed = 1,
     Refused = 2,
+    FoundLoss = 3,
 }
 
 /// Why a command could not be carried out.
@@ -112,6 +118,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,
         Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
+        Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Status(Json { json }) => status::status(&text_only()?, json)?,
         Command::Config(arguments) => config::config(path, &arguments)?,
     };

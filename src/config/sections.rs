@@ -28,7 +28,7 @@ const STORE: &[&str] = &[
 ];
 const DELIVERY: &[&str] =
     &["receipts", "receipt_wait_s", "escalate_after_s", "release_interval_s", "drain_per_s_max"];
-const CENTRE: &[&str] = &["silence_s", "keys_file"];
+const CENTRE: &[&str] = &["silence_s", "keys_file", "export_key_file"];
 const LOG: &[&str] = &["level", "target"];
 const CONTROL: &[&str] = &["socket"];
 /// Where a key belongs that stands in the wrong section.
@@ -153,6 +153,7 @@ fn centre(section: &Section<'_>, report: &mut Report<'_>) -> Centre {
     let centre = Centre {
         silence_s: whole(section, "silence_s", &seconds, 60, report),
         keys_file: named_file(section, "keys_file", Need::Readable, report),
+        export_key_file: named_file(section, "export_key_file", Need::Readable, report),
     };
     section.finish(HOMES, report);
     centre

@@ -11,9 +11,9 @@ use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
 use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
+use super::{journal_files, journal_words};
 use crate::config::Config;
-use crate::engine::journal::JournalKey;
-use crate::engine::journal::recover::{Replay, Survey};
+use crate::engine::journal::recover::Findings;
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
@@ -96,6 +96,8 @@ struct Daemon {
     uplinks: Vec<(String, UplinkHandle)>,
     broker_news: mpsc::Receiver<(BrokerId, BrokerInput)>,
     history: History,
+    /// What the journal held at the start.
+    findings: Findings,
     /// For the history at `history_at`, so that no press waits for its thread.
     samples: Vec<Sample>,
     history_at: Instant,
@@ -141,16 +143,14 @@ impl Daemon {
         let keyring = KeyringFiles::new(store, &key);
         let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
-        let replay = read_journal(&folder, &key).map_err(cannot("the journal"))?;
+        let mut replay =
+            journal_files::read(folder.reader(), journal_files::journal_key(&key), &mut |_, _| {})
+                .map_err(cannot("the journal"))?;
+        let findings = replay.findings();
         let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
-        tracing::info!(
-            backlog = report.backlog,
-            damaged_frames = report.damaged,
-            pendants = enrolled.len(),
-            "journal read"
-        );
+        journal_words::tell(&findings);
         let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
         let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
@@ -180,6 +180,7 @@ impl Daemon {
             uplinks,
             broker_news,
             history: History::open(store.join("history"), limits),
+            findings,
             samples: Vec::new(),
             history_at: Instant::now() + HISTORY_EVERY,
             questions,
@@ -434,6 +435,7 @@ impl Daemon {
             "pendants": engine.pendants,
             "backlog": engine.backlog,
             "journal_works": engine.journal_works,
+            "journal_at_start": journal_words::words(&self.findings),
             "centre_heard": engine.centre_heard,
             "brokers": brokers,
             "links": links,
@@ -539,26 +541,6 @@ fn journal_fault(store: &Path) -> impl FnOnce(std::io::Error) -> StartError + '_
             _ => format!("the journal folder {}: {error}", folder.display()),
         })
     }
-}
-
-/// Both passes over the journal, one segment in memory at a time.
-fn read_journal(
-    folder: &JournalFolder,
-    key: &StoreKey,
-) -> Result<Replay, Box<dyn std::error::Error>> {
-    let mut buffer = Vec::new();
-    let mut survey = Survey::new();
-    for file in folder.files()? {
-        folder.read_into(file, &mut buffer)?;
-        survey.file(file, &buffer);
-    }
-    let journal_key = JournalKey::from_bytes(*key.derive::<32>("journal"));
-    let mut replay = Replay::new(survey.plan()?, journal_key);
-    for file in replay.order() {
-        folder.read_into(file, &mut buffer)?;
-        replay.file(file, &buffer);
-    }
-    Ok(replay)
 }
 
 fn seed() -> Result<Seed, StartError> {

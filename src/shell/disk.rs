@@ -13,32 +13,23 @@ use tokio::sync::mpsc;
 
 /// Files kept open; the working set is the segment written and the one drained.
 const OPEN_FILES_MAX: usize = 16;
+/// Numbers of segment files are below it: the most that can be configured.
+const FILES_MAX: u32 = 65_536;
 /// Operations that may wait. The journal has one commit, one allocation and two
 /// reads under way at most.
 const QUEUE_MAX: usize = 16;
 
-/// The journal's folder, locked for this process.
-#[derive(Debug)]
-pub struct JournalFolder {
+/// The journal's folder, to be read. Nothing in it is changed, and no lock taken.
+#[derive(Clone, Debug)]
+pub struct JournalReader {
     directory: PathBuf,
-    _lock: File,
 }
 
-impl JournalFolder {
-    /// Makes the folder if need be and locks it.
-    ///
-    /// # Errors
-    /// `WouldBlock` if another gateway has it.
-    pub fn open(directory: &Path) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(directory.join("lock"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { directory: directory.to_owned(), _lock: lock })
+impl JournalReader {
+    /// A reader of a folder that need not be there.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     /// Numbers of the segment files that are there, in order.
@@ -50,7 +41,8 @@ impl JournalFolder {
         for entry in std::fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-            files.extend(number.filter(|n| n.len() == 8).and_then(|n| n.parse::<u32>().ok()));
+            let number = number.filter(|n| n.len() == 8).and_then(|n| n.parse::<u32>().ok());
+            files.extend(number.filter(|number| *number < FILES_MAX));
         }
         files.sort_unstable();
         Ok(files)
@@ -82,7 +74,7 @@ impl JournalFolder {
         buffer.clear();
         buffer.resize(usize::try_from(length).unwrap_or(0), 0);
         for (offset, sector) in (0u64..).step_by(512).zip(buffer.chunks_mut(512)) {
-            if segment.read_exact_at(sector, offset).is_err() {
+            if FileExt::read_exact_at(segment, sector, offset).is_err() {
                 sector.fill(0);
             }
         }
@@ -91,6 +83,135 @@ impl JournalFolder {
 
     fn path(&self, file: u32) -> PathBuf {
         self.directory.join(format!("{file:08}.seg"))
+    }
+}
+
+/// The journal's folder, locked for this process.
+#[derive(Debug)]
+pub struct JournalFolder {
+    reader: JournalReader,
+    _lock: File,
+}
+
+impl JournalFolder {
+    /// Makes the folder if need be and locks it.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another gateway has it.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(directory.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { reader: JournalReader::new(directory), _lock: lock })
+    }
+
+    /// To read what is in it.
+    #[must_use]
+    pub fn reader(&self) -> &JournalReader {
+        &self.reader
+    }
+}
+
+/// The system's file operations that the journal is made of. What this shell makes
+/// of them, and in which order, is what a power cut meets: the tests put a
+/// recording twin in their place.
+pub trait SegmentFiles: Send + 'static {
+    /// An open segment file.
+    type Handle: SegmentFile;
+
+    /// Makes a file, or empties it.
+    ///
+    /// # Errors
+    /// The system's.
+    fn create(&self, file: u32) -> io::Result<Self::Handle>;
+
+    /// Opens a file to read and write.
+    ///
+    /// # Errors
+    /// The system's.
+    fn open(&self, file: u32) -> io::Result<Self::Handle>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove(&self, file: u32) -> io::Result<()>;
+
+    /// `fsync` of the folder: names are on the medium.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_names(&self) -> io::Result<()>;
+}
+
+/// An open segment file.
+pub trait SegmentFile {
+    /// `pwrite` of all.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// `pread` of all.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// `fsync`.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// `fdatasync`.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+impl SegmentFiles for JournalFolder {
+    type Handle = File;
+
+    fn create(&self, file: u32) -> io::Result<File> {
+        let path = self.reader.path(file);
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    }
+
+    fn open(&self, file: u32) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.reader.path(file))
+    }
+
+    fn remove(&self, file: u32) -> io::Result<()> {
+        std::fs::remove_file(self.reader.path(file))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.reader.directory)?.sync_all()
+    }
+}
+
+impl SegmentFile for File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, offset)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Self::sync_all(self)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Self::sync_data(self)
     }
 }
 
@@ -104,7 +225,7 @@ pub fn spawn(
 ) -> io::Result<std::sync::mpsc::SyncSender<DiskOp>> {
     let (operations, waiting) = std::sync::mpsc::sync_channel(QUEUE_MAX);
     std::thread::Builder::new().name("disk".into()).spawn(move || {
-        let mut disk = Disk { folder, open: BTreeMap::new() };
+        let mut disk = Disk::new(folder);
         for operation in waiting {
             if done.blocking_send(disk.carry_out(operation)).is_err() {
                 return;
@@ -114,13 +235,22 @@ pub fn spawn(
     Ok(operations)
 }
 
-struct Disk {
-    folder: JournalFolder,
-    open: BTreeMap<u32, File>,
+/// Carries out what the journal asks.
+#[derive(Debug)]
+pub struct Disk<F: SegmentFiles> {
+    files: F,
+    open: BTreeMap<u32, F::Handle>,
 }
 
-impl Disk {
-    fn carry_out(&mut self, operation: DiskOp) -> DiskDone {
+impl<F: SegmentFiles> Disk<F> {
+    /// A disk of these files.
+    #[must_use]
+    pub const fn new(files: F) -> Self {
+        Self { files, open: BTreeMap::new() }
+    }
+
+    /// Carries out one operation, and says how it ended.
+    pub fn carry_out(&mut self, operation: DiskOp) -> DiskDone {
         match operation {
             DiskOp::Allocate { ticket, file, bytes } => {
                 answer(ticket, self.allocate(file, bytes), |()| DiskDone::Allocated(ticket))
@@ -137,22 +267,21 @@ impl Disk {
     /// Zeros are written, not only reserved: writing into unwritten extents
     /// would cost the file system's own journal a commit at every sync.
     fn allocate(&mut self, file: u32, bytes: u32) -> io::Result<()> {
-        let path = self.folder.path(file);
-        let segment =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        self.open.remove(&file);
+        let segment = self.files.create(file)?;
         let zeros = vec![0u8; 64 * 1024];
         let mut at = 0;
         while at < bytes {
             let step = (bytes - at).min(64 * 1024);
             if let Err(error) = segment.write_all_at(&zeros[..step as usize], u64::from(at)) {
                 // Room that helps nobody is given back.
-                drop(std::fs::remove_file(&path));
+                drop(self.files.remove(file));
                 return Err(error);
             }
             at += step;
         }
         segment.sync_all()?;
-        File::open(&self.folder.directory)?.sync_all()
+        self.files.sync_names()
     }
 
     fn commit(&mut self, file: u32, offset: u32, bytes: &[u8]) -> io::Result<()> {
@@ -167,12 +296,12 @@ impl Disk {
         Ok(buffer)
     }
 
-    fn file(&mut self, file: u32) -> io::Result<&File> {
+    fn file(&mut self, file: u32) -> io::Result<&F::Handle> {
         if !self.open.contains_key(&file) {
             if self.open.len() >= OPEN_FILES_MAX {
                 self.open.clear();
             }
-            let opened = OpenOptions::new().read(true).write(true).open(self.folder.path(file))?;
+            let opened = self.files.open(file)?;
             self.open.insert(file, opened);
         }
         Ok(&self.open[&file])

@@ -4,6 +4,13 @@ mod bind;
 mod check;
 mod control;
 mod enroll;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/pendant.rs"]
+mod pendant;
+mod queue;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/rig.rs"]
+mod rig;
 
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,

@@ -231,7 +231,12 @@ pub struct Rig {
     pub replays: Vec<usize>,
     due: BTreeMap<(u64, u64), Due>,
     order: u64,
-    boots: u8,
+    /// Seeds the next boot: no two lives of one journal may share it.
+    pub boots: u8,
+    /// The key under which the journal is sealed.
+    pub journal_key: JournalKey,
+    /// What carries the journal's operations out in place of `disk`.
+    pub shell: Option<Box<dyn FnMut(DiskOp) -> DiskDone>>,
     boot_us: u64,
     pub stopped: bool,
 }
@@ -312,6 +317,8 @@ impl Rig {
             due: BTreeMap::new(),
             order: 0,
             boots: 0,
+            journal_key: JournalKey::from_bytes([7; 32]),
+            shell: None,
             boot_us: 0,
             stopped: false,
         }
@@ -341,7 +348,7 @@ impl Rig {
         for (file, bytes) in &self.disk.files {
             survey.file(*file, bytes);
         }
-        let mut replay = Replay::new(survey.plan()?, JournalKey::from_bytes([7; 32]));
+        let mut replay = Replay::new(survey.plan()?, self.journal_key.clone());
         for file in replay.order() {
             replay.file(file, &self.disk.files[&file]);
         }
@@ -493,7 +500,10 @@ impl Rig {
     fn happen(&mut self, due: Due) {
         match due {
             Due::Disk(operation) => {
-                let done = self.disk.carry_out(&operation);
+                let done = match &mut self.shell {
+                    Some(shell) => shell(operation),
+                    None => self.disk.carry_out(&operation),
+                };
                 self.input(Input::Disk(done));
             }
             Due::Input(broker, DueInput::Taken(id)) => {

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod demo;
+mod export;
 mod sim;
 mod watch;
 
@@ -28,6 +29,8 @@ enum Command {
     Demo,
     /// Play pendants from a scenario file and check what the gateway answers
     Sim(sim::Arguments),
+    /// Make the centre's key for exports, or open an export
+    Export(export::Arguments),
     /// Watch as a monitoring centre does: show events, send receipts, find gaps
     Watch(watch::Arguments),
 }
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Demo => demo::demo().await,
             Command::Sim(arguments) => sim::sim(arguments).await,
+            Command::Export(arguments) => export::export(&arguments),
             Command::Watch(arguments) => watch::watch(arguments).await,
         }
     });

@@ -6,10 +6,13 @@
 //! reception, so that neither the file nor the place written tells a heartbeat
 //! from a cry for help. Rooms are budgets: `space` gives up routine first.
 
+mod findings;
 pub mod recover;
 mod segment;
 mod slot;
 mod space;
+mod survey;
+mod waiting;
 
 pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
@@ -98,14 +101,19 @@ pub(super) enum News {
     Damaged(u64),
 }
 
-/// Numbers of one (boot, lane) that were given up.
+/// Numbers of one (boot, lane) that were given up, or lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shed {
-    pub(super) boot: Boot,
-    pub(super) lane: Lane,
-    pub(super) first: u64,
-    pub(super) last: u64,
-    pub(super) count: u64,
+pub struct Shed {
+    /// The boot that gave the numbers.
+    pub boot: Boot,
+    /// Their lane.
+    pub lane: Lane,
+    /// First number.
+    pub first: u64,
+    /// Last number.
+    pub last: u64,
+    /// How many of the numbers in between.
+    pub count: u64,
 }
 
 struct Running {

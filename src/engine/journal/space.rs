@@ -138,14 +138,15 @@ impl Journal {
         self.growth_blocked_until.take_if(|until| *until <= now);
         // A disk that was full is tried again, so that its state is not told for ever.
         let tight = self.tight && self.growth_blocked_until.is_none();
-        let wanted =
-            self.free.len() < FREE_SEGMENTS_MIN || self.files < self.limits.files_reserved || tight;
+        let wanted = self.free.len() < FREE_SEGMENTS_MIN
+            || self.present() < self.limits.files_reserved
+            || tight;
         let idle = self.running.is_none() && self.open.is_empty();
         if !wanted || self.allocating.is_some() || !(idle || self.free.len() < FREE_SEGMENTS_MIN) {
             return;
         }
         let blocked = self.growth_blocked_until.is_some();
-        let may_grow = self.files < self.limits.files_max || !self.vacant.is_empty();
+        let may_grow = self.present() < self.limits.files_max;
         if may_grow && !blocked {
             let ticket = self.ticket();
             let file = self.vacant.last().copied().unwrap_or(self.files);
@@ -154,6 +155,11 @@ impl Journal {
         } else if self.free.len() < FREE_SEGMENTS_MIN && self.cleaning.is_none() {
             self.start_cleaning();
         }
+    }
+
+    /// Files that are there.
+    fn present(&self) -> u32 {
+        self.files - u32::try_from(self.vacant.len()).unwrap_or(self.files).min(self.files)
     }
 
     pub(super) fn growth_deadline(&self) -> Option<Mono> {
@@ -197,13 +203,13 @@ impl Journal {
         let routine = self.live.saturating_sub(urgent + trouble);
         let sheds = if trouble > TROUBLE_MAX {
             Some(Lane::Trouble)
-        } else if routine > self.limits.routine_slots_max(self.files) {
+        } else if routine > self.limits.routine_slots_max(self.present()) {
             Some(Lane::Routine)
         } else {
             None
         };
         // A store full of what must stay gains nothing by being copied around.
-        let capacity = u64::from(self.files) * (SLOTS_PER_SEGMENT - 1);
+        let capacity = u64::from(self.present()) * (SLOTS_PER_SEGMENT - 1);
         if sheds.is_none() && self.live > capacity / 8 * 7 {
             return;
         }

@@ -1,0 +1,326 @@
+//! First pass of recovery: the frames' headers tell which segments there are,
+//! how far the log was durable, and where it ends.
+
+use super::segment::Bits;
+use super::slot::{self, Header, SLOT_BYTES, Slot};
+use super::{Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Why the journal cannot be used. Nothing was changed on the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoverError {
+    /// Whole frames, but none opens: the store key belongs to another store.
+    ForeignKey,
+    /// Written by a version whose frames this build cannot read.
+    OtherVersion,
+}
+
+impl fmt::Display for RecoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ForeignKey => {
+                "the journal was sealed with another store key: put the key file of this \
+                 store back, or move the journal folder away to begin a new one"
+            }
+            Self::OtherVersion => {
+                "the journal was written by another version of the gateway: start that \
+                 version until its events are delivered, or move the journal folder away"
+            }
+        })
+    }
+}
+
+impl std::error::Error for RecoverError {}
+
+/// The newest segment in a file.
+#[derive(Clone)]
+struct Found {
+    file: u32,
+    full_length: bool,
+    segment: u64,
+    /// Frames that are whole.
+    valid: Bits,
+    /// Frames that are neither whole nor zero.
+    ragged: Bits,
+    previous_end: Lsn,
+}
+
+/// What the headers of one file say. Files can be looked at in any order, also at
+/// the same time; [`Survey::take`] brings them together.
+pub struct Headers {
+    file: u32,
+    full_length: bool,
+    newest: Option<Found>,
+    durable: Lsn,
+    tail: Lsn,
+    other_version: bool,
+}
+
+impl Headers {
+    /// Looks at one segment file, whatever is in it.
+    #[must_use]
+    pub fn read(file: u32, bytes: &[u8]) -> Self {
+        let full_length = bytes.len() == SEGMENT_BYTES as usize;
+        let mut headers = Self {
+            file,
+            full_length,
+            newest: None,
+            durable: Lsn(0),
+            tail: Lsn(0),
+            other_version: false,
+        };
+        let mut segments: BTreeMap<u64, (Bits, Lsn)> = BTreeMap::new();
+        let mut ragged = Bits::default();
+        for (index, slot) in (0..SLOTS_PER_SEGMENT).zip(whole_slots(bytes)) {
+            let Some(header) = Header::read(slot, index) else {
+                headers.other_version |= slot::is_of_other_version(slot);
+                if slot.iter().any(|byte| *byte != 0) {
+                    ragged.set(index);
+                }
+                continue;
+            };
+            headers.durable = headers.durable.max(header.durable_before);
+            headers.tail = headers.tail.max(header.tail);
+            let (valid, previous_end) = segments.entry(header.lsn.segment()).or_default();
+            valid.set(index);
+            *previous_end = header.previous_end;
+        }
+        // A recycled file still holds frames of its earlier lives: the newest counts.
+        headers.newest = segments.pop_last().map(|(segment, (valid, previous_end))| Found {
+            file,
+            full_length,
+            segment,
+            valid,
+            ragged,
+            previous_end,
+        });
+        headers
+    }
+}
+
+/// First pass: headers only.
+#[derive(Default)]
+pub struct Survey {
+    found: BTreeMap<u64, Found>,
+    free: Vec<u32>,
+    short: Vec<u32>,
+    files: u32,
+    durable: Lsn,
+    tail: Lsn,
+    other_version: bool,
+    newest_id: u64,
+    void_frames: u64,
+}
+
+impl Survey {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one segment file, whatever is in it.
+    pub fn file(&mut self, file: u32, bytes: &[u8]) {
+        self.take(Headers::read(file, bytes));
+    }
+
+    /// Takes what the headers of one file say. Of two files with the same segment
+    /// that are equally full, the one that is taken first counts.
+    pub fn take(&mut self, headers: Headers) {
+        self.files = self.files.max(headers.file + 1);
+        self.durable = self.durable.max(headers.durable);
+        self.tail = self.tail.max(headers.tail);
+        self.other_version |= headers.other_version;
+        match headers.newest {
+            Some(found) => {
+                self.newest_id = self.newest_id.max(found.segment);
+                self.keep(found);
+            }
+            None => self.set_free(headers.file, headers.full_length),
+        }
+    }
+
+    fn set_free(&mut self, file: u32, full_length: bool) {
+        if full_length { self.free.push(file) } else { self.short.push(file) }
+    }
+
+    /// Of two files with the same segment the fuller one counts.
+    fn keep(&mut self, new: Found) {
+        let segment = new.segment;
+        let other = match self.found.remove(&segment) {
+            Some(old) if old.valid.count() >= new.valid.count() => {
+                self.found.insert(segment, old);
+                new
+            }
+            old => {
+                self.found.insert(segment, new);
+                let Some(old) = old else { return };
+                old
+            }
+        };
+        self.set_free(other.file, other.full_length);
+    }
+
+    /// Ends the first pass.
+    ///
+    /// # Errors
+    /// `OtherVersion` if the frames are of another format.
+    pub fn plan(mut self) -> Result<Plan, RecoverError> {
+        if self.found.is_empty() && self.other_version {
+            return Err(RecoverError::OtherVersion);
+        }
+        let tail_segment = self.tail.segment();
+        let stale: Vec<u64> = self.found.range(..tail_segment).map(|(id, _)| *id).collect();
+        for id in stale {
+            self.discard(id);
+        }
+        let cut = self.cut();
+        let beyond: Vec<u64> =
+            self.found.keys().copied().filter(|id| Lsn::first_of(*id) >= cut).collect();
+        for id in beyond {
+            self.discard_void(id);
+        }
+        self.discard_skipped();
+        let present: BTreeSet<u32> = (self.found.values().map(|found| found.file))
+            .chain(self.free.iter().copied())
+            .collect();
+        let vacant = (0..self.files).filter(|file| !present.contains(file)).collect();
+        let ends: Vec<Lsn> =
+            (self.found.values().skip(1).map(|next| next.previous_end)).chain([cut]).collect();
+        let mut segments = Vec::new();
+        for (found, next) in self.found.into_values().zip(ends) {
+            let first = Lsn::first_of(found.segment);
+            let end =
+                if next.segment() == found.segment { next.index() } else { SLOTS_PER_SEGMENT };
+            let within = |index: &u64| found.valid.get(*index) || found.ragged.get(*index);
+            self.void_frames += (end..SLOTS_PER_SEGMENT).filter(within).count() as u64;
+            let Found { file, valid, previous_end, .. } = found;
+            segments.push(Planned { file, first, end, valid, previous_end });
+        }
+        Ok(Plan {
+            by_file: segments.iter().enumerate().map(|(place, s)| (s.file, place)).collect(),
+            segments,
+            free: self.free,
+            short: self.short.len() as u64,
+            vacant,
+            files: self.files,
+            cut,
+            tail: self.tail,
+            newest_id: self.newest_id,
+            void_frames: self.void_frames,
+        })
+    }
+
+    fn discard(&mut self, id: u64) -> u64 {
+        let Some(found) = self.found.remove(&id) else { return 0 };
+        self.set_free(found.file, found.full_length);
+        u64::from(found.valid.count())
+    }
+
+    fn discard_void(&mut self, id: u64) {
+        self.void_frames += self.discard(id);
+    }
+
+    /// Where the log ends: from the durable mark on, the first frame that is
+    /// not whole, stepping over the ends of segments that were left early.
+    fn cut(&self) -> Lsn {
+        let mut at = self.durable;
+        loop {
+            // Torn first commits of earlier boots may name the same end: the
+            // newest segment that does is the one that went on from there.
+            let successor = (self.found.range(at.segment() + 1..))
+                .rfind(|(_, found)| found.previous_end == at)
+                .map(|(_, found)| found);
+            if let Some(next) = successor {
+                if !next.valid.get(0) {
+                    return at;
+                }
+                at = Lsn::first_of(next.segment);
+                continue;
+            }
+            match self.found.get(&at.segment()) {
+                Some(found) if found.valid.get(at.index()) => at = at.next(),
+                _ => return at,
+            }
+        }
+    }
+
+    /// Segments that their successor skipped hold nothing that was ever durable.
+    fn discard_skipped(&mut self) {
+        let mut newer = self.found.keys().next_back().copied();
+        while let Some(id) = newer {
+            let end = self.found[&id].previous_end;
+            let before =
+                if end.index() == 0 { end.segment().wrapping_sub(1) } else { end.segment() };
+            let skipped: Vec<u64> = match before {
+                u64::MAX => self.found.range(..id).map(|(id, _)| *id).collect(),
+                before => self.found.range(before + 1..id).map(|(id, _)| *id).collect(),
+            };
+            for id in skipped {
+                self.discard_void(id);
+            }
+            newer = self.found.range(..id).next_back().map(|(id, _)| *id);
+        }
+    }
+}
+
+/// A segment of the log.
+#[derive(Clone)]
+pub(super) struct Planned {
+    pub(super) file: u32,
+    pub(super) first: Lsn,
+    /// The index at which the log leaves it.
+    pub(super) end: u64,
+    pub(super) valid: Bits,
+    pub(super) previous_end: Lsn,
+}
+
+/// What the first pass found: the files to read again, in this order.
+#[derive(Clone)]
+pub struct Plan {
+    pub(super) segments: Vec<Planned>,
+    by_file: BTreeMap<u32, usize>,
+    pub(super) free: Vec<u32>,
+    pub(super) short: u64,
+    pub(super) vacant: Vec<u32>,
+    pub(super) files: u32,
+    pub(super) cut: Lsn,
+    pub(super) tail: Lsn,
+    /// The highest segment id ever seen; ids below it may stand in torn leftovers
+    /// and are never given again.
+    pub(super) newest_id: u64,
+    /// Frames of commits that did not succeed.
+    pub(super) void_frames: u64,
+}
+
+impl Plan {
+    /// Files to give to `Replay::file`, in order.
+    #[must_use]
+    pub fn order(&self) -> Vec<u32> {
+        self.segments.iter().map(|segment| segment.file).collect()
+    }
+
+    /// Whether the log ends where it does in a later one.
+    #[must_use]
+    pub fn ends_as(&self, later: &Self) -> bool {
+        self.cut == later.cut
+    }
+
+    pub(super) fn segment_of(&self, file: u32) -> Option<&Planned> {
+        self.by_file.get(&file).map(|place| &self.segments[*place])
+    }
+
+    /// Whether all that this plan reads still stands at the same places in a later
+    /// one: then no file was used again meanwhile.
+    #[must_use]
+    pub fn still_stands_in(&self, later: &Self) -> bool {
+        self.segments.iter().all(|segment| {
+            later.segment_of(segment.file).is_some_and(|now| now.first == segment.first)
+        })
+    }
+}
+
+pub(super) fn whole_slots(bytes: &[u8]) -> impl Iterator<Item = &Slot> {
+    bytes.chunks_exact(SLOT_BYTES).map(|slot| slot.try_into().expect("chunks are of this length"))
+}
