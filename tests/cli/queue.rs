@@ -19,7 +19,7 @@ fn site_that_heard(bodies: &[Body]) -> Site {
     let mut pendant = Pendant::new(1);
     let mut rig = Rig::off(&[&pendant]);
     rig.journal_key = journal_key(&StoreKey::read(&site.path("store/store.key")).expect("made"));
-    rig.broker_there = false;
+    rig.brokers[0].there = false;
     rig.start();
     rig.run_ms(500);
     for body in bodies {

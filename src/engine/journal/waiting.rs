@@ -6,7 +6,7 @@ use super::slot::{self, BootCipher, Header, Record};
 use super::survey::{Plan, whole_slots};
 use super::{JournalKey, Lsn, Shed};
 use crate::engine::payload::Voice;
-use crate::engine::seam::{Publish, PublishId};
+use crate::engine::seam::{BrokerId, Publish, PublishId};
 use crate::engine::settings::Settings;
 use crate::engine::time::Now;
 use std::collections::BTreeMap;
@@ -83,7 +83,12 @@ impl Waiting {
             });
             match record {
                 Some(Record::Event(event, _)) => {
-                    messages.push(voice.publish(PublishId(expected.0), &event, true, now));
+                    messages.push(voice.publish(
+                        (PublishId(expected.0), BrokerId(0)),
+                        &event,
+                        true,
+                        now,
+                    ));
                 }
                 _ => gone += 1,
             }
