@@ -9,6 +9,7 @@ pub mod centre;
 pub mod cli;
 pub mod demo;
 pub mod export;
+pub mod line;
 pub mod pendant;
 pub mod pki;
 pub mod sim;

@@ -34,6 +34,8 @@ pub struct Site {
     /// Lines put before everything else that stands in a command, such as strace.
     pub wrapper: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Megabytes of journal at most.
+    pub journal_mib_max: u32,
     daemon: Option<Child>,
 }
 
@@ -45,8 +47,14 @@ impl Site {
         fs::copy(&broker.key, &key).expect("the key can be copied");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its rights set");
         let broker = BrokerFiles { key, ..broker };
-        let site =
-            Self { folder, broker, wrapper: Vec::new(), environment: Vec::new(), daemon: None };
+        let site = Self {
+            folder,
+            broker,
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+            journal_mib_max: 64,
+            daemon: None,
+        };
         site.configure("");
         site
     }
@@ -64,7 +72,7 @@ slot = 1
 [store]
 directory = "{folder}/store"
 key_file = "{folder}/store/store.key"
-journal_mib_max = 64
+journal_mib_max = {journal_mib_max}
 urgent_mib_reserved = 2
 [delivery]
 receipt_wait_s = 5
@@ -92,6 +100,7 @@ session_expiry_s = 600
 {more}
 "#,
             folder = self.folder.path().display(),
+            journal_mib_max = self.journal_mib_max,
             host = self.broker.host,
             port = self.broker.port,
             authority = self.broker.authority.display(),

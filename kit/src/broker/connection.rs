@@ -1,10 +1,11 @@
 //! One client's connection: TLS, packets in, packets out in batches.
 
 use super::Shared;
+use super::brittle::Brittle;
 use super::core::{Arrival, ConnectionId, disconnect};
 use super::faults::{Offer, Verdict};
-use super::outbox::Outbox;
-use bytes::BytesMut;
+use super::outbox::{Outbox, Saying};
+use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnAckProperties, Connect, ConnectReturnCode, DisconnectReasonCode, LastWill, Packet,
     PingResp, PubAck, PubAckReason, Publish, SubAck, Subscribe, UnsubAck, UnsubAckReason,
@@ -39,8 +40,10 @@ enum End {
 pub(super) async fn serve(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStream) {
     // Small packets must leave at once; failing that the broker is slow, not wrong.
     let _ = socket.set_nodelay(true);
+    shared.faults.may_answer().await;
     let login = async {
         let stream = acceptor.accept(socket).await.ok()?;
+        let stream = Brittle::new(stream, shared.faults.take_break());
         let (reader, mut writer) = tokio::io::split(stream);
         let mut packets = Packets { reader, buffer: BytesMut::with_capacity(16 * 1024) };
         let login = log_in(&shared, &mut packets, &mut writer).await?;
@@ -197,8 +200,8 @@ async fn write<W: AsyncWrite + Unpin>(outbox: &Outbox, mut writer: W) {
     let mut bytes = BytesMut::with_capacity(16 * 1024);
     while let Some(packets) = outbox.take().await {
         bytes.clear();
-        for packet in packets {
-            if packet.write(&mut bytes, None).is_err() {
+        for saying in packets {
+            if saying.write(&mut bytes).is_none() {
                 return;
             }
         }
@@ -327,6 +330,9 @@ impl Reader {
             (Verdict::RefuseThenClose(_), ack) => {
                 self.outbox.close(ack.map(Packet::PubAck));
                 return false;
+            }
+            (Verdict::TakeThenSay(bytes), _) => {
+                self.outbox.say(Saying::Bytes(Bytes::from_static(bytes)));
             }
             (Verdict::TakeAckTwice, Some(ack)) => {
                 self.outbox.push(Packet::PubAck(ack.clone()));

@@ -2,7 +2,8 @@
 //! sockets and without a clock of its own.
 
 use super::filter;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Saying};
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Disconnect, DisconnectReasonCode, Filter, Packet, PubAckReason, Publish, RetainForwardRule,
@@ -294,6 +295,17 @@ impl Core {
             .iter()
             .filter(|(_, session)| session.connection.is_some())
             .map(|(client, _)| client.as_str())
+    }
+
+    /// Sends a connected client these bytes, whatever they are; says whether it is
+    /// connected.
+    pub(super) fn say(&self, client: &str, bytes: Bytes) -> bool {
+        let session = self.sessions.get(client);
+        let Some(connection) = session.and_then(|session| session.connection.as_ref()) else {
+            return false;
+        };
+        connection.outbox.say(Saying::Bytes(bytes));
+        true
     }
 
     /// How many logins succeeded so far.

@@ -39,6 +39,36 @@ pub enum Verdict {
     RefuseThenClose(PubAckReason),
     /// Does not take it and closes the connection without a word.
     Close,
+    /// Takes it and sends these bytes in place of an acknowledgement, whatever
+    /// they are.
+    TakeThenSay(&'static [u8]),
+}
+
+/// Where a connection breaks, in bytes of MQTT (within TLS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// So many came from the client.
+    Received(usize),
+    /// So many were sent to the client.
+    Sent(usize),
+}
+
+/// How a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// The broker closes it without a word.
+    Close,
+    /// It stays open, and in that direction nothing moves any more.
+    Stall,
+}
+
+/// How and where a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// Where.
+    pub after: After,
+    /// How.
+    pub manner: Manner,
 }
 
 type Rule = Box<dyn FnMut(&Offer<'_>) -> Verdict + Send>;
@@ -48,6 +78,7 @@ struct State {
     rule: Option<Rule>,
     login: Option<ConnectReturnCode>,
     loses_sessions: bool,
+    next_break: Option<Break>,
     withheld: Vec<(Arc<Outbox>, PubAck)>,
 }
 
@@ -56,6 +87,7 @@ struct State {
 pub struct Faults {
     state: Arc<Mutex<State>>,
     stalled: watch::Sender<bool>,
+    mute: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Faults {
@@ -66,7 +98,11 @@ impl fmt::Debug for Faults {
 
 impl Faults {
     pub(super) fn new() -> Self {
-        Self { state: Arc::default(), stalled: watch::Sender::new(false) }
+        Self {
+            state: Arc::default(),
+            stalled: watch::Sender::new(false),
+            mute: watch::Sender::new(false),
+        }
     }
 
     /// Judges every publish from now on.
@@ -103,6 +139,17 @@ impl Faults {
         self.stalled.send_replace(stalled);
     }
 
+    /// Whether new connections are taken and left without an answer, TLS
+    /// included.
+    pub fn mute(&self, mute: bool) {
+        self.mute.send_replace(mute);
+    }
+
+    /// The next connection breaks so, and none after it.
+    pub fn break_next(&self, broken: Break) {
+        self.lock().next_break = Some(broken);
+    }
+
     /// Sends every PUBACK withheld so far; those of ended connections vanish.
     pub fn release(&self) {
         let withheld = std::mem::take(&mut self.lock().withheld);
@@ -118,8 +165,10 @@ impl Faults {
             state.rule = None;
             state.login = None;
             state.loses_sessions = false;
+            state.next_break = None;
         }
         self.stall(false);
+        self.mute(false);
         self.release();
     }
 
@@ -139,17 +188,30 @@ impl Faults {
         self.lock().withheld.push((Arc::clone(outbox), ack));
     }
 
+    pub(super) fn take_break(&self) -> Option<Break> {
+        self.lock().next_break.take()
+    }
+
     /// Returns while the broker may read.
     pub(super) async fn may_read(&self) {
-        let mut stalled = self.stalled.subscribe();
-        if stalled.wait_for(|stalled| !stalled).await.is_err() {
-            // The sender is a field of `self`: this cannot be.
-            std::future::pending::<()>().await;
-        }
+        over(&self.stalled).await;
+    }
+
+    /// Returns while the broker may answer new connections.
+    pub(super) async fn may_answer(&self) {
+        over(&self.mute).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panicking rule of a test poisons nothing that later calls rely on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns while the fault is off.
+async fn over(fault: &watch::Sender<bool>) {
+    if fault.subscribe().wait_for(|on| !on).await.is_err() {
+        // The sender is borrowed: this cannot be.
+        std::future::pending::<()>().await;
     }
 }

@@ -9,13 +9,14 @@
 //! A will is published at once (Will Delay Interval is ignored), and Message
 //! Expiry Interval is forwarded but not acted upon.
 
+mod brittle;
 mod connection;
 mod core;
 mod faults;
 mod filter;
 mod outbox;
 
-pub use faults::{Faults, Offer, Verdict};
+pub use faults::{After, Break, Faults, Manner, Offer, Verdict};
 pub use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
 
 use bytes::Bytes;
@@ -95,6 +96,7 @@ impl Seen {
 pub struct View<'a> {
     record: &'a Record,
     core: &'a core::Core,
+    dials: u64,
 }
 
 impl View<'_> {
@@ -113,6 +115,12 @@ impl View<'_> {
     #[must_use]
     pub fn is_connected(&self, client: &str) -> bool {
         self.core.connected().any(|name| name == client)
+    }
+
+    /// How many TCP connections were made so far.
+    #[must_use]
+    pub fn dials(&self) -> u64 {
+        self.dials
     }
 
     /// How many logins succeeded so far.
@@ -153,6 +161,7 @@ impl Record {
 struct State {
     core: core::Core,
     record: Record,
+    dials: u64,
 }
 
 struct Shared {
@@ -204,7 +213,7 @@ impl Broker {
             Record { entries: VecDeque::new(), entries_max: settings.record_max.max(1), seen: 0 };
         let mut broker = Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State { core: core::Core::new(limits), record }),
+                state: Mutex::new(State { core: core::Core::new(limits), record, dials: 0 }),
                 faults: Faults::new(),
                 changed: watch::Sender::new(()),
             }),
@@ -249,6 +258,12 @@ impl Broker {
         self.shared.lock().core.lose_session(None);
     }
 
+    /// Sends a connected client these bytes, whatever they are; says whether it
+    /// is connected.
+    pub fn say(&self, client: &str, bytes: impl Into<Bytes>) -> bool {
+        self.shared.lock().core.say(client, bytes.into())
+    }
+
     /// The port, also while stopped.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -270,7 +285,7 @@ impl Broker {
     /// Looks at the broker's state now.
     pub fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let state = self.shared.lock();
-        look(&View { record: &state.record, core: &state.core })
+        look(&View { record: &state.record, core: &state.core, dials: state.dials })
     }
 
     /// Returns what `look` gives as soon as it gives something.
@@ -300,6 +315,8 @@ async fn accept(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
+                    shared.lock().dials += 1;
+                    shared.tell();
                     connections.spawn(connection::serve(Arc::clone(&shared), tls.clone(), socket));
                 }
                 // Out of descriptors or the like, which only time mends.

@@ -1,6 +1,7 @@
 //! What is on its way to one connection: filled by whoever publishes, emptied
 //! by the connection's writer in batches.
 
+use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::v5::Packet;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,28 @@ use tokio::sync::Notify;
 /// The reader stops while this many packets wait, so that a client that sends
 /// and never reads cannot fill memory with acknowledgements.
 const WAITING_MAX: usize = 8192;
+
+/// What a client is sent.
+#[expect(clippy::large_enum_variant, reason = "nearly all are packets, and there are many")]
+#[derive(Debug)]
+pub(super) enum Saying {
+    Packet(Packet),
+    /// Bytes that need not be a packet.
+    Bytes(Bytes),
+}
+
+impl Saying {
+    /// Appends it; `None` if it cannot be written.
+    pub(super) fn write(self, bytes: &mut BytesMut) -> Option<()> {
+        match self {
+            Self::Packet(packet) => packet.write(bytes, None).map(drop).ok(),
+            Self::Bytes(raw) => {
+                bytes.extend_from_slice(&raw);
+                Some(())
+            }
+        }
+    }
+}
 
 /// Packets for one connection.
 #[derive(Debug, Default)]
@@ -20,16 +43,21 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    packets: VecDeque<Packet>,
+    packets: VecDeque<Saying>,
     closing: bool,
 }
 
 impl Outbox {
     /// Adds a packet; nothing once the connection is closing.
     pub(super) fn push(&self, packet: Packet) {
+        self.say(Saying::Packet(packet));
+    }
+
+    /// The same with anything.
+    pub(super) fn say(&self, saying: Saying) {
         let mut state = self.lock();
         if !state.closing {
-            state.packets.push_back(packet);
+            state.packets.push_back(saying);
             drop(state);
             self.filled.notify_one();
         }
@@ -48,7 +76,7 @@ impl Outbox {
     pub(super) fn close(&self, last: Option<Packet>) {
         let mut state = self.lock();
         if !state.closing {
-            state.packets.extend(last);
+            state.packets.extend(last.map(Saying::Packet));
             state.closing = true;
         }
         drop(state);
@@ -66,7 +94,7 @@ impl Outbox {
 
     /// All packets that wait; `None` when the connection is to end. One
     /// caller at a time.
-    pub(super) async fn take(&self) -> Option<VecDeque<Packet>> {
+    pub(super) async fn take(&self) -> Option<VecDeque<Saying>> {
         loop {
             {
                 let mut state = self.lock();

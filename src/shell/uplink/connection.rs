@@ -92,6 +92,9 @@ pub(super) struct Connection<'a> {
     stage: Stage,
     /// When what is being waited for is overdue; `None` if nothing is.
     due: Option<Instant>,
+    /// When the broker was heard last. What we send ourselves proves nothing of the
+    /// line.
+    heard: Instant,
     progressed: bool,
     receipt_topic: String,
     command_topic: String,
@@ -140,6 +143,7 @@ impl<'a> Connection<'a> {
             correlation: Correlation::default(),
             stage: Stage::Connecting,
             due: Some(Instant::now() + CONNECT_WAIT),
+            heard: Instant::now(),
             progressed: false,
             own,
         };
@@ -166,6 +170,9 @@ impl<'a> Connection<'a> {
                     return BrokerFault::Protocol("the MQTT library gave up".to_owned()).into();
                 }
             };
+            if matches!(event, Event::Incoming(_)) {
+                self.heard = Instant::now();
+            }
             let handled = match event {
                 Event::Incoming(Packet::ConnAck(connack)) => self.connected(event_loop, &connack),
                 Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).await,
@@ -180,7 +187,7 @@ impl<'a> Connection<'a> {
 
     /// Waits for the library's next event, and hands it offers meanwhile.
     async fn poll(&mut self, event_loop: &mut EventLoop) -> Result<Polled, Break> {
-        let traffic = Instant::now() + event_loop.options.keep_alive().mul_f32(1.5);
+        let traffic = self.heard + event_loop.options.keep_alive().mul_f32(1.5);
         let limit = match (&self.stage, self.due) {
             (Stage::Up, Some(due)) => due.min(traffic),
             (Stage::Up, None) => traffic,

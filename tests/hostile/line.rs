@@ -1,0 +1,128 @@
+//! A line that goes dead without a word, and how the uplink comes back.
+
+use crate::courier::{Answered, Place, deliver};
+use crate::support::{Running, URGENT};
+use pendant_gateway::shell::uplink::{Awaited, BrokerFault};
+use pendant_kit::broker::Broker;
+use pendant_kit::line::Line;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// As in the settings of these tests.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_millis(1_000);
+
+fn line(broker: &Broker) -> Line {
+    Line::start(SocketAddr::from(([127, 0, 0, 1], broker.port()))).expect("a line")
+}
+
+/// How long a line that goes dead `after` so much silence is believed in.
+async fn found_after(place: Arc<Place>, after: Duration, with_event: bool) -> Duration {
+    let broker = place.broker().await;
+    let line = line(&broker);
+    let mut running = Running::start(place.settings(line.port(), "gw-1"));
+    running.up().await;
+    // Not a wait for anything: where in the rhythm of pings the line dies.
+    sleep(after).await;
+    line.black(true);
+    let dead = Instant::now();
+    if with_event {
+        running.offer(1, URGENT, "into the dark");
+    }
+    running.down().await;
+    let fault = running.fault().await;
+    assert!(matches!(fault, BrokerFault::ProtocolTimeout(Awaited::Traffic)), "{fault:?}");
+    let found = dead.elapsed();
+    running.handle.stop().await;
+    found
+}
+
+#[tokio::test]
+async fn a_dead_line_is_found_within_one_and_a_half_keep_alives() {
+    let place = Arc::new(Place::new());
+    let mut running = JoinSet::new();
+    for step in 0..16 {
+        let after = KEEP_ALIVE * step / 12;
+        running.spawn(found_after(Arc::clone(&place), after, step % 2 == 0));
+    }
+    let found = running.join_all().await;
+    let longest = found.iter().max().expect("some");
+    println!("dead lines found after {:?} at the longest of {}", longest, found.len());
+    assert!(*longest < KEEP_ALIVE * 3 / 2 + SLACK, "{found:?}");
+}
+
+#[tokio::test]
+async fn it_comes_back_ever_more_seldom_and_not_in_step_with_others() {
+    let place = Arc::new(Place::new());
+    let broker = place.broker().await;
+    broker.faults().mute(false);
+    let mut lines = Vec::new();
+    let mut uplinks = Vec::new();
+    for _ in 0..8 {
+        let line = Line::start(SocketAddr::from(([127, 0, 0, 1], closed_port()))).expect("a line");
+        uplinks.push(Running::start(place.settings(line.port(), "gw-1")));
+        lines.push(line);
+    }
+    // What is measured is a rate, so this long is looked at.
+    let end = Instant::now() + Duration::from_secs(16);
+    let mut dials: Vec<Vec<Duration>> = vec![Vec::new(); lines.len()];
+    let begun = Instant::now();
+    while Instant::now() < end {
+        for (line, dials) in lines.iter().zip(&mut dials) {
+            if line.dials() > dials.len() as u64 {
+                dials.push(begun.elapsed());
+            }
+        }
+        sleep_until(Instant::now() + Duration::from_millis(5)).await;
+    }
+    for dials in &dials {
+        // 1 + 2 + 4 + 8 s, each shortened by up to half: at least 4 dials, 6 at most.
+        assert!((4..=6).contains(&dials.len()), "{dials:?}");
+        let pauses: Vec<Duration> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        for (pause, whole_s) in pauses.iter().zip([1, 2, 4, 8, 16]) {
+            let whole = Duration::from_secs(whole_s);
+            assert!(*pause >= whole / 2 && *pause < whole + SLACK, "{pauses:?}");
+        }
+    }
+    let mut second: Vec<u128> = dials.iter().map(|dials| dials[2].as_millis()).collect();
+    second.sort_unstable();
+    second.dedup();
+    assert!(second.len() > 1, "all in step: {dials:?}");
+    for uplink in uplinks {
+        uplink.handle.stop().await;
+    }
+}
+
+/// A port where nobody listens: the line takes connections and closes them.
+fn closed_port() -> u16 {
+    crate::mosquitto::free_port()
+}
+
+#[tokio::test]
+async fn an_event_that_was_under_way_when_the_line_died_gets_through() {
+    let place = Place::new();
+    let broker = place.broker().await;
+    let line = line(&broker);
+    let shared = &line;
+    let mut black = false;
+    broker.faults().judge(|_| pendant_kit::broker::Verdict::TakeThenSay(b"\x40\x02\x00\x02"));
+    let faults = broker.faults();
+    let outcome = deliver(place.settings(line.port(), "gw-1"), |outcome| {
+        if outcome.offers == 1 && !std::mem::replace(&mut black, true) {
+            shared.black(true);
+        }
+        if !outcome.faults.is_empty() {
+            shared.black(false);
+            faults.judge(|_| pendant_kit::broker::Verdict::TakeThenSay(&crate::courier::TAKEN));
+        }
+        outcome.answered.is_some()
+    })
+    .await;
+    assert_eq!(outcome.answered, Some(Answered::Taken));
+    assert!(!outcome.faults.is_empty(), "{outcome:?}");
+}
