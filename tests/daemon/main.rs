@@ -1,5 +1,8 @@
 //! The real daemon, on a pseudo terminal, with real and hostile brokers.
 
+#[path = "../support/clerk.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "support of tests")]
+mod clerk;
 #[path = "../support/ledger.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "support of tests")]
 mod ledger;
@@ -12,6 +15,9 @@ mod mosquitto;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
+#[path = "../support/sick.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "support of tests")]
+mod sick;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/site.rs"]
 mod site;
@@ -20,8 +26,11 @@ mod site;
 mod tap;
 
 mod bad_input;
+mod brokers;
 mod custody_trace;
+mod disk;
 mod end_to_end;
+mod failover;
 mod kill;
 mod service;
 mod store_and_forward;

@@ -58,9 +58,7 @@ async fn a_dead_line_is_found_within_one_and_a_half_keep_alives() {
 
 #[tokio::test]
 async fn it_comes_back_ever_more_seldom_and_not_in_step_with_others() {
-    let place = Arc::new(Place::new());
-    let broker = place.broker().await;
-    broker.faults().mute(false);
+    let place = Place::new();
     let mut lines = Vec::new();
     let mut uplinks = Vec::new();
     for _ in 0..8 {
@@ -69,7 +67,7 @@ async fn it_comes_back_ever_more_seldom_and_not_in_step_with_others() {
         lines.push(line);
     }
     // What is measured is a rate, so this long is looked at.
-    let end = Instant::now() + Duration::from_secs(16);
+    let end = Instant::now() + Duration::from_secs(9);
     let mut dials: Vec<Vec<Duration>> = vec![Vec::new(); lines.len()];
     let begun = Instant::now();
     while Instant::now() < end {
@@ -81,8 +79,8 @@ async fn it_comes_back_ever_more_seldom_and_not_in_step_with_others() {
         sleep_until(Instant::now() + Duration::from_millis(5)).await;
     }
     for dials in &dials {
-        // 1 + 2 + 4 + 8 s, each shortened by up to half: at least 4 dials, 6 at most.
-        assert!((4..=6).contains(&dials.len()), "{dials:?}");
+        // 1 + 2 + 4 + 8 s, each shortened by up to half: at least 4 dials, 5 at most.
+        assert!((4..=5).contains(&dials.len()), "{dials:?}");
         let pauses: Vec<Duration> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
         for (pause, whole_s) in pauses.iter().zip([1, 2, 4, 8, 16]) {
             let whole = Duration::from_secs(whole_s);
