@@ -476,6 +476,9 @@ impl Delivery {
             let (lsn, event) = self.backlog.pop()?;
             if !journal.is_live(lsn) {
                 self.backlog.forget(lsn);
+            } else if self.sent.contains_key(&event.id) {
+                // Cleaning had copied it when the power went: one copy is enough.
+                self.to_release.insert(lsn);
             } else if let Some(broker) = self.drain_to(lsn, first, now.mono) {
                 return self.offer_old(&event, Place::Journal(lsn), broker, voice, now);
             }

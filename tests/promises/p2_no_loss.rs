@@ -189,3 +189,41 @@ fn a_connection_lost_in_mid_drain_offers_the_rest_again() {
     assert_eq!(told, said);
     assert_eq!(rig.backlog(), 0);
 }
+
+/// The power may go when cleaning has written an event elsewhere and its old
+/// place is not free yet: then the journal has it twice.
+#[test]
+fn an_event_that_stands_twice_in_the_journal_is_delivered_and_released() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.journal.files_max = 4;
+    rig.settings.journal.files_reserved = 1;
+    rig.start();
+    rig.run_ms(200);
+    rig.broker_away();
+    let mut said = BTreeSet::new();
+    // As many as leave two segments free, so that the next segment asks for cleaning.
+    let mut say = |rig: &mut Rig| {
+        rig.frame(0, &pendant.say(PANIC));
+        said.insert(u64::from(pendant.counter));
+        rig.run_ms(1);
+        said.len() as u64
+    };
+    let twice = (0..8_000).any(|_| {
+        let distinct = say(&mut rig);
+        let stored = rig.backlog();
+        if stored <= 2 * 2_047 {
+            return false;
+        }
+        rig.restart();
+        // The start and the lost broker are told as well.
+        rig.report.expect("it started").backlog > distinct + 100
+    });
+    assert!(twice, "a restart has come between the copy and the release");
+    rig.broker_back();
+    rig.run_ms(300_000);
+    let told: BTreeSet<u64> =
+        rig.seen.iter().filter_map(|seen| seen.json["data"]["counter"].as_u64()).collect();
+    assert_eq!(told, said);
+    assert_eq!(rig.backlog(), 0);
+}
