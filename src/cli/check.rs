@@ -153,6 +153,7 @@ fn examine(config: &Config, findings: &mut Findings) {
     examine_keyring(&config.store, findings);
     examine_policies(config, findings);
     examine_links(config, findings);
+    examine_interfaces(config, findings);
     // Of files that are not there it is told above.
     if file_problems.is_empty() {
         for broker in &config.brokers {
@@ -275,6 +276,23 @@ fn examine_policies(config: &Config, findings: &mut Findings) {
 fn nobody_enrolled(findings: &mut Findings) {
     let text = "no pendant is enrolled: every frame would be refused".to_owned();
     findings.advice("keyring", text, "enrol the pendants: pendant-gateway enroll --help");
+}
+
+/// A mobile network's interface may come and go, but its name must be right.
+fn examine_interfaces(config: &Config, findings: &mut Findings) {
+    for broker in &config.brokers {
+        let Some(interface) = &broker.interface else { continue };
+        let about = format!("broker {}", broker.name);
+        if Path::new("/sys/class/net").join(interface).exists() {
+            findings.good(&about, format!("network interface {interface} is there"));
+        } else {
+            findings.wrong(
+                &about,
+                format!("there is no network interface {interface} now"),
+                "plug the modem in, or correct `interface` (`ip -brief link` shows what is there)",
+            );
+        }
+    }
 }
 
 fn examine_links(config: &Config, findings: &mut Findings) {

@@ -176,6 +176,16 @@ fn what_is_wrong_with_a_port_is_told() {
 }
 
 #[test]
+fn a_network_interface_that_is_not_there_is_told() {
+    let site = Site::new();
+    site.edit("[[broker]]", "[[broker]]\ninterface = \"lo\"");
+    let said = site.run(&["check", "--json"]).expect(0);
+    assert_eq!(finding(&said, "network interface lo is there").0, "good");
+    site.edit("interface = \"lo\"", "interface = \"wwan77\"");
+    expect_wrong(&site, "there is no network interface wwan77", "ip -brief link");
+}
+
+#[test]
 fn a_refused_configuration_is_told_as_findings_too() {
     let site = Site::new();
     site.edit("slot = 0", "slot = \"7\"");
