@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::backlog;
 use crate::broker::Broker;
 use crate::mqtt::{From, Publisher, Subscriber, WINDOW};
-use crate::site::Site;
+use crate::site::{Site, UNPACED};
 use crate::stats::{median, print, print_noise};
 
 const ROUNDS: usize = 3;
@@ -16,7 +16,7 @@ pub(crate) fn drain() -> Outcome {
     let publisher = Publisher::start(&broker)?;
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let mut site = Site::new(&broker, broker.port)?;
+        let mut site = Site::new(&broker, broker.port, UNPACED)?;
         backlog::make(&mut site, BACKLOG)?;
         site.start()?;
         ours.push(rate(&mut subscriber, From::Routine)?);

@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::backlog;
 use crate::broker::Broker;
 use crate::mqtt::{From, Publisher, Subscriber};
-use crate::site::Site;
+use crate::site::{Site, UNPACED};
 use crate::stats::{median, now, print, us};
 use std::net::TcpListener;
 
@@ -16,7 +16,7 @@ pub(crate) fn start() -> Outcome {
     let broker = Broker::start()?;
     let mut subscriber = Subscriber::start(&broker)?;
     let publisher = Publisher::start(&broker)?;
-    let mut site = Site::new(&broker, broker.port)?;
+    let mut site = Site::new(&broker, broker.port, UNPACED)?;
     let mut times = Vec::new();
     for round in 0..=STARTS {
         if round > 0 {
@@ -46,7 +46,7 @@ pub(crate) fn recover() -> Outcome {
     let broker = Broker::start()?;
     // A port at which nobody is: the backlog stays.
     let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let mut site = Site::new(&broker, nobody)?;
+    let mut site = Site::new(&broker, nobody, UNPACED)?;
     let begun = now();
     backlog::make(&mut site, events)?;
     println!("# recover: {events} events, made in {:.1} s", begun.elapsed().as_secs_f64());

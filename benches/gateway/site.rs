@@ -16,6 +16,11 @@ use tokio::runtime::Runtime;
 
 const DAEMON: &str = env!("CARGO_BIN_EXE_pendant-gateway");
 
+/// The backlog goes as fast as the line takes it.
+pub(crate) const UNPACED: u32 = 0;
+/// The rate of the shipped configuration.
+pub(crate) const AS_SHIPPED: u32 = 200;
+
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) pendant: Pendant,
@@ -27,8 +32,8 @@ pub(crate) struct Site {
 
 impl Site {
     /// An enrolled pendant and a configuration; the daemon does not run yet. `port`
-    /// is where it looks for the broker.
-    pub(crate) fn new(broker: &Broker, port: u16) -> Outcome<Self> {
+    /// is where it looks for the broker, `drain_per_s_max` the backlog's rate.
+    pub(crate) fn new(broker: &Broker, port: u16, drain_per_s_max: u32) -> Outcome<Self> {
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
         let gateway = broker.identity("gw1")?;
         let text = format!(
@@ -40,6 +45,7 @@ directory = "{folder}/store"
 journal_mib_max = 2048
 [delivery]
 receipts = false
+drain_per_s_max = {drain_per_s_max}
 [log]
 target = "stderr"
 [control]
