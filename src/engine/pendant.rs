@@ -74,8 +74,8 @@ pub(super) struct Apparent {
 /// What only the centre may know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Actual {
-    /// Counter of the frame that opened the covert incident. Only the centre
-    /// closes it (P6); no frame can.
+    /// Counter of the frame that opened the covert incident, or alarmed anew while
+    /// it was open. Only the centre closes it (P6); no frame can.
     pub(super) covert_incident: Option<u32>,
     /// The centre wants to follow this pendant.
     pub(super) tracked: bool,

@@ -95,6 +95,23 @@ fn the_centre_closes_a_covert_incident_and_it_stays_closed() {
     assert_eq!((rig.count("duress"), rig.count("track_point")), (2, 2), "the next one opens anew");
 }
 
+/// The centre closes what it knows of; the wearer was forced again meanwhile.
+#[test]
+fn a_closing_does_not_swallow_an_alarm_that_the_centre_did_not_know_of() {
+    let (mut rig, mut pendant, incident) = under_duress();
+    rig.exchange(&mut pendant, start(30));
+    rig.exchange(&mut pendant, pin(DURESS));
+    let second = pendant.counter;
+    let late = command(1, "close", json!({ "incident": incident }));
+    assert_eq!(rig.centre_says(late)["results"][0]["reason"], "no_such_incident");
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.count("track_point"), 1, "it is followed further on");
+    let close = command(2, "close", json!({ "incident": second }));
+    assert_eq!(rig.centre_says(close)["results"][0]["result"], "done");
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.count("track_point"), 1);
+}
+
 #[test]
 fn an_answer_says_done_only_when_it_is_durable() {
     let (mut rig, _, incident) = under_duress();

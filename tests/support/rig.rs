@@ -2,7 +2,11 @@
 //! in memory, all deterministic. Scenarios say what happens and read what came
 //! of it; nothing here decides what is right.
 
+#[path = "centre.rs"]
+pub mod centre;
+
 use super::pendant::Pendant;
+use centre::Centre;
 use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;
 use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
@@ -188,6 +192,10 @@ pub enum SiteTrace {
         at_us: u64,
         bytes: usize,
     },
+    /// Enrolments change: files are written, and the log says so.
+    Enrol {
+        at_us: u64,
+    },
     Notice {
         at_us: u64,
         notice: Notice,
@@ -226,6 +234,9 @@ pub struct Rig {
     /// Through which broker the centre's message comes.
     pub centre_through: BrokerId,
     centre_number: u64,
+    /// A centre that sends its message by itself.
+    pub centre: Option<Centre>,
+    centre_at_us: u64,
     pub site: Vec<SiteTrace>,
     /// Places in `site` where something came out of the backlog.
     pub replays: Vec<usize>,
@@ -312,6 +323,8 @@ impl Rig {
             answered_through: Vec::new(),
             centre_through: BrokerId(0),
             centre_number: 0,
+            centre: None,
+            centre_at_us: centre::EVERY_US,
             site: Vec::new(),
             replays: Vec::new(),
             due: BTreeMap::new(),
@@ -479,13 +492,17 @@ impl Rig {
                 .and_then(Gateway::next_deadline)
                 .map(|mono| (self.boot_us + mono.us()).max(self.now_us));
             let next = self.due.keys().next().map(|(at, _)| *at);
-            let at = timer.into_iter().chain(next).min().unwrap_or(u64::MAX);
+            let message = self.centre.is_some().then_some(self.centre_at_us);
+            let at = timer.into_iter().chain(next).chain(message).min().unwrap_or(u64::MAX);
             if at > end {
                 self.now_us = end;
                 return;
             }
             self.now_us = at;
-            if next == Some(at) {
+            if message == Some(at) {
+                self.centre_at_us += centre::EVERY_US;
+                self.send_message();
+            } else if next == Some(at) {
                 let (_, due) = self.due.pop_first().expect("it has a first");
                 self.happen(due);
             } else {
@@ -621,16 +638,23 @@ impl Rig {
                 Output::Answer(answer) => {
                     let bytes = answer.topic.len() + answer.payload.len();
                     let json = serde_json::from_slice(&answer.payload).expect("valid JSON");
+                    if let Some(centre) = &mut self.centre {
+                        if self.brokers[usize::from(answer.broker.0)].up {
+                            centre.hear(&json);
+                        }
+                    }
                     self.answers.push((at_us, json, bytes));
                     self.answered_through.push(answer.broker);
                     self.site.push(SiteTrace::Uplink { at_us, bytes });
                 }
                 Output::Enrol(EnrolmentOrder::Revoke { pendant }) => {
+                    self.site.push(SiteTrace::Enrol { at_us });
                     self.keyring.remove(pendant);
                     let keyring = self.keyring.clone();
                     self.later(5_000, Due::Keyring(keyring));
                 }
                 Output::Enrol(EnrolmentOrder::Rebind { pendant, wearer }) => {
+                    self.site.push(SiteTrace::Enrol { at_us });
                     let mut enrolment = self.keyring.find(pendant).expect("enrolled").clone();
                     enrolment.wearer = wearer;
                     self.keyring.insert(enrolment);
@@ -671,14 +695,30 @@ impl Rig {
             "number": self.centre_number,
             "commands": commands,
         });
+        let before = self.answers.len();
+        self.bring(&message);
+        self.run_ms(1_000);
+        self.answers.get(before).map_or(Value::Null, |(_, answer, _)| answer.clone())
+    }
+
+    /// The message that the centre's clock asks for, if it can reach the gateway.
+    fn send_message(&mut self) {
+        let Some(centre) = &mut self.centre else { return };
+        let line = &self.brokers[self.centre_through.index()];
+        if line.up && line.centre_there {
+            let message = centre.message(self.now_us, &self.seen);
+            self.bring(&message);
+        }
+    }
+
+    /// The broker brings a message of the centre.
+    fn bring(&mut self, message: &Value) {
         let topic = format!("lonework/v1/{}/{}/command", self.settings.site, self.settings.gateway);
         let mut payload = message.to_string().into_bytes();
         payload.resize(CENTRE_WIRE_BYTES - topic.len(), b' ');
-        let before = self.answers.len();
+        self.broker_says(payload.len());
         let message = BrokerInput::CentreMessage(payload);
         self.input(Input::Broker(self.centre_through, message));
-        self.run_ms(1_000);
-        self.answers.get(before).map_or(Value::Null, |(_, answer, _)| answer.clone())
     }
 
     pub fn kinds(&self) -> Vec<&str> {

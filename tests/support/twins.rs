@@ -5,6 +5,7 @@
 //! `HISTORIES=n` asks for another number of them than the ordinary one.
 
 use super::pendant::*;
+use super::rig::centre::Centre;
 use super::rig::{Answer, Rig, SiteTrace};
 use pendant_gateway::engine::Status;
 use pendant_gateway::engine::seam::DiskFault;
@@ -21,6 +22,8 @@ const PENDANTS: u32 = 2;
 const ANSWERED_MS: u64 = 2_500;
 /// Longer than any pause after which something is offered again.
 const HEALED_MS: u64 = 300_000;
+/// Three of the centre's intervals, as by default.
+const CENTRE_SILENCE_MS: u64 = 60_000;
 
 /// In what the twins differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub enum Step {
     Refusal(Option<u8>),
     /// The centre receipts.
     Centre(bool),
+    /// The centre reacts otherwise from now on.
+    Mood(u64),
     Clock(bool),
     Restart,
     /// The power goes; the bits say which sectors reached the medium.
@@ -120,6 +125,8 @@ impl<'p> Player<'p> {
     fn new(prepare: &'p dyn Fn(&mut Rig)) -> Self {
         let pendants: Vec<Pendant> = (1..=PENDANTS).map(Pendant::new).collect();
         let mut rig = Rig::off(&pendants.iter().collect::<Vec<_>>());
+        rig.settings.centre.silence_ms = CENTRE_SILENCE_MS;
+        rig.centre = Some(Centre::default());
         rig.start();
         prepare(&mut rig);
         rig.run_ms(200);
@@ -173,6 +180,7 @@ impl<'p> Player<'p> {
             Step::Refusal(Some(0x10)) => rig.brokers[0].answer = |_| Answer::Refuse(0x10),
             Step::Refusal(Some(_)) => rig.brokers[0].answer = |_| Answer::Refuse(0x97),
             Step::Centre(there) => rig.brokers[0].centre_there = *there,
+            Step::Mood(mood) => rig.centre.as_mut().expect("there is one").mood = *mood,
             Step::Clock(set) => rig.wall_set = *set,
             Step::Restart => {
                 rig.crash();
@@ -354,6 +362,7 @@ fn steps(outages: u32) -> BoxedStrategy<Vec<Step>> {
         12 => (who.clone(), say, heard).prop_map(|(who, say, heard)| Step::Say(who, say, heard)),
         2 => (who, 0..4usize).prop_map(|(who, back)| Step::Repeat(who, back)),
         3 => (1..200_000u64).prop_map(Step::Wait),
+        2 => any::<u64>().prop_map(Step::Mood),
         1 => any::<bool>().prop_map(Step::Clock),
         1 => (100..1_800_000u64).prop_map(Step::SlowDisk),
         5 * outages => outage(),

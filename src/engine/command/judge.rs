@@ -14,7 +14,7 @@ pub const ANSWERED_MAX: usize = 24;
 /// What a command's fate depends on: how a pendant that is enrolled here stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The open covert incident: counter of the frame that opened it.
+    /// The open covert incident: counter of its newest alarm's frame.
     pub covert_incident: Option<u32>,
     /// The open incident that everybody on site knows of.
     pub open_incident: Option<u32>,

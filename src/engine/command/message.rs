@@ -83,7 +83,7 @@ pub enum Ask {
     Close {
         /// Whose.
         pendant: PendantId,
-        /// Counter of the frame that opened it.
+        /// Counter of the frame that opened it, or of its newest covert alarm.
         incident: u32,
     },
     /// Track a pendant silently, or no longer.

@@ -58,6 +58,8 @@ pub(super) fn step(
         (Body::Pin(_), _) => Kind::WrongPin,
     };
     let opens = matches!(kind, Kind::Duress | Kind::DiscreetPanic | Kind::WrongPinRepeated);
-    let covert_incident = before.covert_incident.or(opens.then_some(counter));
+    // The newest alarm names the incident: a closing that left the centre before it
+    // knew of that alarm names an older one, and closes nothing.
+    let covert_incident = opens.then_some(counter).or(before.covert_incident);
     (Actual { covert_incident, ..before }, kind)
 }
