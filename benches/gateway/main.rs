@@ -18,7 +18,13 @@ mod stats;
 mod store;
 mod world;
 
+use cap::Cap;
+use std::alloc::System;
 use std::process::ExitCode;
+
+/// Counts what is on the heap.
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -27,7 +33,10 @@ type Measurement = (&'static [&'static str], fn() -> Outcome);
 
 /// The large journal comes last: writing it back would disturb the others.
 const MEASUREMENTS: [Measurement; 7] = [
-    (&["engine.frames_per_s", "engine.broker_down_frames_per_s"], engine::frames),
+    (
+        &["engine.frames_per_s", "engine.broker_down_frames_per_s", "engine.bytes_per_pendant"],
+        engine::frames,
+    ),
     (&["store.commit_p50_ratio", "store.bytes_per_event"], store::commit),
     (&["start.ms_to_first_event", "rss.idle_mib"], footprint::start),
     (&["press_to_centre.p50_ratio", "press_to_centre.p99_ratio"], press::to_centre),

@@ -13,7 +13,7 @@ use pendant_gateway::engine::seam::{
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, Seed};
-use pendant_protocol::Slot;
+use pendant_protocol::{FrameBytes, Slot};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -57,6 +57,8 @@ pub(crate) struct World<D> {
     broker: bool,
     now_us: u64,
     answers: VecDeque<Input>,
+    /// The last downlink.
+    pub(crate) downlink: Option<FrameBytes>,
 }
 
 impl<D: Disk> World<D> {
@@ -65,7 +67,8 @@ impl<D: Disk> World<D> {
         let replay = Replay::new(Survey::new().plan()?, key);
         let (gateway, _) =
             Gateway::recover(settings()?, keyring, Seed([7; 32]), now_at(0), replay)?;
-        let mut world = Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new() };
+        let mut world =
+            Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new(), downlink: None };
         world.carry_on()?;
         if broker {
             world
@@ -90,6 +93,11 @@ impl<D: Disk> World<D> {
         self.carry_on()
     }
 
+    /// The engine, without the world.
+    pub(crate) fn into_engine(self) -> Gateway {
+        self.gateway
+    }
+
     /// Events that are not delivered yet.
     pub(crate) fn backlog(&self) -> u64 {
         self.gateway.status().backlog
@@ -108,6 +116,7 @@ impl<D: Disk> World<D> {
                         self.answers.push_back(Input::Broker(BrokerId(0), taken));
                     }
                     Output::Transmit(transmit) => {
+                        self.downlink = Some(transmit.frame);
                         let id = transmit.id;
                         self.answers.push_back(Input::TransmitDone { id, sent: true });
                     }

@@ -1,10 +1,10 @@
 //! First steps of a frame: bytes -> `Sealed` (one of ours, perhaps) ->
 //! `Authentic` (made with the pendant's key). Costs at most one decryption.
 
+use super::by_pendant::ByPendant;
 use super::keyring::Member;
 use super::notice::Refusal;
 use pendant_protocol::{Message, PendantId, SealedUplink};
-use std::collections::BTreeMap;
 
 /// A frame that names an enrolled pendant. Nothing in it is believed yet.
 pub(super) struct Sealed<'k> {
@@ -22,12 +22,9 @@ pub(super) struct Authentic<'k> {
 
 impl<'k> Sealed<'k> {
     /// Finds whose frame it claims to be.
-    pub(super) fn identify(
-        bytes: &[u8],
-        members: &'k BTreeMap<PendantId, Member>,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn identify(bytes: &[u8], members: &'k ByPendant<Member>) -> Result<Self, Refusal> {
         let frame = SealedUplink::parse(bytes).map_err(|_| Refusal::Malformed)?;
-        let member = members.get(&frame.pendant()).ok_or(Refusal::UnknownPendant)?;
+        let member = members.get(frame.pendant()).ok_or(Refusal::UnknownPendant)?;
         Ok(Self { frame, member })
     }
 

@@ -11,6 +11,7 @@ mod timers;
 use super::acknowledge::{Custody, Released, Waiting};
 use super::age::{Age, AgeClock};
 use super::authenticate::Sealed;
+use super::by_pendant::ByPendant;
 use super::chance::{Chance, Seed};
 use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
@@ -22,7 +23,7 @@ use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
-use super::pendant::PendantState;
+use super::pendant::{Latest, PendantState, Supervision};
 use super::record::{Hearing, record};
 use super::seam::{Answer, BrokerId, Input, LinkId, Output, TransmitId};
 use super::settings::Settings;
@@ -71,21 +72,14 @@ pub struct Status {
     pub journal_works: bool,
 }
 
-/// The latest frame of a pendant, to tell a second receiver's copy from a repetition.
-struct Latest {
-    counter: u32,
-    link: LinkId,
-    ended: Mono,
-}
-
 /// The engine.
 pub struct Gateway {
     settings: Settings,
     voice: Voice,
     boot: Boot,
     secret: [u8; 32],
-    members: BTreeMap<PendantId, Member>,
-    states: BTreeMap<PendantId, PendantState>,
+    members: ByPendant<Member>,
+    states: ByPendant<PendantState>,
     age: AgeClock,
     timers: Timers,
     commands: Commands,
@@ -98,7 +92,6 @@ pub struct Gateway {
     volatile: BTreeSet<PendantId>,
     /// Events whose custody is the centre's, for repetitions of their frames.
     receipted: BTreeMap<EventId, Receipted>,
-    latest: BTreeMap<PendantId, Latest>,
     chance: Chance,
     journal: Journal,
     delivery: Delivery,
@@ -148,7 +141,7 @@ impl Gateway {
             voice: Voice::new(&settings, boot),
             boot,
             secret,
-            members: BTreeMap::new(),
+            members: ByPendant::default(),
             age: AgeClock::resume(found.tick, latest_age(&found.states), now),
             timers: Timers::new(now.mono),
             commands: Commands::new(
@@ -160,11 +153,10 @@ impl Gateway {
             silence: CentreSilence::new(settings.centre.silence_ms),
             answers: VecDeque::new(),
             instructions: BTreeMap::new(),
-            states: found.states,
+            states: found.states.into_iter().collect(),
             volatile: BTreeSet::new(),
             receipted: BTreeMap::new(),
             dropped: [None; 3],
-            latest: BTreeMap::new(),
             chance,
             journal: found.journal,
             delivery: Delivery::new(settings.delivery, settings.brokers.len(), now.mono),
@@ -265,10 +257,10 @@ impl Gateway {
             Ok(authentic) => {
                 let pendant = authentic.pendant();
                 let counter = authentic.counter();
-                match deduplicate(authentic, &self.states[&pendant]) {
+                match deduplicate(authentic, &self.states[pendant]) {
                     Heard::Fresh(fresh) => self.fresh(fresh, hearing, now),
                     Heard::Again(reply) => {
-                        let event = members[&pendant].event_id.of_frame(counter, 0);
+                        let event = members[pendant].event_id.of_frame(counter, 0);
                         self.again(pendant, (counter, event, reply), hearing, now);
                     }
                     Heard::Used | Heard::TooOld => self.stale(pendant, hearing.link, now),
@@ -282,9 +274,10 @@ impl Gateway {
         let pendant = fresh.authentic().pendant();
         let counter = fresh.authentic().counter();
         let moment = Moment { now, age: self.age.at(now) };
-        let before = &self.states[&pendant];
+        let before = &self.states[pendant];
         let supervision = before.supervision;
-        let restored = fresh.authentic().member().event_id.of_frame(counter, 1);
+        let restored = (supervision != Supervision::Heard)
+            .then(|| fresh.authentic().member().event_id.of_frame(counter, 1));
         let instruction = self.instructions.get(&pendant).copied().unwrap_or(Instruction::None);
         let policy = self.settings.policies.of(pendant);
         let decision = decide(fresh, before, policy, instruction, moment);
@@ -302,10 +295,10 @@ impl Gateway {
             event: record.event.id,
             lsn: None,
         };
-        let record = self.supervise(record, supervision, restored, now);
+        let mut record = self.supervise(record, supervision, restored, now);
+        let (link, ended) = (hearing.link, hearing.received.mono);
+        record.state.latest = Some(Latest { counter, link, ended });
         self.put_state(pendant, record.state.clone());
-        self.latest
-            .insert(pendant, Latest { counter, link: hearing.link, ended: hearing.received.mono });
         let lsn = self.keep(&record.event, Some(record.state), now);
         match lsn {
             Some(_) => self.volatile.remove(&pendant),
@@ -329,7 +322,8 @@ impl Gateway {
     ) {
         self.notice(Notice::HeardAgain { link: hearing.link, pendant });
         let (link, ended) = (hearing.link, hearing.received.mono);
-        let copy = self.latest.get(&pendant).is_some_and(|latest| {
+        let latest = self.states.get(pendant).and_then(|state| state.latest);
+        let copy = latest.is_some_and(|latest| {
             latest.counter == counter
                 && latest.link != link
                 && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
@@ -341,7 +335,9 @@ impl Gateway {
         if self.leaking.ignores(&reply) {
             return;
         }
-        self.latest.insert(pendant, Latest { counter, link, ended });
+        if let Some(state) = self.states.get_mut(pendant) {
+            state.latest = Some(Latest { counter, link, ended });
+        }
         if self.custody.postpone(&reply, link, ended) {
             return;
         }
@@ -364,7 +360,7 @@ impl Gateway {
     /// lost its memory, or a replay.
     fn stale(&mut self, pendant: PendantId, link: LinkId, now: Now) {
         self.refuse(link, Refusal::Replayed);
-        let Some(state) = self.states.get_mut(&pendant) else { return };
+        let Some(state) = self.states.get_mut(pendant) else { return };
         let quiet = state.stale_told.is_none_or(|told| now.mono.ms_since(told) >= TELL_AGAIN_MS);
         if quiet {
             state.stale_told = Some(now.mono);
@@ -385,26 +381,27 @@ impl Gateway {
     fn take_keyring(&mut self, keyring: &Keyring) {
         self.members = keyring.members(self.settings.slot);
         let members = &self.members;
-        let gone: Vec<PendantId> = (self.states.iter())
-            .filter(|(pendant, state)| {
-                members.get(pendant).is_none_or(|member| member.enrolment.id != state.enrolment)
-            })
-            .map(|(pendant, _)| *pendant)
-            .collect();
+        let mut known: BTreeMap<PendantId, PendantState> =
+            std::mem::take(&mut self.states).into_iter().collect();
+        let goes = |pendant: PendantId, state: &PendantState| {
+            members.get(pendant).is_none_or(|member| member.enrolment.id != state.enrolment)
+        };
+        let gone: Vec<PendantId> =
+            known.iter().filter(|(id, state)| goes(**id, state)).map(|(id, _)| *id).collect();
         for pendant in gone {
-            self.states.remove(&pendant);
+            known.remove(&pendant);
             self.timers.forget(pendant);
-            self.latest.remove(&pendant);
+            self.instructions.remove(&pendant);
             self.volatile.remove(&pendant);
             self.journal.drop_state(pendant);
         }
-        for (pendant, member) in &self.members {
-            self.states
-                .entry(*pendant)
-                .or_insert_with(|| PendantState::new(*pendant, member.enrolment.id));
-        }
-        for (pendant, state) in &self.states {
-            self.timers.set(*pendant, state, &self.settings.policies);
+        let state = |(pendant, member): (PendantId, &Member)| {
+            let known = known.remove(&pendant);
+            (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment.id)))
+        };
+        self.states = members.iter().map(state).collect();
+        for (pendant, state) in self.states.iter() {
+            self.timers.set(pendant, state, &self.settings.policies);
         }
     }
 

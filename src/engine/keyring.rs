@@ -1,5 +1,6 @@
 //! Who may speak: the enrolled pendants with their keys, PINs and wearers.
 
+use super::by_pendant::ByPendant;
 use super::name::Name;
 use super::pin::PinVerifier;
 use pendant_protocol::{DownlinkKey, EnrolmentKey, PendantId, Slot, UplinkKey};
@@ -80,7 +81,7 @@ impl Keyring {
     }
 
     /// Derives what the gateway in `slot` needs for each pendant.
-    pub(super) fn members(&self, slot: Slot) -> BTreeMap<PendantId, Member> {
+    pub(super) fn members(&self, slot: Slot) -> ByPendant<Member> {
         self.enrolments
             .values()
             .map(|enrolment| {

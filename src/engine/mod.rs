@@ -6,6 +6,7 @@
 mod acknowledge;
 mod age;
 mod authenticate;
+mod by_pendant;
 mod chance;
 pub mod command;
 mod decide;

@@ -3,6 +3,7 @@
 
 use super::age::Age;
 use super::keyring::EnrolmentId;
+use super::seam::LinkId;
 use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,14 @@ pub(super) enum Supervision {
     LostWithMany,
 }
 
+/// The latest frame of a pendant, to tell a second receiver's copy from a repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Latest {
+    pub(super) counter: u32,
+    pub(super) link: LinkId,
+    pub(super) ended: Mono,
+}
+
 /// Everything about one enrolment of one pendant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PendantState {
@@ -116,6 +125,9 @@ pub(super) struct PendantState {
     /// When stale counters were last told, to limit the rate. Of this boot.
     #[serde(skip)]
     pub(super) stale_told: Option<Mono>,
+    /// Of this boot.
+    #[serde(skip)]
+    pub(super) latest: Option<Latest>,
 }
 
 /// What the centre changed of a pendant: absolute, so that it may be read twice.
@@ -154,6 +166,7 @@ impl PendantState {
             heard: Age::default(),
             supervision: Supervision::default(),
             stale_told: None,
+            latest: None,
         }
     }
 

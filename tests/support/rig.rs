@@ -639,7 +639,8 @@ impl Rig {
                     let bytes = answer.topic.len() + answer.payload.len();
                     let json = serde_json::from_slice(&answer.payload).expect("valid JSON");
                     if let Some(centre) = &mut self.centre {
-                        if self.brokers[usize::from(answer.broker.0)].up {
+                        let line = &self.brokers[answer.broker.index()];
+                        if line.up && line.centre_there {
                             centre.hear(&json);
                         }
                     }

@@ -116,7 +116,7 @@ impl Gateway {
 
     fn leak_commit(&mut self, pendant: PendantId, now: Now) {
         self.pump(now);
-        let state: Option<PendantState> = self.states.get(&pendant).cloned();
+        let state: Option<PendantState> = self.states.get(pendant).cloned();
         state.map(|state| self.journal.carry_state(pendant, state));
     }
 

@@ -29,7 +29,7 @@ impl Gateway {
             let id = event.id;
             let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
             let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
-            let state = volatile.and_then(|pendant| self.states.get(&pendant)).cloned();
+            let state = volatile.and_then(|pendant| self.states.get(pendant)).cloned();
             let Ok(lsn) = self.journal.append_event(event, state) else {
                 self.delivery.remain_homeless();
                 return;
@@ -135,7 +135,7 @@ impl Gateway {
         let carry = self.journal.states_to_carry();
         let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
         for pendant in carry.into_iter().chain(volatile) {
-            let Some(state) = self.states.get(&pendant) else { continue };
+            let Some(state) = self.states.get(pendant) else { continue };
             if self.journal.carry_state(pendant, state.clone()) {
                 self.volatile.remove(&pendant);
             }

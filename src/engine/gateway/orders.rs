@@ -25,7 +25,7 @@ impl Gateway {
             for command in commands {
                 let states = &self.states;
                 let judgement =
-                    self.commands.judge(command, now, |pendant| standing(states.get(&pendant)?));
+                    self.commands.judge(command, now, |pendant| standing(states.get(pendant)?));
                 if let Verdict::Carry(order) = &judgement.verdict {
                     changes.extend(self.carry_out(order));
                 }
@@ -93,7 +93,7 @@ impl Gateway {
         pendant: PendantId,
         change: impl FnOnce(&mut PendantState),
     ) -> Option<Change> {
-        let mut state = self.states.get(&pendant)?.clone();
+        let mut state = self.states.get(pendant)?.clone();
         change(&mut state);
         let changed = state.change();
         self.put_state(pendant, state);

@@ -3,6 +3,7 @@
 
 use super::Gateway;
 use crate::engine::age::{Age, TICK_MS, Tick};
+use crate::engine::by_pendant::ByPendant;
 use crate::engine::decide::timers::{Fired, fire, is_silent, next_due};
 use crate::engine::event::{Detail, Event, EventId, FromPendant, Kind, Stamp};
 use crate::engine::pendant::{PendantState, Supervision};
@@ -10,7 +11,7 @@ use crate::engine::policy::Policies;
 use crate::engine::record::Record;
 use crate::engine::time::{Mono, Now};
 use pendant_protocol::PendantId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Pendants that fall silent within this time of each other are counted together, ms.
 const TOGETHER_MS: u64 = 30_000;
@@ -18,10 +19,12 @@ const TOGETHER_MS: u64 = 30_000;
 const MANY: usize = 5;
 const MANY_SHARE: usize = 4;
 
-/// What is due when.
+/// What is due when, at the earliest: nearly every frame puts off only when its
+/// pendant will have been silent for too long, and that is reckoned again when
+/// the moment that is noted has come, not at every frame.
 pub(super) struct Timers {
     due: BTreeSet<(Age, PendantId)>,
-    of: BTreeMap<PendantId, Age>,
+    of: ByPendant<Age>,
     /// Silent, but not told yet: others may fall silent with them.
     silent: BTreeSet<PendantId>,
     silent_until: Option<Mono>,
@@ -34,7 +37,7 @@ impl Timers {
     pub(super) fn new(now: Mono) -> Self {
         Self {
             due: BTreeSet::new(),
-            of: BTreeMap::new(),
+            of: ByPendant::default(),
             silent: BTreeSet::new(),
             silent_until: None,
             group: 0,
@@ -44,15 +47,21 @@ impl Timers {
 
     /// Reckons anew what is next for a pendant.
     pub(super) fn set(&mut self, pendant: PendantId, state: &PendantState, policies: &Policies) {
+        self.silent.remove(&pendant);
+        let due = next_due(state, policies.of(pendant));
+        let noted = self.of.get(pendant).copied();
+        if noted.zip(due).is_some_and(|(noted, due)| noted <= due) {
+            return;
+        }
         self.forget(pendant);
-        if let Some(age) = next_due(state, policies.of(pendant)) {
+        if let Some(age) = due {
             self.due.insert((age, pendant));
             self.of.insert(pendant, age);
         }
     }
 
     pub(super) fn forget(&mut self, pendant: PendantId) {
-        if let Some(age) = self.of.remove(&pendant) {
+        if let Some(age) = self.of.remove(pendant) {
             self.due.remove(&(age, pendant));
         }
         self.silent.remove(&pendant);
@@ -107,7 +116,7 @@ impl Gateway {
     }
 
     fn pendant_due(&mut self, pendant: PendantId, age: Age, now: Now) {
-        let Some(state) = self.states.get(&pendant) else {
+        let Some(state) = self.states.get(pendant) else {
             self.timers.forget(pendant);
             return;
         };
@@ -118,15 +127,15 @@ impl Gateway {
         } else if is_silent(state, policy, age) {
             self.timers.hold_back(pendant, now.mono);
         } else {
-            let state = state.clone();
-            self.timers.set(pendant, &state, &self.settings.policies);
+            self.timers.forget(pendant);
+            self.timers.set(pendant, state, &self.settings.policies);
         }
     }
 
     /// Tells what a timer or the lack of frames says of a pendant, in one record
     /// with the state that it leaves.
     fn tell_of(&mut self, pendant: PendantId, id: EventId, fired: Fired, now: Now) {
-        let Some(member) = self.members.get(&pendant) else { return };
+        let Some(member) = self.members.get(pendant) else { return };
         let from = FromPendant {
             pendant: pendant.get(),
             enrolment: member.enrolment.id,
@@ -151,7 +160,7 @@ impl Gateway {
     }
 
     fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {
-        self.members[&pendant].event_id.of_timer(counter, kind)
+        self.members[pendant].event_id.of_timer(counter, kind)
     }
 
     /// Silent pendants are told one by one, unless they are so many that the
@@ -161,7 +170,7 @@ impl Gateway {
         let supervised = self.states.values().filter(|state| state.highest.is_some()).count();
         let many = silent.len() >= MANY && silent.len() * MANY_SHARE >= supervised;
         for pendant in &silent {
-            let Some(mut state) = self.states.get(pendant).cloned() else { continue };
+            let Some(mut state) = self.states.get(*pendant).cloned() else { continue };
             // Whoever was silent for so long may have been jammed; what was held
             // back meanwhile must not end anything (P4).
             state.suspect = true;
@@ -184,19 +193,19 @@ impl Gateway {
         }
     }
 
-    /// A frame was heard of a pendant that was silent. Only one that proves its
-    /// freshness restores supervision.
+    /// A frame was heard, of a pendant that was silent if `restored` is what tells
+    /// its return. Only one that proves its freshness restores supervision.
     pub(super) fn supervise(
         &mut self,
         mut record: Record,
         before: Supervision,
-        restored: EventId,
+        restored: Option<EventId>,
         now: Now,
     ) -> Record {
-        if before == Supervision::Heard || !record.is_fresh() {
+        let Some(restored) = restored.filter(|_| record.is_fresh()) else {
             record.state.supervision = before;
             return record;
-        }
+        };
         record.state.supervision = Supervision::Heard;
         match before {
             Supervision::LostWithMany => self.reception_returns(now),
@@ -225,7 +234,7 @@ impl Gateway {
         let age = self.age.at(now);
         let with_many = |state: &PendantState| state.supervision == Supervision::LostWithMany;
         let missing: Vec<PendantId> =
-            self.states.iter().filter(|(_, state)| with_many(state)).map(|(id, _)| *id).collect();
+            self.states.iter().filter(|(_, state)| with_many(state)).map(|(id, _)| id).collect();
         // The one that was just heard is still counted as missing.
         self.timers.group = self.timers.group.max(missing.len());
         if (missing.len().saturating_sub(1)) * 2 > self.timers.group {
@@ -233,7 +242,7 @@ impl Gateway {
         }
         self.timers.group = 0;
         for pendant in missing {
-            let Some(mut state) = self.states.get(&pendant).cloned() else { continue };
+            let Some(mut state) = self.states.get(pendant).cloned() else { continue };
             state.supervision = Supervision::Heard;
             state.heard = age;
             self.put_state(pendant, state);
