@@ -11,6 +11,7 @@
 
 mod brokers;
 mod files;
+mod lamps;
 mod links;
 mod policy;
 mod problem;
@@ -19,6 +20,7 @@ mod reader;
 mod sections;
 
 pub use files::secret_file_fault;
+pub use lamps::Lamps;
 pub use problem::{ConfigErrors, Problem};
 
 use crate::engine::name::Name;
@@ -63,6 +65,8 @@ pub struct Config {
     pub log: Log,
     /// How other commands reach the running gateway.
     pub control: Control,
+    /// Which lamps show how the gateway is.
+    pub lamps: Lamps,
     /// Receivers of pendants, in the order of the text.
     #[serde(rename = "link")]
     pub links: Vec<Link>,

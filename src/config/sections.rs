@@ -1,6 +1,7 @@
 //! The sections of the text, each with its keys, defaults and ranges.
 
 use super::files::Need;
+use super::lamps::{LAMPS, lamps};
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
@@ -16,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 const TOP: &[&str] = &[
     "site", "gateway", "slot", "policy", "response", "pendant", "store", "delivery", "centre",
-    "log", "control", "link", "broker",
+    "log", "control", "lamps", "link", "broker",
 ];
 const STORE: &[&str] = &[
     "directory",
@@ -42,6 +43,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[centre]", CENTRE),
     ("[log]", LOG),
     ("[control]", CONTROL),
+    ("[lamps]", LAMPS),
     ("[[broker]]", brokers::BROKER),
     ("[[link]]", links::SERIAL),
     ("a [[link]] of kind \"virtual-radio\"", links::VIRTUAL_RADIO),
@@ -65,6 +67,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let centre = centre(&section(&top, "centre", "[centre]", CENTRE, report), report);
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
     let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
+    let lamps = lamps(&section(&top, "lamps", "[lamps]", LAMPS, report), report);
     let links = links::links(&top, report);
     let brokers = brokers::brokers(&top, gateway.as_ref(), report);
     top.finish(HOMES, report);
@@ -78,6 +81,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         centre,
         log,
         control,
+        lamps,
         links,
         brokers: brokers?,
         warnings: std::mem::take(&mut report.warnings),

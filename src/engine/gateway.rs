@@ -21,6 +21,7 @@ use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, g
 use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member};
+use super::lamp::Lamps;
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
 use super::pendant::{Latest, PendantState, Supervision};
@@ -68,8 +69,16 @@ pub struct Status {
     pub broker_up: bool,
     /// Whether the centre receipts.
     pub centre_heard: bool,
+    /// Whether the centre's regular message comes.
+    pub centre_messages: bool,
     /// Whether the journal can be written.
     pub journal_works: bool,
+    /// Links in the configuration.
+    pub links: usize,
+    /// Those of them that can be used.
+    pub links_up: usize,
+    /// Many pendants fell silent together, and less than half of them are back.
+    pub reception_suspect: bool,
 }
 
 /// The engine.
@@ -246,8 +255,21 @@ impl Gateway {
             backlog,
             broker_up: self.delivery.any_up(),
             centre_heard: self.delivery.centre_heard(),
+            centre_messages: !self.silence.is_lost(),
             journal_works: !self.journal.has_failed(),
+            links: self.settings.links.len(),
+            links_up: self.links_up.values().filter(|up| **up).count(),
+            reception_suspect: self.timers.is_reception_suspect(),
         }
+    }
+
+    /// What the lamps show.
+    #[must_use]
+    pub fn lamps(&self) -> Lamps {
+        let lamps = Lamps::of(&self.status());
+        #[cfg(feature = "leaks")]
+        let lamps = self.leaking.lamps(lamps);
+        lamps
     }
 
     fn frame(&mut self, bytes: &[u8], hearing: Hearing, now: Now) {

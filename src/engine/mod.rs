@@ -16,6 +16,7 @@ pub mod event;
 mod gateway;
 pub mod journal;
 pub mod keyring;
+pub mod lamp;
 #[cfg(test)]
 mod limits_test;
 pub mod name;

@@ -6,6 +6,7 @@ use super::control::{self, Asked, Question};
 use super::disk::{self, JournalFolder};
 use super::history::{Fact, History, HistoryLimits, Sample};
 use super::keyring_files::{self, KeyringFiles};
+use super::lamps::LampPanel;
 use super::links::{self, Links};
 use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
@@ -101,6 +102,7 @@ struct Daemon {
     /// For the history at `history_at`, so that no press waits for its thread.
     samples: Vec<Sample>,
     history_at: Instant,
+    lamps: Option<LampPanel>,
     questions: mpsc::Receiver<Asked>,
     _control: control::Control,
     /// How the frame was heard that the engine judges now.
@@ -183,6 +185,7 @@ impl Daemon {
             findings,
             samples: Vec::new(),
             history_at: Instant::now() + HISTORY_EVERY,
+            lamps: LampPanel::start(&config.lamps).map_err(cannot("the lamps' thread"))?,
             questions,
             _control: control,
             hearing: None,
@@ -201,6 +204,9 @@ impl Daemon {
                 self.reload_or_say();
             }
             self.hand_over_operations().await;
+            if let Some(lamps) = &mut self.lamps {
+                lamps.show(self.engine.lamps());
+            }
             let woken = self.next().await;
             self.turn(woken);
             self.feed_watchdog();
@@ -437,10 +443,24 @@ impl Daemon {
             "journal_works": engine.journal_works,
             "journal_at_start": journal_words::words(&self.findings),
             "centre_heard": engine.centre_heard,
+            "centre_messages": engine.centre_messages,
+            "reception_suspect": engine.reception_suspect,
+            "lamps": self.lamps_json(),
             "brokers": brokers,
             "links": links,
             "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
             "counters": self.teller.counters,
+        })
+    }
+
+    /// Also where no lamp is wired: what one would show.
+    fn lamps_json(&self) -> Value {
+        let lamps = self.engine.lamps();
+        json!({
+            "power": lamps.power.as_str(),
+            "network": lamps.network.as_str(),
+            "reception": lamps.reception.as_str(),
+            "fault": self.lamps.as_ref().and_then(LampPanel::trouble),
         })
     }
 
@@ -458,7 +478,7 @@ impl Daemon {
     }
 
     async fn stop(self) {
-        let Self { uplinks, links, history, mut broker_news, .. } = self;
+        let Self { uplinks, links, history, lamps, mut broker_news, .. } = self;
         // The uplinks tell while they stop, and must find an ear.
         let listen = async { while broker_news.recv().await.is_some() {} };
         let mut stopping = tokio::task::JoinSet::new();
@@ -469,6 +489,9 @@ impl Daemon {
         tokio::select! { () = stopped => {}, () = listen => {} }
         links.stop().await;
         history.close().await;
+        if let Some(lamps) = lamps {
+            lamps.close().await;
+        }
         tracing::info!("stopped");
     }
 }

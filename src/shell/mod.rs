@@ -11,6 +11,7 @@ pub mod history;
 pub mod journal_files;
 pub mod journal_words;
 pub mod keyring_files;
+pub mod lamps;
 pub mod links;
 pub mod log;
 pub(crate) mod settings;

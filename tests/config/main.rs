@@ -101,6 +101,7 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     assert_eq!(response.procedure(Kind::Duress).map(Name::as_str), Some("police-silent"));
     assert!(response.do_not_call(Kind::Panic));
     assert_eq!(config.policies.pendants.len(), 1);
+    assert_eq!(config.lamps.network.as_deref(), Some("lonework:green:network"));
 }
 
 #[test]

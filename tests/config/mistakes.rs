@@ -55,6 +55,13 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("host", "", "8:1: [[broker]] lacks `host`", "write: host = "),
     ("ca_file", "ca_file = \"tls/ca.pem\"", "10:11: `ca_file` is a whole path", "from / on"),
     ("ca_file", "ca_file = [\"/ca.pem\"]", "10:11: `ca_file` is a text", "one text in quotes"),
+    (
+        "slot",
+        "slot = 3\n[lamps]\npower = \"/sys/class/leds/a\"",
+        "5:9: `power` is the name of a LED alone",
+        "ls /sys/class/leds",
+    ),
+    ("slot", "slot = 3\n[lamps]\npwer = \"a\"", "5:1: unknown key `pwer`", "did you mean `power`?"),
     ("name", "", "4:1: [[link]] lacks `name`", "write: name = "),
     ("kind", "kind = \"serail\"", "6:8: `kind` is one of", "write: kind = \"serial\""),
     (

@@ -11,6 +11,7 @@ use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;
 use pendant_gateway::engine::journal::recover::{RecoverError, Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
+use pendant_gateway::engine::lamp::Lamps;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::policy::Policies;
@@ -200,6 +201,10 @@ pub enum SiteTrace {
         at_us: u64,
         notice: Notice,
     },
+    Lamps {
+        at_us: u64,
+        lamps: Lamps,
+    },
 }
 
 /// Whether an event is of this kind.
@@ -238,6 +243,7 @@ pub struct Rig {
     pub centre: Option<Centre>,
     centre_at_us: u64,
     pub site: Vec<SiteTrace>,
+    pub lamps: Lamps,
     /// Places in `site` where something came out of the backlog.
     pub replays: Vec<usize>,
     due: BTreeMap<(u64, u64), Due>,
@@ -326,6 +332,7 @@ impl Rig {
             centre: None,
             centre_at_us: centre::EVERY_US,
             site: Vec::new(),
+            lamps: Lamps::DARK,
             replays: Vec::new(),
             due: BTreeMap::new(),
             order: 0,
@@ -606,6 +613,11 @@ impl Rig {
             outputs.extend(std::iter::from_fn(|| gateway.poll_output()));
         }
         let at_us = self.now_us;
+        let lamps = self.gateway.as_ref().map_or(Lamps::DARK, Gateway::lamps);
+        if self.lamps != lamps {
+            self.lamps = lamps;
+            self.site.push(SiteTrace::Lamps { at_us, lamps });
+        }
         for output in outputs {
             match output {
                 Output::Disk(operation) => {

@@ -40,6 +40,12 @@ impl CentreSilence {
         std::mem::take(&mut self.lost).then_some(SilenceNews::Back)
     }
 
+    /// Whether its messages do not come, and that was told.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// What has become due.
     pub fn handle_time(&mut self, now: Mono) -> Option<SilenceNews> {
         self.overdue.take_if(|overdue| *overdue <= now)?;

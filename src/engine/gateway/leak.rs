@@ -4,10 +4,12 @@
 //! with the feature `leaks`, and off until [`Gateway::set_leak`].
 
 use super::Gateway;
+use crate::engine::command::Standing;
 use crate::engine::event::{Event, Kind, Lane};
+use crate::engine::lamp::{Lamps, Light};
 use crate::engine::notice::Notice;
 use crate::engine::pendant::PendantState;
-use crate::engine::seam::{LinkId, Output, PublishId};
+use crate::engine::seam::{Answer, LinkId, Output, PublishId};
 use crate::engine::time::Now;
 use pendant_protocol::{FrameBytes, PendantId};
 use std::collections::BTreeSet;
@@ -35,11 +37,21 @@ pub enum Leak {
     Status,
     /// A line in the log at each track point: long after the PIN.
     TrackPoint,
+    /// A lamp blinks.
+    Lamp,
+    /// The frame is counted under another label.
+    Metric,
+    /// A pendant moves although its covert incident is open.
+    Move,
+    /// The answer to the centre is one byte longer when it closed something.
+    Answer,
+    /// A command that is carried out costs one more commit.
+    Order,
 }
 
 impl Leak {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Notice,
         Self::PayloadByte,
         Self::Topic,
@@ -50,6 +62,11 @@ impl Leak {
         Self::Retransmission,
         Self::Status,
         Self::TrackPoint,
+        Self::Lamp,
+        Self::Metric,
+        Self::Move,
+        Self::Answer,
+        Self::Order,
     ];
 }
 
@@ -73,6 +90,24 @@ impl Leaking {
     /// Events that the status counts too many.
     pub(super) fn backlog(&self) -> u64 {
         u64::from(self.leak == Some(Leak::Status) && !self.covert.is_empty())
+    }
+
+    /// The lamps as they are lit.
+    pub(super) fn lamps(&self, lamps: Lamps) -> Lamps {
+        match self.leak {
+            Some(Leak::Lamp) if !self.covert.is_empty() => {
+                Lamps { power: Light::Blinking, ..lamps }
+            }
+            _ => lamps,
+        }
+    }
+
+    /// A pendant as a command finds it.
+    pub(super) fn standing(&self, standing: Standing) -> Standing {
+        match self.leak {
+            Some(Leak::Move) => Standing { covert_incident: None, ..standing },
+            _ => standing,
+        }
     }
 
     /// An output as it leaves.
@@ -106,11 +141,32 @@ impl Gateway {
                 self.leaking.covert.insert(answer);
                 match leak {
                     Leak::Notice => self.notice(told),
+                    Leak::Metric => self.leak_metric(told),
                     Leak::Commit => self.leak_commit(pendant, now),
                     _ => self.leak_publish(leak),
                 }
             }
             _ => {}
+        }
+    }
+
+    /// After the centre's commands were carried out, and changed this of pendants.
+    pub(super) fn leak_order(&mut self, changed: &[u32], answer: &mut Answer, now: Now) {
+        let Some(pendant) = changed.first().copied().and_then(PendantId::new) else { return };
+        match self.leaking.leak {
+            Some(Leak::Answer) => answer.payload.push(b' '),
+            Some(Leak::Order) => self.leak_commit(pendant, now),
+            _ => {}
+        }
+    }
+
+    fn leak_metric(&mut self, told: Notice) {
+        let heard = self.outputs.iter_mut().rev().find_map(|output| match output {
+            Output::Tell(notice @ Notice::Heard { .. }) => Some(notice),
+            _ => None,
+        });
+        if let Some(notice) = heard {
+            *notice = told;
         }
     }
 

@@ -24,8 +24,14 @@ impl Gateway {
             }
             for command in commands {
                 let states = &self.states;
-                let judgement =
-                    self.commands.judge(command, now, |pendant| standing(states.get(pendant)?));
+                #[cfg(feature = "leaks")]
+                let leaking = &self.leaking;
+                let judgement = self.commands.judge(command, now, |pendant| {
+                    let standing = standing(states.get(pendant)?);
+                    #[cfg(feature = "leaks")]
+                    let standing = standing.map(|standing| leaking.standing(standing));
+                    standing
+                });
                 if let Verdict::Carry(order) = &judgement.verdict {
                     changes.extend(self.carry_out(order));
                 }
@@ -36,6 +42,12 @@ impl Gateway {
         // Without room nothing was kept, so nothing is answered: the centre asks again,
         // and its own silence about it shows there.
         let changed: Vec<u32> = changes.iter().map(|change| change.pendant).collect();
+        #[cfg(feature = "leaks")]
+        let answer = {
+            let mut answer = answer;
+            self.leak_order(&changed, &mut answer, now);
+            answer
+        };
         match self.journal.append_orders(self.commands.answered(), changes) {
             Ok(lsn) => self.answers.push_back((lsn, answer)),
             // What was changed is journalled with the states as soon as there is room.

@@ -67,6 +67,11 @@ impl Timers {
         self.silent.remove(&pendant);
     }
 
+    /// Many fell silent together, and less than half of them are back.
+    pub(super) fn is_reception_suspect(&self) -> bool {
+        self.group > 0
+    }
+
     /// A silent pendant waits for its companions; it is not due meanwhile.
     fn hold_back(&mut self, pendant: PendantId, now: Mono) {
         self.forget(pendant);
