@@ -11,6 +11,7 @@ mod apart;
 mod backlog;
 mod line;
 mod pace;
+mod receipts;
 mod window;
 
 use super::event::{Boot, Event, EventId, Lane};
@@ -306,24 +307,6 @@ impl Delivery {
         self.offer_ended(event, broker);
     }
 
-    /// The centre has an event, and says so through this broker. `None` if that
-    /// is not news.
-    pub(super) fn receipted(&mut self, broker: BrokerId, event: EventId) -> Option<Receipted> {
-        let sent = self.sent.get(&event)?;
-        if sent.taken.contains(broker) || sent.open.contains(broker) {
-            self.hears_through(broker);
-        }
-        self.done(event);
-        Some(Receipted { event })
-    }
-
-    fn hears_through(&mut self, broker: BrokerId) {
-        let Some(line) = self.lines.get_mut(broker.index()) else { return };
-        if std::mem::take(&mut line.mute) {
-            self.news.push_back(DeliveryNews::Centre { broker, heard: true });
-        }
-    }
-
     /// Events read from the journal for the backlog.
     pub(super) fn backlog(&mut self, events: Vec<(Lsn, Event)>, end: Lsn) {
         let up = self.up();
@@ -406,34 +389,6 @@ impl Delivery {
         if now >= self.release_at || self.to_release.len() >= RELEASE_BATCH {
             self.release_at = now.plus_ms(self.settings.release_interval_ms);
             self.release_all(journal);
-        }
-    }
-
-    fn handle_receipts(&mut self, now: Mono) {
-        while let Some((_, event)) = pop_due(&mut self.escalations, now) {
-            self.escalate(event);
-        }
-        while let Some((until, event)) = pop_due(&mut self.deadlines, now) {
-            self.await_no_more(event, until);
-        }
-    }
-
-    /// An event has waited too long: who took it is not relied on any more, and
-    /// all that waits through such brokers alone is offered to another.
-    fn escalate(&mut self, event: EventId) {
-        let Some(sent) = self.sent.get(&event).filter(|sent| sent.until.is_some()) else {
-            return;
-        };
-        let mut turned_mute = false;
-        for broker in sent.taken.iter() {
-            let Some(line) = self.lines.get_mut(broker.index()) else { continue };
-            if line.up && !std::mem::replace(&mut line.mute, true) {
-                turned_mute = true;
-                self.news.push_back(DeliveryNews::Centre { broker, heard: false });
-            }
-        }
-        if turned_mute && self.lines.iter().any(Line::is_well) {
-            self.offer_elsewhere(|line| line.mute);
         }
     }
 
@@ -598,9 +553,4 @@ impl Delivery {
             }
         }
     }
-}
-
-fn pop_due(queue: &mut VecDeque<(Mono, EventId)>, now: Mono) -> Option<(Mono, EventId)> {
-    let due = queue.front().is_some_and(|(until, _)| *until <= now);
-    if due { queue.pop_front() } else { None }
 }

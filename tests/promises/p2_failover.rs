@@ -111,6 +111,25 @@ fn without_receipts_the_whole_stream_goes_to_the_second_as_well_and_returns() {
 }
 
 #[test]
+fn a_receipt_that_comes_second_brings_the_first_back_all_the_same() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = two_brokers(&pendant);
+    rig.brokers[0].centre_there = false;
+    rig.exchange(&mut pendant, PANIC);
+    rig.run_ms(rig.settings.delivery.escalate_after_ms + 1_000);
+    assert_eq!(rig.count("centre_silent"), 1);
+    // The centre hears through the first again, over the slower line of the two.
+    rig.brokers[0].centre_there = true;
+    rig.receipt_us = |seen| if seen.broker == FIRST { 50_000 } else { 2_000 };
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.count("centre_heard"), 1);
+    let since = rig.seen.len();
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(through(&rig, FIRST, since), ["heartbeat"]);
+    assert!(through(&rig, SECOND, since).is_empty());
+}
+
+#[test]
 fn what_the_first_refuses_goes_to_the_second_and_holds_up_nothing() {
     let mut pendant = Pendant::new(1);
     let mut rig = two_brokers(&pendant);

@@ -4,7 +4,7 @@ use super::window::Window;
 use crate::engine::event::EventId;
 use crate::engine::seam::{BROKERS_MAX, BrokerId, PublishId};
 use crate::engine::time::Mono;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Most offers open at one broker, fresh ones included; the uplink's queue is longer.
 pub const OFFERS_MAX: usize = 256;
@@ -15,6 +15,8 @@ pub(super) const UNHEARD_PAUSE_MS: u64 = 5_000;
 const FRUITLESS_MAX: u32 = 2;
 /// Offers taken one by one after which the suspicion is dropped.
 const CLEARED_AFTER: u32 = 32;
+/// Events of which a mute broker's receipts are awaited; one is enough.
+const LATE_MAX: usize = 64;
 
 /// A set of brokers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +83,9 @@ pub(super) struct Line {
     one_by_one: bool,
     /// Events that it took stay without a receipt.
     pub(super) mute: bool,
+    /// Released through another broker while this one was mute. A receipt through
+    /// this one may still follow, and shows that it is mute no more.
+    late: VecDeque<EventId>,
 }
 
 impl Line {
@@ -95,6 +100,7 @@ impl Line {
             taken_since_up: 0,
             one_by_one: false,
             mute: false,
+            late: VecDeque::new(),
         }
     }
 
@@ -171,6 +177,28 @@ impl Line {
     /// The broker refused an offer.
     pub(super) fn refused(&mut self, id: PublishId) -> Option<EventId> {
         self.offers.remove(&id).map(|offer| offer.event)
+    }
+
+    /// An event that was offered here as well was released through another broker.
+    pub(super) fn receipted_elsewhere(&mut self, event: EventId) {
+        if self.mute {
+            if self.late.len() >= LATE_MAX {
+                self.late.pop_front();
+            }
+            self.late.push_back(event);
+        }
+    }
+
+    /// Whether a receipt for an event that is released already shows that the
+    /// centre hears through this broker again.
+    pub(super) fn comes_late(&self, event: EventId) -> bool {
+        self.late.contains(&event)
+    }
+
+    /// The centre hears through this broker. True if that is news.
+    pub(super) fn heard(&mut self) -> bool {
+        self.late.clear();
+        std::mem::take(&mut self.mute)
     }
 
     /// Nobody subscribes there.
