@@ -82,9 +82,17 @@ impl Line {
     /// # Errors
     /// When no port can be had.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, target)
+    }
+
+    /// The same on another address of this machine.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start_at(address: Ipv4Addr, target: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(BUFFER_BYTES)?;
-        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        socket.bind(SocketAddr::from((address, 0)))?;
         let listener = socket.listen(BACKLOG)?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
@@ -98,7 +106,7 @@ impl Line {
         Ok(Self { shared, port, task })
     }
 
-    /// Where to connect, on 127.0.0.1.
+    /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

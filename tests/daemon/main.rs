@@ -32,6 +32,7 @@ mod disk;
 mod end_to_end;
 mod failover;
 mod kill;
+mod network;
 mod service;
 mod store_and_forward;
 mod twins;
