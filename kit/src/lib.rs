@@ -13,4 +13,5 @@ pub mod line;
 pub mod pendant;
 pub mod pki;
 pub mod sim;
+pub mod site;
 pub mod wire;

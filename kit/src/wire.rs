@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::serial::cobs;
 use pendant_hal::serial::{self, SerialSettings};
-use pendant_hal::sim::ether::{Air, Ether, Station};
+use pendant_hal::sim::ether::{Air, Antenna, Ether, Handset, HandsetSettings, Station};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_hal::sim::socket::EtherServer;
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
@@ -38,6 +38,7 @@ enum Kind {
     Stream(Stream),
     Port(Port),
     Radio(Radio),
+    Handset(Box<Handset>),
 }
 
 impl fmt::Debug for Kind {
@@ -46,6 +47,7 @@ impl fmt::Debug for Kind {
             Self::Stream(_) => "Stream(..)",
             Self::Port(_) => "Port(..)",
             Self::Radio(_) => "Radio(..)",
+            Self::Handset(_) => "Handset(..)",
         })
     }
 }
@@ -159,6 +161,27 @@ impl Wire {
         }))
     }
 
+    /// One pendant's radio on an antenna that may move. It listens for `listens`
+    /// after each frame; its crystal puts every carrier off by `offset_hz`.
+    #[must_use]
+    pub fn on_antenna(
+        settings: &RadioSettings,
+        ether: &Ether,
+        antenna: &Antenna,
+        offset_hz: i32,
+        listens: Duration,
+    ) -> Self {
+        let air = air(settings);
+        let settings = HandsetSettings {
+            uplink: air,
+            downlink: air,
+            power_dbm: settings.power_dbm.into(),
+            offset_hz,
+            listens: Some(listens),
+        };
+        Self(Kind::Handset(Box::new(Handset::new(ether.port_at(antenna), settings))))
+    }
+
     /// Sends a frame at once; says when its last byte left. A frame that could
     /// not be sent is lost, as on the air.
     ///
@@ -173,6 +196,7 @@ impl Wire {
             }
             Kind::Port(port) => port.send(frame).await,
             Kind::Radio(radio) => Ok(radio.station.send(radio.air, radio.power_dbm, frame).await),
+            Kind::Handset(handset) => Ok(handset.send(frame).await),
         }
     }
 
@@ -197,7 +221,19 @@ impl Wire {
                     return Ok((heard.arrival.bytes, heard.ended));
                 }
             },
+            Kind::Handset(handset) => handset.hear().await.ok_or_else(gone),
         }
+    }
+}
+
+/// What a pendant sends and hears under these settings.
+#[must_use]
+pub fn air(settings: &RadioSettings) -> Air {
+    Air {
+        frequency_hz: settings.frequency_hz,
+        shape: settings.shape(),
+        iq_inverted: false,
+        sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
     }
 }
 

@@ -37,6 +37,10 @@ const SYNCHRONISING_SYMBOLS: u32 = 5;
 /// too; below that, the frame is not seen.
 const FADING_DB: f64 = 1.0;
 
+/// What the chips report of far stronger signals: the estimate saturates, and
+/// drivers rely on it (lora-phy 3.0.1 overflows from 31.5 dB on).
+const SNR_REPORTED_MAX_DB: f64 = 30.0;
+
 /// Waves that are kept; at SF7 a second has room for 16 frames.
 const WAVES_MAX: usize = 256;
 
@@ -91,6 +95,8 @@ enum Stage {
 #[derive(Default)]
 pub(super) struct Demodulator {
     waves: Vec<Tracked>,
+    /// The frame that was followed last was over then.
+    free_since: Option<Instant>,
 }
 
 impl Demodulator {
@@ -135,10 +141,12 @@ impl Demodulator {
             }
             Stage::Header => {
                 let broken = self.is_header_broken(place, &arrival);
+                self.free_since = Some(at);
                 self.waves[place].stage = if broken { Stage::Passing } else { Stage::Payload };
                 Some(if broken { Sight::HeaderError } else { Sight::Header })
             }
             Stage::Payload => {
+                self.free_since = Some(at);
                 self.waves[place].stage = Stage::Passing;
                 Some(Sight::Frame(self.receive(place, arrival, tuning)))
             }
@@ -176,6 +184,7 @@ impl Demodulator {
         let needed = symbol * DETECT_SYMBOLS + sync;
         let from = preamble_end.checked_sub(needed).unwrap_or(arrival.started);
         tuning.since <= from
+            && self.free_since.is_none_or(|since| since <= from)
             && air.is_same_channel(&arrival.air)
             && air.iq_inverted == arrival.air.iq_inverted
             && air.sync_word == arrival.air.sync_word
@@ -208,7 +217,7 @@ impl Demodulator {
             damaged,
             rssi_dbm: whole_db(decibels(milliwatts(signal_dbm) + milliwatts(noise_dbm))),
             signal_dbm: arrival.rssi_dbm,
-            snr_quarter_db: quarter_db(signal_dbm - noise_dbm),
+            snr_quarter_db: quarter_db((signal_dbm - noise_dbm).min(SNR_REPORTED_MAX_DB)),
             offset_hz: arrival.offset_hz,
             bytes: arrival.bytes,
         }
