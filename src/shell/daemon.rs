@@ -145,6 +145,9 @@ impl Daemon {
         let keyring = KeyringFiles::new(store, &key);
         let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
+        if let Err(error) = folder.settle() {
+            tracing::warn!(%error, "the journal cannot be synced: a power cut may take its end");
+        }
         let mut replay =
             journal_files::read(folder.reader(), journal_files::journal_key(&key), &mut |_, _| {})
                 .map_err(cannot("the journal"))?;

@@ -113,7 +113,8 @@ impl Gateway {
                 let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
                 self.tell(kind, Detail::Broker(broker), now);
             }
-            DeliveryNews::Dropped { boot, lane, number } => {
+            DeliveryNews::Dropped { event, boot, lane, number } => {
+                self.custody.give_up(event);
                 self.notice(Notice::JournalOverflow);
                 let dropped = &mut self.dropped[lane as usize];
                 let range = dropped.get_or_insert(Shed {
@@ -138,6 +139,8 @@ impl Gateway {
             let Some(state) = self.states.get(pendant) else { continue };
             if self.journal.carry_state(pendant, state.clone()) {
                 self.volatile.remove(&pendant);
+                let lsn = self.journal.state_at(pendant);
+                self.custody.settle_state(pendant, lsn, |event| self.delivery.alone_has(event));
             }
         }
     }

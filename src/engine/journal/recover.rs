@@ -14,6 +14,7 @@ use super::{Journal, JournalKey, Lsn, Shed};
 use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Lane};
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::{Change, PendantState};
 use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -99,6 +100,8 @@ pub struct Replay {
     answered: Answered,
     numbers: BTreeMap<Boot, [u64; 3]>,
     newest_boot: Option<Boot>,
+    /// How the boot before that one ended.
+    before: Option<EndedBoot>,
     previous_end: Option<Lsn>,
     findings: Findings,
     gap_open: [bool; 3],
@@ -136,6 +139,7 @@ impl Replay {
             answered: Answered::default(),
             numbers: BTreeMap::new(),
             newest_boot: None,
+            before: None,
             previous_end: (tail != Lsn(0)).then_some(tail),
             gap_open: [false; 3],
             voids: Vec::new(),
@@ -263,6 +267,7 @@ impl Replay {
     }
 
     fn take_opened(&mut self, boot: Boot, opened: &Opened) {
+        self.before = opened.previous;
         for lane in Lane::ALL {
             self.reach(boot, lane, opened.last[lane as usize] + 1);
             if let Some(previous) = &opened.previous {
@@ -311,6 +316,10 @@ impl Replay {
             boot,
             last: self.numbers.get(&boot).copied().unwrap_or_default(),
         });
+        // A boot that died before it could tell anything did not tell how the one
+        // before it ended.
+        let told_nothing = previous.is_some_and(|ended| ended.last == [0; 3]);
+        let previous = if told_nothing { self.before.or(previous) } else { previous };
         let oldest = self.segments.keys().next().copied();
         let next = self.plan.newest_id + 1;
         let mut state_at = BTreeMap::new();
@@ -318,6 +327,9 @@ impl Replay {
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
             state.suspect |= self.findings.damaged > 0;
+            if planted(Mutant::ForgetWindow) {
+                state.highest = None;
+            }
             state_at.insert(pendant, lsn);
             lsn_states.insert(lsn, pendant);
             states.insert(pendant, state);
@@ -345,6 +357,7 @@ impl Replay {
             starved: false,
             tight: false,
             cleaning: None,
+            unreadable: None,
             reads: BTreeMap::new(),
             states: lsn_states,
             state_at,

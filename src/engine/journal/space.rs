@@ -6,11 +6,12 @@ use super::segment::Segment;
 use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
 use super::{Journal, Lsn, NoRoom, Plain, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Event, Lane};
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::PendantState;
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
 use pendant_protocol::PendantId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Free segments kept at all times. The last one is for urgent events and for
 /// cleaning alone.
@@ -20,6 +21,15 @@ const FREE_SEGMENTS_MIN: usize = 2;
 const TROUBLE_MAX: u64 = 1024;
 /// How long to wait before growing is tried again after the disk was full, ms.
 const GROW_AGAIN_MS: u64 = 10_000;
+
+/// Files beyond the most that there may be, for starts that died before they
+/// had cleaned: without a file to write to nothing could ever be cleaned again.
+const SPARE_FILES: u32 = 16;
+/// How long to wait before cleaning is tried again where the disk gave no
+/// answer, ms, and after how many times that counts as damage: five minutes, so
+/// that a device that hangs and comes back loses nothing.
+const CLEAN_AGAIN_MS: u64 = 10_000;
+const UNREADABLE_TIMES_MAX: u32 = 30;
 
 /// How much room the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +69,14 @@ enum Step {
     Settling(Lsn),
 }
 
+/// A frame in the way of cleaning that the disk does not give.
+pub(super) struct Unreadable {
+    lsn: Lsn,
+    times: u32,
+    /// `None`: the wait is over.
+    again_at: Option<Mono>,
+}
+
 impl Journal {
     /// Starts the next segment at `head`.
     pub(super) fn open_segment(&mut self, may_use_reserve: bool) -> Result<(), NoRoom> {
@@ -69,7 +87,7 @@ impl Journal {
         let file = self.free.pop_front().ok_or(NoRoom)?;
         // A boot begins a segment of its own wherever the log ended before.
         let previous_end = if self.open.is_empty() { self.durable } else { self.head };
-        self.begin(file, self.head.segment(), previous_end);
+        self.begin(file, self.head.segment(), previous_end, self.opened);
         Ok(())
     }
 
@@ -81,7 +99,8 @@ impl Journal {
         let next = self.segments.keys().next_back().map_or(1, |last| last + 1);
         // Segments of which nothing is durable never were: their files are free.
         let previous_end = self.durable;
-        self.begin(file, next, previous_end);
+        let opened = self.opened_before(&open);
+        self.begin(file, next, previous_end, opened);
         let mut moved = Vec::new();
         for (old, plain) in open {
             if matches!(plain.record(), Some(Record::Opened(_) | Record::Answered(_))) {
@@ -113,6 +132,24 @@ impl Journal {
         Some(moved)
     }
 
+    /// The last numbers without those of events that are not durable: they come
+    /// behind what says this.
+    fn opened_before(&self, open: &VecDeque<(Lsn, Plain)>) -> Opened {
+        let mut opened = self.opened;
+        if planted(Mutant::TellOpenNumbers) {
+            return opened;
+        }
+        for (_, plain) in open {
+            if let Some(Record::Event(event, _)) = plain.record() {
+                let last = &mut opened.last[event.kind.lane() as usize];
+                if event.boot == self.boot {
+                    *last = (*last).min(event.number - 1);
+                }
+            }
+        }
+        opened
+    }
+
     fn drop_void_segments(&mut self, durable: Lsn, before: u64) {
         let first_void =
             if durable.index() == 0 { durable.segment() } else { durable.segment() + 1 };
@@ -122,10 +159,10 @@ impl Journal {
         }
     }
 
-    fn begin(&mut self, file: u32, id: u64, previous_end: Lsn) {
+    fn begin(&mut self, file: u32, id: u64, previous_end: Lsn, opened: Opened) {
         self.segments.insert(id, Segment::new(file, previous_end));
         self.head = Lsn::first_of(id);
-        self.open.push_back((self.head, Plain::new(&Record::Opened(self.opened))));
+        self.open.push_back((self.head, Plain::new(&Record::Opened(opened))));
         self.head = self.head.next();
         // Every segment holds what outlives the ones before it.
         self.open.push_back((self.head, Plain::new(&Record::Answered(self.answered.clone()))));
@@ -136,6 +173,9 @@ impl Journal {
     pub(super) fn keep_room(&mut self, now: Mono) {
         self.advance_cleaning();
         self.growth_blocked_until.take_if(|until| *until <= now);
+        if let Some(unreadable) = &mut self.unreadable {
+            unreadable.again_at.take_if(|at| *at <= now);
+        }
         // A disk that was full is tried again, so that its state is not told for ever.
         let tight = self.tight && self.growth_blocked_until.is_none();
         let wanted = self.free.len() < FREE_SEGMENTS_MIN
@@ -146,13 +186,15 @@ impl Journal {
             return;
         }
         let blocked = self.growth_blocked_until.is_some();
-        let may_grow = self.present() < self.limits.files_max;
+        let stuck = self.is_stuck();
+        let files_max = self.limits.files_max + if stuck { SPARE_FILES } else { 0 };
+        let may_grow = self.present() < files_max;
         if may_grow && !blocked {
             let ticket = self.ticket();
             let file = self.vacant.last().copied().unwrap_or(self.files);
             self.allocating = Some((ticket, file));
             self.operations.push_back(DiskOp::Allocate { ticket, file, bytes: SEGMENT_BYTES });
-        } else if self.free.len() < FREE_SEGMENTS_MIN && self.cleaning.is_none() {
+        } else if self.free.len() < FREE_SEGMENTS_MIN && !stuck && self.may_clean() {
             self.start_cleaning();
         }
     }
@@ -162,8 +204,44 @@ impl Journal {
         self.files - u32::try_from(self.vacant.len()).unwrap_or(self.files).min(self.files)
     }
 
+    fn may_clean(&self) -> bool {
+        let waits = self.unreadable.as_ref().is_some_and(|waiting| waiting.again_at.is_some());
+        self.cleaning.is_none() && !waits
+    }
+
+    /// Nothing can be written without another file, and so nothing be cleaned.
+    fn is_stuck(&self) -> bool {
+        let waits_for_file = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
+        self.free.is_empty() && (self.head.index() == 0 || waits_for_file)
+    }
+
+    /// The disk does not give a frame that is to be carried forward. That may pass:
+    /// the round is given up and begun again later. False if it was too often.
+    pub(super) fn may_read_later(&mut self, lsn: Lsn, now: Mono) -> bool {
+        if planted(Mutant::ReadErrorIsDamage) {
+            return false;
+        }
+        let times = match &self.unreadable {
+            Some(before) if before.lsn == lsn => before.times + 1,
+            _ => 1,
+        };
+        let again_at = Some(now.plus_ms(CLEAN_AGAIN_MS));
+        self.unreadable =
+            (times < UNREADABLE_TIMES_MAX).then_some(Unreadable { lsn, times, again_at });
+        if self.unreadable.is_some() {
+            if let Some(cleaning) = self.cleaning.take() {
+                self.report(cleaning);
+            }
+        }
+        self.unreadable.is_some()
+    }
+
     pub(super) fn growth_deadline(&self) -> Option<Mono> {
-        self.growth_blocked_until.filter(|_| self.tight || self.free.len() < FREE_SEGMENTS_MIN)
+        let short = self.free.len() < FREE_SEGMENTS_MIN;
+        let clean = self.unreadable.as_ref().and_then(|unreadable| unreadable.again_at);
+        let clean = clean.filter(|_| short && self.cleaning.is_none());
+        let grow = self.growth_blocked_until.filter(|_| self.tight || short);
+        grow.into_iter().chain(clean).min()
     }
 
     pub(super) fn allocated(&mut self, ticket: crate::engine::seam::DiskTicket) {
@@ -201,7 +279,9 @@ impl Journal {
         let urgent = self.indexed[Lane::Urgent as usize].len() as u64;
         let trouble = self.indexed[Lane::Trouble as usize].len() as u64;
         let routine = self.live.saturating_sub(urgent + trouble);
-        let sheds = if trouble > TROUBLE_MAX {
+        let sheds = if planted(Mutant::ShedUrgent) {
+            Some(Lane::Urgent)
+        } else if trouble > TROUBLE_MAX {
             Some(Lane::Trouble)
         } else if routine > self.limits.routine_slots_max(self.present()) {
             Some(Lane::Routine)
@@ -259,6 +339,7 @@ impl Journal {
     /// must be handed to `carry_state` before the segment can go.
     pub(in crate::engine) fn states_to_carry(&self) -> Vec<PendantId> {
         match &self.cleaning {
+            Some(Cleaning { .. }) if planted(Mutant::LeaveStatesBehind) => Vec::new(),
             Some(Cleaning { segment, step: Step::States, .. }) => self
                 .states
                 .range(Lsn::first_of(*segment)..Lsn::first_of(segment + 1))
@@ -308,7 +389,9 @@ impl Journal {
             }
         }
         let settled = match &self.cleaning {
-            Some(Cleaning { segment, step: Step::Settling(end), .. }) if *end <= self.durable => {
+            Some(Cleaning { segment, step: Step::Settling(end), .. })
+                if *end <= self.durable || planted(Mutant::FreeTooSoon) =>
+            {
                 *segment
             }
             _ => return,
