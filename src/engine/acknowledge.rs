@@ -148,14 +148,8 @@ impl Custody {
 
     /// The journal has the newest state of a pendant, and with it the answers that
     /// waited for nothing else: their events are in the journal, or delivered.
-    pub(super) fn settle_state(
-        &mut self,
-        pendant: PendantId,
-        lsn: Option<Lsn>,
-        is_homeless: impl Fn(EventId) -> bool,
-    ) {
-        let of_pendant = self.waiting.iter_mut().filter(|waiting| waiting.pendant == pendant);
-        for waiting in of_pendant.filter(|waiting| !is_homeless(waiting.event)) {
+    pub(super) fn settle_state(&mut self, pendant: PendantId, lsn: Option<Lsn>) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.pendant == pendant) {
             waiting.lsn = waiting.lsn.or(lsn);
         }
     }

@@ -26,6 +26,7 @@ use backlog::Backlog;
 pub use line::OFFERS_MAX;
 use line::{Brokers, Line, UNHEARD_PAUSE_MS};
 use pace::Pace;
+use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most events that may wait for a receipt before the backlog pauses.
@@ -339,10 +340,15 @@ impl Delivery {
         open.chain(&self.memory).cloned().collect()
     }
 
-    /// Whether only memory holds an event.
-    pub(super) fn alone_has(&self, event: EventId) -> bool {
-        let sent = self.sent.get(&event).map(|sent| &sent.place);
-        matches!(sent, Some(Place::Memory(_))) || self.memory.iter().any(|held| held.id == event)
+    /// Whether only memory holds an event of a pendant.
+    pub(super) fn alone_has_of(&self, pendant: PendantId) -> bool {
+        let of_pendant =
+            |event: &Event| event.from.as_ref().is_some_and(|from| from.pendant == pendant.get());
+        let mut sent = self.sent.values().filter_map(|sent| match &sent.place {
+            Place::Memory(event) => Some(&**event),
+            Place::Journal(_) => None,
+        });
+        sent.any(of_pendant) || self.memory.iter().any(of_pendant)
     }
 
     /// There are still events without a place in the journal.

@@ -205,7 +205,7 @@ impl World {
         }
     }
 
-    pub fn from_broker(&mut self, broker: usize, connection: u32, said: FromBroker) {
+    pub fn broker_says(&mut self, broker: usize, connection: u32, said: FromBroker) {
         let there = &mut self.brokers[broker];
         if !there.connected || there.connection != connection {
             return;
@@ -272,8 +272,8 @@ impl World {
         self.later_ms(20_000, Due::CentreMessage);
         let (Some(process), false) = (&self.process, self.is_on(Fault::NoMessages)) else { return };
         let boot = process.boot;
-        let connected = (0..self.brokers.len()).filter(|broker| self.brokers[*broker].connected);
-        let Some(broker) = connected.last() else { return };
+        let connected = |broker: &usize| self.brokers[*broker].connected;
+        let Some(broker) = (0..self.brokers.len()).rfind(connected) else { return };
         let commands = self.commands();
         self.centre.message += 1;
         let base = format!("lonework/v1/{}/{}", self.settings.site, self.settings.gateway);

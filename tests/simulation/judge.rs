@@ -209,7 +209,8 @@ impl Judge {
         let told = self.lives.iter().any(|life| life.overflowed || life.journal_failed);
         let delivered =
             if self.receipts_asked { receipted } else { self.at_centre.contains(&press) };
-        if !durable && !(delivered && told) {
+        let assured = durable || (delivered && told);
+        if !assured {
             self.blame(at_us, Promise::Custody, format!("{press:?} was answered and is not kept"));
         }
         if let Some(said) = self.said.get_mut(&press) {

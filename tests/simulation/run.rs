@@ -18,7 +18,6 @@ pub struct Outcome {
     pub blame: Option<Blame>,
     pub hash: u64,
     pub lines: Vec<String>,
-    pub lives: u32,
 }
 
 /// Lives through a seed.
@@ -29,9 +28,9 @@ pub fn live(swarm: &Swarm, trace: Trace) -> Outcome {
         world.heal();
         finish(&mut world);
     }
-    let World { judge, trace, lives, .. } = world;
+    let World { judge, trace, .. } = world;
     let hash = trace.hash();
-    Outcome { blame: judge.into_blame(), hash, lines: trace.into_lines(), lives }
+    Outcome { blame: judge.into_blame(), hash, lines: trace.into_lines() }
 }
 
 /// The liveness phase: whatever is owed is done, and new presses are heard.

@@ -87,7 +87,8 @@ impl Judge {
             }
         }
         let told = self.kinds("journal_damage").next().is_some() || !self.unwitnessed.is_empty();
-        if !holes.is_empty() && !(self.was_damaged && told) {
+        let excused = self.was_damaged && told;
+        if !holes.is_empty() && !excused {
             self.blame(at_us, Promise::QuietOrLost, format!("missing: {holes:?}"));
         }
     }

@@ -243,7 +243,7 @@ impl World {
             Due::Drop(broker, connection) => self.drop_connection(broker, connection),
             Due::Offer(broker, connection, publish) => self.offered(broker, connection, publish),
             Due::FromBroker(broker, connection, news) => {
-                self.from_broker(broker, connection, news);
+                self.broker_says(broker, connection, news);
             }
             Due::CentreGets(broker, payload) => self.centre_gets(broker, &payload),
             Due::Receipt(broker, id) => self.receipt(broker, id),
