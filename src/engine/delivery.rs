@@ -510,15 +510,22 @@ impl Delivery {
         voice: &Voice,
         now: Now,
     ) -> Vec<Publish> {
-        if let Place::Journal(lsn) = place {
+        let at = match place {
+            Place::Journal(lsn) => Some(lsn),
+            Place::Memory(_) => None,
+        };
+        if let Some(lsn) = at {
             self.backlog.claim(lsn);
         }
         let (open, taken, until) = (to, Brokers::default(), None);
         if let Some(before) = self.sent.insert(event.id, Sent { place, open, taken, until }) {
             self.awaiting -= usize::from(before.until.is_some());
-            if let Place::Journal(twin) = before.place {
+            match before.place {
                 // A crash in the middle of cleaning leaves an event twice. One is enough.
-                self.to_release.insert(twin);
+                Place::Journal(twin) if at.is_some_and(|lsn| lsn != twin) => {
+                    self.to_release.insert(twin);
+                }
+                _ => {}
             }
         }
         let offers = to.iter().map(|broker| {
