@@ -10,6 +10,7 @@ use super::lamps::LampPanel;
 use super::links::{self, Links};
 use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
+use super::survey::Survey;
 use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
 use super::{journal_files, journal_words};
@@ -21,9 +22,10 @@ use crate::engine::seam::{
     BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal,
     TransmitId,
 };
-use crate::engine::time::Wall;
+use crate::engine::time::{Mono, Wall};
 use crate::engine::{Gateway, Seed};
 use pendant_hal::{LinkEvent, Transmission};
+use pendant_protocol::SealedUplink;
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -106,12 +108,23 @@ struct Daemon {
     questions: mpsc::Receiver<Asked>,
     _control: control::Control,
     /// How the frame was heard that the engine judges now.
-    hearing: Option<(LinkId, Signal)>,
+    hearing: Option<Hearing>,
+    survey: Survey,
     stopped: bool,
     stop_by: Option<Instant>,
     signals: Signals,
     watchdog: Option<Duration>,
     fed: Instant,
+}
+
+/// What a receiver says of a frame.
+#[derive(Clone, Copy)]
+struct Hearing {
+    link: LinkId,
+    signal: Signal,
+    ended: Mono,
+    /// As it stands in clear; `None` if it is no frame of a pendant.
+    counter: Option<u32>,
 }
 
 struct LinkState {
@@ -153,6 +166,8 @@ impl Daemon {
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
         journal_words::tell(&findings);
+        #[cfg(feature = "leaks")]
+        let engine = super::settings::leaking(engine);
         let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
         let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
@@ -189,6 +204,7 @@ impl Daemon {
             questions,
             _control: control,
             hearing: None,
+            survey: Survey::default(),
             stopped: false,
             stop_by: None,
             signals: Signals::catch().map_err(cannot("signals"))?,
@@ -315,7 +331,7 @@ impl Daemon {
             }
             Output::Enrol(order) => self.enrol(order),
             Output::Tell(notice) => {
-                self.note_history(&notice);
+                self.note_heard(&notice);
                 self.teller.tell(notice);
             }
             Output::Stopped => self.stopped = true,
@@ -343,7 +359,8 @@ impl Daemon {
             LinkEvent::Received(reception) => {
                 let ended = self.clock.mono(reception.ended);
                 let signal = links::signal(&reception.signal);
-                self.hearing = Some((link, signal));
+                let counter = SealedUplink::parse(&reception.bytes).ok().map(|f| f.counter());
+                self.hearing = Some(Hearing { link, signal, ended, counter });
                 self.input(Input::Frame { link, ended, signal, bytes: reception.bytes });
                 self.hearing = None;
             }
@@ -361,10 +378,17 @@ impl Daemon {
         self.input(Input::TransmitDone { id, sent });
     }
 
-    /// The history gets what anyone could have heard: who, where, how well.
-    fn note_history(&mut self, notice: &Notice) {
+    /// The survey and the history get what anyone could have heard: who, where, how well.
+    fn note_heard(&mut self, notice: &Notice) {
+        if let (
+            Notice::Heard { pendant, .. } | Notice::HeardAgain { pendant, .. },
+            Some(Hearing { link, signal, ended, counter: Some(counter) }),
+        ) = (notice, self.hearing)
+        {
+            self.survey.hear((*pendant, link), counter, signal, ended);
+        }
         let (link, fact) = match (notice, self.hearing) {
-            (Notice::Heard { pendant, .. }, Some((link, signal))) => {
+            (Notice::Heard { pendant, .. }, Some(Hearing { link, signal, .. })) => {
                 (link, Fact::Heard(*pendant, signal))
             }
             (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
@@ -382,6 +406,7 @@ impl Daemon {
     fn answer(&mut self, asked: Asked) {
         let answer = match asked.question {
             Question::Status => self.status(),
+            Question::Survey => self.survey.rows(self.clock.now().mono, self.teller.links()),
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),

@@ -16,6 +16,7 @@ pub mod links;
 pub mod log;
 pub(crate) mod settings;
 pub mod store_key;
+pub mod survey;
 pub mod telling;
 pub mod tls;
 pub mod uplink;

@@ -82,3 +82,13 @@ pub(super) fn broker_settings(
         boot,
     })
 }
+
+/// Lets the engine leak, if a test asks for it by the environment.
+#[cfg(feature = "leaks")]
+pub(super) fn leaking(mut engine: crate::engine::Gateway) -> crate::engine::Gateway {
+    let asked = std::env::var("PENDANT_GATEWAY_LEAK").ok();
+    if let Some(leak) = asked.as_deref().and_then(crate::engine::leak::Leak::named) {
+        engine.set_leak(leak);
+    }
+    engine
+}
