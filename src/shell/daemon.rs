@@ -158,9 +158,8 @@ impl Daemon {
         let keyring = KeyringFiles::new(store, &key);
         let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
-        let mut replay =
-            journal_files::read(folder.reader(), journal_files::journal_key(&key), &mut |_, _| {})
-                .map_err(cannot("the journal"))?;
+        let mut replay = journal_files::read(&folder, journal_files::journal_key(&key))
+            .map_err(cannot("the journal"))?;
         let findings = replay.findings();
         let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)

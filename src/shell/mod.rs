@@ -14,7 +14,7 @@ pub mod keyring_files;
 pub mod lamps;
 pub mod links;
 pub mod log;
-pub(crate) mod settings;
+pub mod settings;
 pub mod store_key;
 pub mod survey;
 pub mod telling;

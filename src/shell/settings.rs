@@ -10,7 +10,7 @@ use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSett
 use std::num::NonZeroU32;
 
 /// The engine's settings.
-pub(crate) fn settings(config: &Config) -> Result<Settings, StartError> {
+pub fn settings(config: &Config) -> Result<Settings, StartError> {
     let keys = match &config.centre.keys_file {
         None => CentreKeys::default(),
         Some(file) => {

@@ -6,6 +6,7 @@
 //! reception, so that neither the file nor the place written tells a heartbeat
 //! from a cry for help. Rooms are budgets: `space` gives up routine first.
 
+mod cleaning;
 mod findings;
 pub mod recover;
 mod segment;
@@ -23,10 +24,11 @@ use super::event::{Boot, Event, Lane};
 use super::pendant::{Change, PendantState};
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use super::time::Mono;
+use cleaning::Cleaning;
 use pendant_protocol::PendantId;
 use segment::Segment;
 use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
-use space::Cleaning;
+use space::Room;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most frames waiting to become durable: 512 KiB. Beyond it the disk is too
@@ -91,8 +93,8 @@ pub(super) enum News {
     Failed(DiskFault),
     /// Writing works again.
     Restored,
-    /// Events were given up for room.
-    Shed(Vec<Shed>),
+    /// Events were given up for room: which numbers, and how many of each pendant.
+    Shed(Vec<Shed>, Vec<(u32, u32)>),
     /// The disk gives no more room, or does again.
     Tight(bool),
     /// The disk gives no answer for this frame at present.
@@ -119,6 +121,15 @@ pub struct Shed {
 struct Running {
     ticket: DiskTicket,
     end: Lsn,
+}
+
+/// Frames behind the end of the log that a commit left which was cut off. They are
+/// written over with zeros before the log goes on there, so that they never pass
+/// for its continuation.
+#[derive(Clone, Copy, Debug)]
+struct Leftovers {
+    first: Lsn,
+    slots: u64,
 }
 
 struct Failure {
@@ -154,6 +165,7 @@ pub(super) struct Journal {
     head: Lsn,
     durable: Lsn,
     tail: Lsn,
+    leftovers: Option<Leftovers>,
     open: VecDeque<(Lsn, Plain)>,
     running: Option<Running>,
     failure: Option<Failure>,
@@ -185,7 +197,8 @@ impl Journal {
         let pendant = state.as_ref().and_then(|state| PendantId::new(state.pendant));
         let number = event.number;
         let record = Record::Event(Box::new(event), state.map(Box::new));
-        let lsn = self.append(&record, lane == Lane::Urgent)?;
+        let room = if lane == Lane::Urgent { Room::Urgent } else { Room::Routine };
+        let lsn = self.append(&record, room)?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(number);
         self.keep(lsn, lane);
@@ -198,7 +211,7 @@ impl Journal {
     /// Records the gateway's age.
     pub(super) fn append_tick(&mut self, tick: Tick) {
         // Without room a timer merely runs on from an earlier tick after a restart.
-        let _ = self.append(&Record::Tick(tick), true);
+        let _ = self.append(&Record::Tick(tick), Room::Urgent);
     }
 
     /// Records what a message of the centre led to: always two frames, whatever
@@ -209,8 +222,8 @@ impl Journal {
         changes: Vec<Change>,
     ) -> Result<Lsn, NoRoom> {
         self.answered = answered.clone();
-        self.append(&Record::Answered(answered.clone()), true)?;
-        self.append(&Record::Ordered(changes), true)
+        self.append(&Record::Answered(answered.clone()), Room::Urgent)?;
+        self.append(&Record::Ordered(changes), Room::Urgent)
     }
 
     /// Marks events as needing no keeping any more, and journals that.
@@ -224,7 +237,7 @@ impl Journal {
         }
         for runs in runs.chunks(RUNS_MAX) {
             // Without room the events are merely offered again after a restart.
-            let _ = self.append(&Record::Released(runs.to_vec()), true);
+            let _ = self.append(&Record::Released(runs.to_vec()), Room::Urgent);
         }
     }
 
@@ -270,7 +283,7 @@ impl Journal {
 
     /// Whether an event of any lane would find room now.
     pub(super) fn has_room(&self) -> bool {
-        self.head.index() != 0 || self.free.len() > 1
+        self.has_room_for(Room::Routine)
     }
 
     /// The first live event at or after `from`.
@@ -336,12 +349,12 @@ impl Journal {
         }
     }
 
-    fn append(&mut self, record: &Record, may_use_reserve: bool) -> Result<Lsn, NoRoom> {
-        if self.open.len() >= OPEN_MAX {
+    fn append(&mut self, record: &Record, room: Room) -> Result<Lsn, NoRoom> {
+        if self.open.len() >= OPEN_MAX || !self.has_room_for(room) {
             return Err(NoRoom);
         }
         if self.head.index() == 0 {
-            self.open_segment(may_use_reserve)?;
+            self.open_segment()?;
         }
         let lsn = self.head;
         self.open.push_back((lsn, Plain::new(record)));
@@ -353,6 +366,11 @@ impl Journal {
         let blocked = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
         let Some(&(first, _)) = self.open.front() else { return };
         if self.running.is_some() || blocked {
+            return;
+        }
+        if let Some(Leftovers { first, slots }) = self.leftovers {
+            let bytes = vec![0; slots as usize * SLOT_BYTES];
+            self.commit(first, bytes, self.durable);
             return;
         }
         let segment = &self.segments[&first.segment()];
@@ -371,10 +389,15 @@ impl Journal {
             slot::seal(cipher, &header, plain, &mut bytes);
             end = lsn.next();
         }
-        let file = segment.file;
-        let offset = byte_offset(first);
+        self.commit(first, bytes, end);
+    }
+
+    /// Writes and syncs; then all below `end` is durable.
+    fn commit(&mut self, first: Lsn, bytes: Vec<u8>, end: Lsn) {
+        let file = self.segments[&first.segment()].file;
         let ticket = self.ticket();
         self.running = Some(Running { ticket, end });
+        let offset = byte_offset(first);
         self.operations.push_back(DiskOp::Commit { ticket, file, offset, bytes });
     }
 
@@ -386,6 +409,7 @@ impl Journal {
             self.open.pop_front();
         }
         self.durable = running.end;
+        self.leftovers = None;
         if self.failure.take().is_some() {
             self.news.push_back(News::Restored);
         }
@@ -394,6 +418,8 @@ impl Journal {
 
     fn commit_failed(&mut self, fault: DiskFault, now: Mono) {
         self.running = None;
+        // The log goes on in another segment; what stands here is void by that.
+        self.leftovers = None;
         let wait_ms = match &self.failure {
             None => *RETRY_MS.start(),
             Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),

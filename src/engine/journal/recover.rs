@@ -10,7 +10,7 @@ use super::segment::Segment;
 use super::slot::{self, BootCipher, Header, Opened, Record, Run};
 use super::space::{Limits, first_opened};
 use super::survey::{Planned, whole_slots};
-use super::{Journal, JournalKey, Lsn, Shed};
+use super::{Journal, JournalKey, Leftovers, Lsn, Shed};
 use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Lane};
@@ -323,7 +323,12 @@ impl Replay {
             states.insert(pendant, state);
         }
         let ciphers = BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]);
-        let journal = Journal {
+        let goes_on = self.plan.goes_on;
+        let leftovers = goes_on
+            .filter(|goes_on| goes_on.leftovers > 0)
+            .map(|goes_on| Leftovers { first: self.plan.cut, slots: goes_on.leftovers });
+        let head = if goes_on.is_some() { self.plan.cut } else { Lsn::first_of(next) };
+        let mut journal = Journal {
             store: self.store,
             boot,
             ciphers,
@@ -334,9 +339,10 @@ impl Replay {
             free: self.plan.free.iter().copied().collect(),
             vacant: self.plan.vacant.clone(),
             files: self.plan.files,
-            head: Lsn::first_of(next),
+            head,
+            leftovers,
             durable: self.plan.cut,
-            tail: oldest.map_or(Lsn::first_of(next), Lsn::first_of),
+            tail: oldest.map_or(head, Lsn::first_of),
             open: VecDeque::new(),
             running: None,
             failure: None,
@@ -354,6 +360,9 @@ impl Replay {
             operations: VecDeque::new(),
             news: VecDeque::new(),
         };
+        if goes_on.is_some() {
+            journal.say_opened();
+        }
         Ok(Recovered {
             journal,
             states,
