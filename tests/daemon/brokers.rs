@@ -18,8 +18,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
-/// One press, answered by the first answer that comes.
-async fn press(wire: &mut Wire, pendant: &mut Pendant) {
+/// One press, repeated until it is answered. Gives its counter.
+pub(crate) async fn press(wire: &mut Wire, pendant: &mut Pendant) -> u32 {
     let frame = pendant.say(PANIC);
     let give_up = Instant::now() + SOON;
     loop {
@@ -33,7 +33,7 @@ async fn press(wire: &mut Wire, pendant: &mut Pendant) {
             }
         };
         if timeout(Duration::from_millis(2_500), listen).await.is_ok() {
-            return;
+            return pendant.counter;
         }
         assert!(Instant::now() < give_up, "never answered");
     }
