@@ -49,8 +49,9 @@ pub struct Transmission {
     pub ticket: u64,
     /// When its first symbol or byte leaves.
     pub at: Instant,
-    /// When instead, if a radio is receiving another frame at that time. Other
-    /// links, which hear and send at once, take no heed of it.
+    /// When instead, if a radio is receiving another frame at that time. Links
+    /// that hear and send at once take no heed of it, nor does an SX127x, whose
+    /// interrupt line does not tell of headers.
     pub or_at: Option<Instant>,
     /// Its bytes: 1 to [`FRAME_BYTES_MAX`].
     pub bytes: Vec<u8>,
