@@ -14,6 +14,7 @@ pub mod keyring_files;
 pub mod lamps;
 pub mod links;
 pub mod log;
+pub mod radios;
 pub mod settings;
 pub mod store_key;
 pub mod survey;
