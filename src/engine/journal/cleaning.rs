@@ -214,11 +214,9 @@ impl Journal {
     /// must be handed to `carry_state` before the segment can go.
     pub(in crate::engine) fn states_to_carry(&self) -> Vec<PendantId> {
         match &self.cleaning {
-            Some(Cleaning { segment, step: Step::States, .. }) => self
-                .states
-                .range(Lsn::first_of(*segment)..Lsn::first_of(segment + 1))
-                .map(|(_, pendant)| *pendant)
-                .collect(),
+            Some(Cleaning { segment, step: Step::States, .. }) => {
+                self.states.in_segment(*segment).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -241,9 +239,7 @@ impl Journal {
 
     /// A pendant that is enrolled no more: its state need not be carried.
     pub(in crate::engine) fn drop_state(&mut self, pendant: PendantId) {
-        if let Some(lsn) = self.state_at.remove(&pendant) {
-            self.states.remove(&lsn);
-        }
+        self.states.forget(pendant);
     }
 
     /// Tells what a round of cleaning moved and gave up.

@@ -12,6 +12,7 @@ pub mod recover;
 mod segment;
 mod slot;
 mod space;
+mod states;
 mod survey;
 mod waiting;
 
@@ -29,6 +30,7 @@ use pendant_protocol::PendantId;
 use segment::Segment;
 use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
 use space::Room;
+use states::States;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most frames waiting to become durable: 512 KiB. Beyond it the disk is too
@@ -177,8 +179,7 @@ pub(super) struct Journal {
     tight: bool,
     cleaning: Option<Cleaning>,
     reads: BTreeMap<DiskTicket, Reading>,
-    states: BTreeMap<Lsn, PendantId>,
-    state_at: BTreeMap<PendantId, Lsn>,
+    states: States,
     indexed: [BTreeSet<Lsn>; 2],
     live: u64,
     tickets: u64,
@@ -273,7 +274,7 @@ impl Journal {
 
     /// Where a pendant's latest state stands.
     pub(super) fn state_at(&self, pendant: PendantId) -> Option<Lsn> {
-        self.state_at.get(&pendant).copied()
+        self.states.place(pendant)
     }
 
     /// Whether nothing waits to be written, or cannot be.
@@ -533,10 +534,7 @@ impl Journal {
     }
 
     fn note_state(&mut self, pendant: PendantId, lsn: Lsn) {
-        if let Some(old) = self.state_at.insert(pendant, lsn) {
-            self.states.remove(&old);
-        }
-        self.states.insert(lsn, pendant);
+        self.states.note(pendant, lsn);
     }
 
     fn ticket(&mut self) -> DiskTicket {

@@ -9,6 +9,7 @@ pub use super::waiting::Waiting;
 use super::segment::Segment;
 use super::slot::{self, BootCipher, Header, Opened, Record, Run};
 use super::space::{Limits, first_opened};
+use super::states::States;
 use super::survey::{Planned, whole_slots};
 use super::{Journal, JournalKey, Leftovers, Lsn, Shed};
 use crate::engine::age::Tick;
@@ -313,13 +314,11 @@ impl Replay {
         });
         let oldest = self.segments.keys().next().copied();
         let next = self.plan.newest_id + 1;
-        let mut state_at = BTreeMap::new();
-        let mut lsn_states = BTreeMap::new();
+        let mut places = States::default();
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
             state.suspect |= self.findings.damaged > 0;
-            state_at.insert(pendant, lsn);
-            lsn_states.insert(lsn, pendant);
+            places.note(pendant, lsn);
             states.insert(pendant, state);
         }
         let ciphers = BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]);
@@ -352,8 +351,7 @@ impl Replay {
             tight: false,
             cleaning: None,
             reads: BTreeMap::new(),
-            states: lsn_states,
-            state_at,
+            states: places,
             indexed: self.lanes,
             live: self.live,
             tickets: 0,

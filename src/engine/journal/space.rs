@@ -81,8 +81,7 @@ impl Journal {
     /// Frames of a segment that would have to be written anew.
     fn carried_by(&self, id: u64) -> u64 {
         let live = self.segments.get(&id).map_or(0, |segment| u64::from(segment.live.count()));
-        let states = self.states.range(Lsn::first_of(id)..Lsn::first_of(id + 1)).count();
-        live + states as u64
+        live + self.states.count_in_segment(id)
     }
 
     /// Starts the next segment at `head`.
@@ -120,7 +119,7 @@ impl Journal {
                     self.keep(new, event.kind.lane());
                 }
             }
-            if let Some(pendant) = self.states.get(&old).copied() {
+            if let Some(pendant) = self.states.pendant(old) {
                 self.note_state(pendant, new);
             }
             self.open.push_back((new, plain));
