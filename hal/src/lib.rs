@@ -16,12 +16,13 @@ mod link;
 mod outage;
 mod outbox;
 pub mod radio;
+pub mod region;
 mod schedule;
 pub mod serial;
 #[cfg(feature = "sim")]
 pub mod sim;
 
 pub use link::{
-    FRAME_BYTES_MAX, LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX,
-    Reception, SendFault, Signal, Transmission,
+    FRAME_BYTES_MAX, LATE_MS_MAX, LineFault, LinkCount, LinkEvent, LinkFault, LinkHandle,
+    QUEUE_MAX, Reception, SendFault, Signal, Transmission,
 };

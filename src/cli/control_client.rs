@@ -1,5 +1,5 @@
 //! Asks the running gateway through its control socket: one JSON object a line
-//! there, `{"ask":"status"}` or `{"ask":"reload"}`, and one back. An answer with
+//! there, `{"ask":"status"}`, `"survey"` or `"reload"`, and one back. An answer with
 //! a member `error` says why the gateway did not do it.
 
 use super::{Exit, tell};
@@ -20,6 +20,7 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {
     Status,
+    Survey,
     Reload,
 }
 
@@ -88,6 +89,7 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(WAIT_MAX))?;
     let word = match ask {
         Ask::Status => "status",
+        Ask::Survey => "survey",
         Ask::Reload => "reload",
     };
     stream.write_all(format!("{}\n", json!({ "ask": word })).as_bytes())?;

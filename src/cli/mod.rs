@@ -3,6 +3,7 @@
 mod bind;
 mod broker_files;
 mod check;
+mod check_radio;
 mod config;
 mod control_client;
 mod enroll;
@@ -14,6 +15,7 @@ mod queue;
 mod revoke;
 mod run;
 mod status;
+mod survey;
 
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::engine::name::Name;
@@ -56,6 +58,8 @@ enum Command {
     Queue(queue::Arguments),
     /// Ask the running gateway how it is
     Status(Json),
+    /// Show how each pendant was heard of late: signal, frames, losses
+    Survey(survey::Arguments),
     /// Print the effective configuration, or the documented default
     Config(config::Arguments),
 }
@@ -120,6 +124,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Status(Json { json }) => status::status(&text_only()?, json)?,
+        Command::Survey(arguments) => survey::survey(&text_only()?, &arguments)?,
         Command::Config(arguments) => config::config(path, &arguments)?,
     };
     Ok(ExitCode::from(exit as u8))

@@ -508,7 +508,16 @@ pub enum Detail {
         /// How late, ms.
         late_ms: u64,
     },
+    /// How many events of which pendants were given up for room; 0 for those that
+    /// lost none of what was looked at.
+    GivenUp {
+        /// Pendants and counts, at most [`GIVEN_UP_MAX`].
+        pendants: Vec<(u32, u32)>,
+    },
 }
+
+/// Most pendants in one [`Detail::GivenUp`]: as many as fit a frame.
+pub const GIVEN_UP_MAX: usize = 12;
 
 /// How the boot before ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -237,10 +237,22 @@ enum DetailData<'e> {
     Times(u32),
     Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
     Late { late_ms: u64 },
+    GivenUp(GivenUp<'e>),
+}
+
+/// An object: number of the pendant, how many of its events.
+struct GivenUp<'e>(&'e [(u32, u32)]);
+
+impl Serialize for GivenUp<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0.iter().map(|(pendant, count)| (Text(PendantNumber(*pendant)), count)),
+        )
+    }
 }
 
 impl<'e> DetailData<'e> {
-    fn of(detail: &Detail, voice: &'e Voice) -> Option<Self> {
+    fn of(detail: &'e Detail, voice: &'e Voice) -> Option<Self> {
         Some(match *detail {
             Detail::None | Detail::Started { previous: None } => return None,
             Detail::Session { minutes, due_unix_ms } => {
@@ -268,6 +280,7 @@ impl<'e> DetailData<'e> {
                 Self::Overdue { minutes, due: due_unix_ms.and_then(rfc3339), late_ms }
             }
             Detail::Late { late_ms } => Self::Late { late_ms },
+            Detail::GivenUp { ref pendants } => Self::GivenUp(GivenUp(pendants)),
         })
     }
 }

@@ -25,6 +25,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 pub enum Question {
     /// How the gateway fares.
     Status,
+    /// How pendants are heard.
+    Survey,
     /// Read the keyring again.
     Reload,
 }

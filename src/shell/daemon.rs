@@ -10,6 +10,7 @@ use super::lamps::LampPanel;
 use super::links::{self, Links};
 use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
+use super::survey::Survey;
 use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
 use super::{journal_files, journal_words};
@@ -21,9 +22,11 @@ use crate::engine::seam::{
     BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal,
     TransmitId,
 };
-use crate::engine::time::Wall;
+use crate::engine::time::{Mono, Wall};
 use crate::engine::{Gateway, Seed};
-use pendant_hal::{LinkEvent, Transmission};
+use pendant_hal::radio::account::Balance;
+use pendant_hal::{LinkEvent, SendFault, Transmission};
+use pendant_protocol::SealedUplink;
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -106,12 +109,23 @@ struct Daemon {
     questions: mpsc::Receiver<Asked>,
     _control: control::Control,
     /// How the frame was heard that the engine judges now.
-    hearing: Option<(LinkId, Signal)>,
+    hearing: Option<Hearing>,
+    survey: Survey,
     stopped: bool,
     stop_by: Option<Instant>,
     signals: Signals,
     watchdog: Option<Duration>,
     fed: Instant,
+}
+
+/// What a receiver says of a frame.
+#[derive(Clone, Copy)]
+struct Hearing {
+    link: LinkId,
+    signal: Signal,
+    ended: Mono,
+    /// As it stands in clear; `None` if it is no frame of a pendant.
+    counter: Option<u32>,
 }
 
 struct LinkState {
@@ -145,17 +159,15 @@ impl Daemon {
         let keyring = KeyringFiles::new(store, &key);
         let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
-        if let Err(error) = folder.settle() {
-            tracing::warn!(%error, "the journal cannot be synced: a power cut may take its end");
-        }
-        let mut replay =
-            journal_files::read(folder.reader(), journal_files::journal_key(&key), &mut |_, _| {})
-                .map_err(cannot("the journal"))?;
+        let mut replay = journal_files::read(&folder, journal_files::journal_key(&key))
+            .map_err(cannot("the journal"))?;
         let findings = replay.findings();
         let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
         journal_words::tell(&findings);
+        #[cfg(feature = "leaks")]
+        let engine = super::settings::leaking(engine);
         let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
         let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
@@ -192,6 +204,7 @@ impl Daemon {
             questions,
             _control: control,
             hearing: None,
+            survey: Survey::default(),
             stopped: false,
             stop_by: None,
             signals: Signals::catch().map_err(cannot("signals"))?,
@@ -304,6 +317,7 @@ impl Daemon {
                 let transmission = Transmission {
                     ticket: transmit.id.0,
                     at: self.clock.instant(transmit.at),
+                    or_at: transmit.or_at.map(|mono| self.clock.instant(mono)),
                     bytes: transmit.frame.to_vec(),
                 };
                 if !self.links.transmit(transmit.link, transmission) {
@@ -318,7 +332,7 @@ impl Daemon {
             }
             Output::Enrol(order) => self.enrol(order),
             Output::Tell(notice) => {
-                self.note_history(&notice);
+                self.note_heard(&notice);
                 self.teller.tell(notice);
             }
             Output::Stopped => self.stopped = true,
@@ -346,13 +360,17 @@ impl Daemon {
             LinkEvent::Received(reception) => {
                 let ended = self.clock.mono(reception.ended);
                 let signal = links::signal(&reception.signal);
-                self.hearing = Some((link, signal));
+                let counter = SealedUplink::parse(&reception.bytes).ok().map(|f| f.counter());
+                self.hearing = Some(Hearing { link, signal, ended, counter });
                 self.input(Input::Frame { link, ended, signal, bytes: reception.bytes });
                 self.hearing = None;
             }
             LinkEvent::Sent { ticket, .. } => self.transmit_done(ticket, true),
             LinkEvent::NotSent { ticket, fault } => {
                 tracing::debug!(%fault, "downlink not sent");
+                if fault == SendFault::Airtime {
+                    self.teller.dropped(tag, "answers_without_airtime", 1);
+                }
                 self.transmit_done(ticket, false);
             }
             LinkEvent::Counted(count) => self.teller.dropped(tag, count.name(), count.n()),
@@ -364,10 +382,17 @@ impl Daemon {
         self.input(Input::TransmitDone { id, sent });
     }
 
-    /// The history gets what anyone could have heard: who, where, how well.
-    fn note_history(&mut self, notice: &Notice) {
+    /// The survey and the history get what anyone could have heard: who, where, how well.
+    fn note_heard(&mut self, notice: &Notice) {
+        if let (
+            Notice::Heard { pendant, .. } | Notice::HeardAgain { pendant, .. },
+            Some(Hearing { link, signal, ended, counter: Some(counter) }),
+        ) = (notice, self.hearing)
+        {
+            self.survey.hear((*pendant, link), counter, signal, ended);
+        }
         let (link, fact) = match (notice, self.hearing) {
-            (Notice::Heard { pendant, .. }, Some((link, signal))) => {
+            (Notice::Heard { pendant, .. }, Some(Hearing { link, signal, .. })) => {
                 (link, Fact::Heard(*pendant, signal))
             }
             (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
@@ -385,6 +410,7 @@ impl Daemon {
     fn answer(&mut self, asked: Asked) {
         let answer = match asked.question {
             Question::Status => self.status(),
+            Question::Survey => self.survey.rows(self.clock.now().mono, self.teller.links()),
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),
@@ -429,7 +455,11 @@ impl Daemon {
         let engine = self.engine.status();
         let brokers: Vec<Value> =
             self.uplinks.iter().map(|(name, uplink)| broker_json(name, uplink)).collect();
-        let links: Vec<Value> = self.link_states.values().map(LinkState::json).collect();
+        let links: Vec<Value> = self
+            .link_states
+            .iter()
+            .map(|(tag, state)| state.json(self.links.balance(LinkId(*tag))))
+            .collect();
         let now = self.clock.now();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -509,9 +539,23 @@ impl LinkState {
         self.fault = fault;
     }
 
-    fn json(&self) -> Value {
-        json!({ "name": self.name, "up": self.up, "fault": self.fault })
+    fn json(&self, balance: Option<Balance>) -> Value {
+        let mut state = json!({ "name": self.name, "up": self.up, "fault": self.fault });
+        if let Some(balance) = balance {
+            state["deaf_permille"] = json!(balance.deaf_permille);
+            state["airtime"] = balance.airtime.map_or(Value::Null, |airtime| {
+                json!({
+                    "spent_ms": whole_ms(airtime.spent),
+                    "allowed_ms_per_hour": whole_ms(airtime.allowed),
+                })
+            });
+        }
+        state
     }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Signals {

@@ -2,7 +2,7 @@
 //! or two of them in memory for each. For the start of a gateway, and for commands
 //! that look at a journal on which one may be running.
 
-use super::disk::JournalReader;
+use super::disk::{JournalFolder, JournalReader, SegmentFile, SegmentFiles};
 use super::store_key::StoreKey;
 use crate::engine::journal::JournalKey;
 use crate::engine::journal::recover::{Headers, Plan, RecoverError, Replay, Survey};
@@ -63,17 +63,36 @@ pub fn journal_key(key: &StoreKey) -> JournalKey {
     JournalKey::from_bytes(*key.derive::<32>("journal"))
 }
 
-/// Both passes over the journal.
+/// Both passes over the journal of a gateway that starts.
 ///
 /// # Errors
 /// See [`ReadError`]; nothing was changed.
-pub fn read(
-    folder: &JournalReader,
-    key: JournalKey,
-    progress: Progress<'_>,
-) -> Result<Replay, ReadError> {
-    let plan = survey(folder, progress)?;
-    replay(folder, plan, key, progress)
+pub fn read(folder: &JournalFolder, key: JournalKey) -> Result<Replay, ReadError> {
+    let plan = settle(folder, survey(folder.reader(), &mut |_, _| {})?)?;
+    replay(folder.reader(), plan, key, &mut |_, _| {})
+}
+
+/// What the last life wrote and did not see synced may stand in the kernel's memory
+/// alone, and pendants will be answered on it. A sync that failed may have taken the
+/// pages for clean, so they are written again before they are synced.
+///
+/// # Errors
+/// As `Survey::plan`.
+pub fn settle<F: SegmentFiles>(files: &F, survey: Survey) -> Result<Plan, RecoverError> {
+    let synced = survey.unvouched().map_or(Ok(()), |stretch| {
+        let file = files.open(stretch.file)?;
+        let mut bytes = vec![0; stretch.bytes];
+        file.read_exact_at(&mut bytes, stretch.offset)?;
+        file.write_all_at(&bytes, stretch.offset)?;
+        file.sync_data()
+    });
+    match synced {
+        Ok(()) => survey.plan(),
+        Err(error) => {
+            tracing::warn!(%error, "the journal's last commit cannot be written again; it is left out");
+            survey.plan_vouched()
+        }
+    }
 }
 
 /// Both passes over a journal on which a gateway may be running, and what is made
@@ -88,11 +107,11 @@ pub fn read_unlocked<T, E: From<ReadError>>(
     mut take: impl FnMut(Replay, Progress<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     for _ in 0..TRIES_MAX {
-        let before = survey(folder, progress)?;
+        let before = survey(folder, progress)?.plan().map_err(ReadError::from)?;
         let mut replay = replay(folder, before.clone(), key.clone(), progress)?;
         let damaged = replay.findings().damaged > 0;
         let taken = take(replay, progress);
-        let after = survey(folder, &mut |_, _| {})?;
+        let after = survey(folder, &mut |_, _| {})?.plan().map_err(ReadError::from)?;
         // A frame that was just being written would look like a damaged one.
         if before.still_stands_in(&after) && (!damaged || before.ends_as(&after)) {
             return taken;
@@ -101,14 +120,14 @@ pub fn read_unlocked<T, E: From<ReadError>>(
     Err(ReadError::Changing.into())
 }
 
-fn survey(folder: &JournalReader, progress: Progress<'_>) -> Result<Plan, ReadError> {
+fn survey(folder: &JournalReader, progress: Progress<'_>) -> Result<Survey, ReadError> {
     let mut survey = Survey::new();
     let files = folder.files().or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => Err(error),
     })?;
     each_file(folder, &files, Headers::read, |headers| survey.take(headers), progress)?;
-    Ok(survey.plan()?)
+    Ok(survey)
 }
 
 fn replay(

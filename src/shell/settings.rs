@@ -10,7 +10,7 @@ use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSett
 use std::num::NonZeroU32;
 
 /// The engine's settings.
-pub(crate) fn settings(config: &Config) -> Result<Settings, StartError> {
+pub fn settings(config: &Config) -> Result<Settings, StartError> {
     let keys = match &config.centre.keys_file {
         None => CentreKeys::default(),
         Some(file) => {
@@ -81,4 +81,14 @@ pub(super) fn broker_settings(
         gateway: config.gateway.clone(),
         boot,
     })
+}
+
+/// Lets the engine leak, if a test asks for it by the environment.
+#[cfg(feature = "leaks")]
+pub(super) fn leaking(mut engine: crate::engine::Gateway) -> crate::engine::Gateway {
+    let asked = std::env::var("PENDANT_GATEWAY_LEAK").ok();
+    if let Some(leak) = asked.as_deref().and_then(crate::engine::leak::Leak::named) {
+        engine.set_leak(leak);
+    }
+    engine
 }

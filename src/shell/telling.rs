@@ -59,6 +59,12 @@ impl Teller {
         Self { counters, links, brokers, said: BTreeMap::new() }
     }
 
+    /// The links' names.
+    #[must_use]
+    pub fn links(&self) -> &[String] {
+        &self.links
+    }
+
     /// Counts and logs one notice.
     pub fn tell(&mut self, notice: Notice) {
         let counters = &mut self.counters;

@@ -64,12 +64,6 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("slot", "slot = 3\n[lamps]\npwer = \"a\"", "5:1: unknown key `pwer`", "did you mean `power`?"),
     ("name", "", "4:1: [[link]] lacks `name`", "write: name = "),
     ("kind", "kind = \"serail\"", "6:8: `kind` is one of", "write: kind = \"serial\""),
-    (
-        "kind",
-        "kind = \"radio\"",
-        "6:8: this build has no radio hardware adapter yet",
-        "kind = \"serial\"",
-    ),
     ("kind", "", "4:1: [[link]] lacks `kind`", "write: kind = \"serial\""),
     ("path", "", "4:1: a [[link]] of kind \"serial\" lacks `path`", "/dev/serial/by-id/"),
     ("[[link]]", "baud = 9601", "5:8: `baud` is one of", "write: baud = 9600"),
@@ -103,7 +97,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "6:12: an RYLR998 module",
         "envelope = false",
     ),
-    ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "virtual-radio"),
+    ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "kind \"radio\""),
 ];
 
 #[test]

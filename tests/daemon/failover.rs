@@ -1,14 +1,14 @@
 //! Two real brokers, each with an authority of its own: what one does not carry
 //! the other does, nothing is lost, and the first is returned to.
 
+use crate::brokers::press;
 use crate::clerk::Books;
 use crate::end_to_end::next_of;
 use crate::load::{Dice, Load, is_long, seed};
 use crate::mosquitto::{Authority, Identity, Mosquitto, VALID};
 use crate::pendant::*;
-use crate::site::{BrokerFiles, SOON, Site, hear};
+use crate::site::{BrokerFiles, SOON, Site};
 use pendant_kit::centre::{Centre, CentreSettings, Event, News};
-use pendant_kit::wire::Wire;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -106,25 +106,6 @@ impl Two {
     async fn first_is(&self, connected: bool) {
         let what = format!("the first broker connected: {connected}");
         self.site.until(&what, |s| s["brokers"][0]["connected"] == connected).await;
-    }
-}
-
-/// One press, answered on site.
-async fn press(wire: &mut Wire, pendant: &mut Pendant) -> u32 {
-    let frame = pendant.say(PANIC);
-    loop {
-        wire.send(&frame).await.expect("the wire holds");
-        let listen = async {
-            loop {
-                let (answer, _) = hear(wire).await;
-                if pendant.hear(&answer, pendant.counter).is_some() {
-                    return;
-                }
-            }
-        };
-        if timeout(Duration::from_millis(2_500), listen).await.is_ok() {
-            return pendant.counter;
-        }
     }
 }
 

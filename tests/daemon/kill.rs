@@ -8,7 +8,8 @@ use crate::end_to_end::World;
 use crate::ledger::Ledger;
 use crate::load::{Dice, Load, is_long, seed};
 use crate::mosquitto::Subscriber;
-use crate::site::SOON;
+use crate::pendant::*;
+use crate::site::{SOON, hear};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -80,4 +81,26 @@ fn moment(dice: &mut Dice) -> Duration {
         2..9 => dice.ms(150, 2_500),
         _ => dice.ms(5_000, 6_500),
     }
+}
+
+/// A failing supply, or a service that is restarted over and over.
+#[tokio::test]
+async fn a_loop_of_starts_and_kills_does_not_use_the_store_up() {
+    let mut world = World::new(None).await;
+    world.site.journal_mib_max = 16;
+    world.site.configure("");
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    for _ in 0..40 {
+        world.site.spawn();
+        // What the gateway says of its start is durable, or nearly.
+        world.site.until("it answers", |_| true).await;
+        world.site.kill_9();
+    }
+    world.site.start().await;
+    wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+    let heard = tokio::time::timeout(SOON / 3, hear(&mut wire)).await;
+    let (answer, _) = heard.unwrap_or_else(|_| panic!("no answer:\n{}", world.site.log()));
+    assert!(pendant.hear(&answer, pendant.counter).is_some());
+    assert!(!world.site.log().contains("no room"), "{}", world.site.log());
 }

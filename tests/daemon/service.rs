@@ -108,3 +108,30 @@ fn without_times(log: &str) -> String {
     };
     log.lines().map(line).collect::<Vec<_>>().join("\n")
 }
+
+#[tokio::test]
+async fn survey_shows_how_a_pendant_was_heard() {
+    let mut world = World::new(None).await;
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    world.site.start().await;
+    let survey = |words: &[&str]| {
+        let output = world.site.command(words).output().expect("survey runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(survey(&["survey"]).contains("No pendant was heard"));
+    for body in [HEARTBEAT, DISCREET, HEARTBEAT] {
+        // One of two frames is lost on the air.
+        pendant.say(HEARTBEAT);
+        wire.send(&pendant.say(body)).await.expect("the wire holds");
+        hear(&mut wire).await;
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&survey(&["survey", "--json"])).expect("JSON");
+    let row = &json["rows"][0];
+    assert_eq!((&row["pendant"], &row["link"]), (&"00012f".into(), &"pty".into()), "{json}");
+    assert_eq!((&row["frames"], &row["lost_percent"]), (&3.into(), &40.into()), "{json}");
+    let text = survey(&["survey"]);
+    assert!(text.contains("00012f") && text.contains("40 %") && text.contains("pty"), "{text}");
+}

@@ -1,7 +1,7 @@
 //! P5 on the real daemon: one history is lived through twice, and everything
 //! that leaves a mark on site is compared: TLS records in both directions, system
-//! calls on files and on the serial port, log lines, status answers, and what the
-//! pendant shows.
+//! calls on files and on the serial port, log lines, what `status`, `survey`,
+//! `pendants` and `queue` say, and what the pendant shows.
 //!
 //! Sizes, places and order are compared exactly, times with [`SLACK`]: the
 //! machine's own jitter. The engine's times are compared to the microsecond
@@ -14,7 +14,7 @@ use crate::tap::{Record, Tap};
 use pendant_kit::centre::Centre;
 use pendant_kit::wire::Wire;
 use pendant_protocol::{Body, DownlinkMessage, FrameBytes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,7 +43,8 @@ type Call = (String, &'static str, String);
 struct Life {
     records: Vec<(Duration, Record)>,
     shown: Vec<(Duration, DownlinkMessage)>,
-    statuses: Vec<Value>,
+    /// What commands say: status, survey, pendants and queue.
+    said: Vec<Value>,
     log: Vec<String>,
     calls: Vec<Call>,
 }
@@ -56,6 +57,8 @@ struct Player {
     last: FrameBytes,
     tap: Tap,
     life: Life,
+    /// Events that waited in the journal when the life began.
+    waiting: u64,
 }
 
 impl Player {
@@ -83,7 +86,7 @@ impl Player {
         let wire = world.site.wire();
         let pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
         let last = FrameBytes::default();
-        Self { world, centre, wire, pendant, last, tap, life: Life::default() }
+        Self { world, centre, wire, pendant, last, tap, life: Life::default(), waiting: 0 }
     }
 
     async fn play(mut self, steps: &[Step], twin: Body) -> Life {
@@ -93,6 +96,7 @@ impl Player {
         // Its answer comes a second later: by then all that a start causes is over.
         self.say(HEARTBEAT).await;
         self.life = Life::default();
+        self.waiting = self.ask(&["queue", "list"])["waiting"].as_u64().expect("a number");
         let (log, calls) = (self.log().len(), self.calls().len());
         for step in steps {
             match step {
@@ -125,7 +129,30 @@ impl Player {
         }
         let new = self.tap.records().split_off(before);
         self.life.records.extend(new.into_iter().map(|(at, record)| (at - sent, record)));
-        self.life.statuses.push(self.status());
+        self.life.said.push(self.said());
+    }
+
+    /// What a command prints for programs.
+    fn ask(&self, words: &[&str]) -> Value {
+        let output = self.world.site.command(words).arg("--json").output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// What somebody on site is told who asks by every command.
+    fn said(&self) -> Value {
+        let mut survey = self.ask(&["survey"]);
+        for row in survey["rows"].as_array_mut().expect("rows") {
+            row["last_heard_s"].take();
+        }
+        let mut pendants = self.ask(&["pendants"]);
+        // Made at random by each life's enrolment.
+        pendants["pendants"][0]["enrolment"].take();
+        let queue = self.ask(&["queue", "list"]);
+        // Its other figures grow by the clock: a tick a minute, and reserved files.
+        let waiting = queue["waiting"].as_u64().map(|now| now - self.waiting);
+        let queue = json!([waiting, queue["damaged_frames"], queue["lost"]]);
+        json!({ "status": self.status(), "survey": survey, "pendants": pendants, "queue": queue })
     }
 
     /// The status but for what no two runs share.
@@ -175,40 +202,51 @@ fn call(line: &str) -> Option<Call> {
     Some((name.into(), class, sizes))
 }
 
-fn assert_same<T: PartialEq + Debug>(what: &str, plain: &[T], covert: &[T]) {
-    for n in 0..plain.len().max(covert.len()) {
-        assert_eq!(plain.get(n), covert.get(n), "{what}, number {n}");
-    }
+/// In what two lives differ, and how.
+type Difference = (&'static str, String);
+
+fn differ<T: PartialEq + Debug>(
+    what: &'static str,
+    plain: &[T],
+    covert: &[T],
+) -> Option<Difference> {
+    let mut all = 0..plain.len().max(covert.len());
+    let n = all.find(|n| plain.get(*n) != covert.get(*n))?;
+    Some((what, format!("number {n}: {:?} and {:?}", plain.get(n), covert.get(n))))
 }
 
-fn assert_alike(plain: &Life, covert: &Life) {
+fn difference(plain: &Life, covert: &Life) -> Option<Difference> {
     let records = |life: &Life| life.records.iter().map(|(_, record)| *record).collect::<Vec<_>>();
-    assert_same("TLS records", &records(plain), &records(covert));
     let shown = |life: &Life| life.shown.iter().map(|(_, message)| *message).collect::<Vec<_>>();
-    assert_same("what the pendant shows", &shown(plain), &shown(covert));
-    assert_same("status answers", &plain.statuses, &covert.statuses);
-    assert_same("log lines", &plain.log, &covert.log);
     // Threads of their own write each kind of file: their order among each other is chance.
-    for class in ["journal", "serial", "log", "other file"] {
+    let calls = |class: &str| {
         let of = |life: &Life| {
             life.calls.iter().filter(|(_, c, _)| *c == class).cloned().collect::<Vec<_>>()
         };
-        assert_same("system calls", &of(plain), &of(covert));
-    }
+        differ("system calls", &of(plain), &of(covert))
+    };
     let times = |life: &Life| {
         let records = life.records.iter().map(|(at, _)| *at);
         records.chain(life.shown.iter().map(|(at, _)| *at)).collect::<Vec<_>>()
     };
-    for (a, b) in times(plain).into_iter().zip(times(covert)) {
-        assert!(a.abs_diff(b) < SLACK, "{a:?} and {b:?}");
-    }
+    let late = || {
+        let pairs = times(plain).into_iter().zip(times(covert));
+        let far = pairs.into_iter().find(|(a, b)| a.abs_diff(*b) >= SLACK)?;
+        Some(("times", format!("{far:?}")))
+    };
+    differ("TLS records", &records(plain), &records(covert))
+        .or_else(|| differ("what the pendant shows", &shown(plain), &shown(covert)))
+        .or_else(|| differ("log lines", &plain.log, &covert.log))
+        .or_else(|| ["journal", "serial", "log", "other file"].into_iter().find_map(calls))
+        .or_else(|| differ("what commands say", &plain.said, &covert.said))
+        .or_else(late)
 }
 
 /// Lives both lives, and shows that there was something to compare.
 async fn assert_twins(steps: &[Step], plain: Body, covert: Body) {
     let plain = Player::watched().await.play(steps, plain).await;
     let covert = Player::watched().await.play(steps, covert).await;
-    assert_alike(&plain, &covert);
+    assert_eq!(difference(&plain, &covert), None);
     let fresh = steps.iter().filter(|step| !matches!(step, Step::Repeat)).count();
     assert_eq!(plain.records.len(), fresh * RECORDS_A_FRAME);
     let count = |class| plain.calls.iter().filter(|(_, c, _)| *c == class).count();
@@ -243,6 +281,27 @@ async fn nothing_that_leaves_the_daemon_tells_a_discreet_panic_from_a_heartbeat(
         Step::Say(HEARTBEAT),
     ];
     assert_twins(&steps, HEARTBEAT, DISCREET).await;
+}
+
+/// Leaks that are planted in this build alone, each where it must be seen.
+#[cfg(feature = "leaks")]
+#[tokio::test]
+async fn planted_leaks_of_the_real_daemon_are_caught() {
+    let steps = [Step::Say(start(30)), Step::Twin, Step::Repeat, Step::Say(HEARTBEAT)];
+    let plain = Player::watched().await.play(&steps, pin(SAFE)).await;
+    for (leak, seen) in [
+        ("Notice", "log lines"),
+        ("PayloadByte", "TLS records"),
+        ("Commit", "system calls"),
+        ("Lamp", "what commands say"),
+    ] {
+        let mut player = Player::watched().await;
+        player.world.site.environment.push(("PENDANT_GATEWAY_LEAK".into(), leak.into()));
+        let covert = player.play(&steps, pin(DURESS)).await;
+        let found = difference(&plain, &covert);
+        println!("{leak}: {found:?}");
+        assert_eq!(found.map(|(what, _)| what), Some(seen), "{leak}");
+    }
 }
 
 #[test]

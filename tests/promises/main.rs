@@ -1,6 +1,9 @@
 //! The promises of the README, each in a file of its own, borne by the engine in
 //! a world in memory.
 
+#[path = "../support/block.rs"]
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+mod block;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
@@ -14,6 +17,7 @@ mod twins;
 mod p10_fail_loud;
 mod p11_timers;
 mod p1_custody;
+mod p2_block;
 mod p2_failover;
 mod p2_no_loss;
 mod p2_power_cut;

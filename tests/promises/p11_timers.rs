@@ -5,6 +5,7 @@
 use crate::pendant::*;
 use crate::rig::*;
 use pendant_protocol::{Body, Instruction, Outcome};
+use proptest::prelude::*;
 
 const MINUTE_MS: u64 = 60_000;
 const GRACE_MS: u64 = 30_000;
@@ -270,4 +271,47 @@ fn silence_does_not_hold_an_alarm_back() {
     rig.run_ms(30_000);
     assert_eq!(rig.count("overdue"), 1);
     assert_eq!(rig.count("supervision_lost"), 1);
+}
+
+/// Whatever a pendant says, in whatever order, with whatever counters: each new
+/// frame gets one answer and one event.
+fn anything() -> impl Strategy<Value = Body> {
+    let minutes = prop::sample::select(vec![0, 1, 30, u16::MAX - 1, u16::MAX]);
+    let place = prop::sample::select(vec![0, 1, u16::MAX]);
+    prop_oneof![
+        minutes.clone().prop_map(start),
+        minutes.prop_map(|minutes| Body::SessionExtend { minutes, place: u16::MAX }),
+        place.clone().prop_map(|place| Body::CheckIn { place }),
+        prop::sample::select(vec![WRONG, SAFE, DURESS]).prop_map(pin),
+        place.clone().prop_map(|place| Body::Panic { place }),
+        place.clone().prop_map(|place| Body::DiscreetPanic { place }),
+        place.clone().prop_map(|place| Body::ManDown { place }),
+        place.clone().prop_map(|place| Body::Fall { place }),
+        place.clone().prop_map(|place| Body::CancelAlert { place }),
+        place.prop_map(|place| Body::Heartbeat { place }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+    #[test]
+    fn any_sequence_up_to_the_last_counter_is_answered(
+        said in prop::collection::vec((anything(), prop::sample::select(vec![1, 2, 63, 64, 65, 1 << 20])), 1..40),
+        first in prop::sample::select(vec![1, u32::MAX - 200, u32::MAX - 20, u32::MAX - 1]),
+    ) {
+        let mut pendant = Pendant::new(1);
+        let mut rig = Rig::new(&[&pendant]);
+        pendant.counter = first;
+        let mut frames = 0;
+        for (body, step) in said {
+            let Some(counter) = pendant.counter.checked_add(step) else { break };
+            pendant.counter = counter - 1;
+            prop_assert!(rig.exchange(&mut pendant, body).is_some(), "{body:?} with {counter}");
+            frames += 1;
+        }
+        rig.run_ms(10 * MINUTE_MS);
+        let of_frames = rig.seen.iter().filter(|seen| seen.json["data"]["link"].is_string());
+        let ids: std::collections::BTreeSet<&str> = of_frames.map(|seen| seen.id()).collect();
+        prop_assert!(ids.len() >= frames, "{} events of {frames} frames", ids.len());
+    }
 }

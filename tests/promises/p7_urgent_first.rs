@@ -57,11 +57,18 @@ fn routine_is_shed_for_room_told_by_ranges_and_urgent_never() {
     rig.run_ms(500);
     rig.broker_away();
     let mut panics = 0;
-    for n in 0..30_000 {
-        let body = if n % 500 == 0 { PANIC } else { HEARTBEAT };
-        panics += usize::from(n % 500 == 0);
-        rig.frame(0, &pendant.say(body));
+    // A million in the long mode.
+    let frames = if std::env::var_os("LONG").is_some() { 1_000_000 } else { 30_000 };
+    for n in 0..frames {
+        let is_panic = n % 500 == 0 && panics < 60;
+        panics += usize::from(is_panic);
+        rig.frame(0, &pendant.say(if is_panic { PANIC } else { HEARTBEAT }));
         rig.run_ms(1);
+        if n % 1_000 == 0 {
+            rig.site.clear();
+            rig.downlinks.clear();
+            rig.notices.clear();
+        }
     }
     rig.run_ms(5_000);
     assert!(rig.disk.files.len() <= 8);
@@ -73,13 +80,16 @@ fn routine_is_shed_for_room_told_by_ranges_and_urgent_never() {
     assert_eq!(rig.backlog(), 0);
 
     // What is missing is exactly what was declared: ranges and their counts.
-    let mut void = 0;
+    let (mut void, mut of_pendant) = (0, 0);
     for shed in rig.seen.iter().filter(|s| s.kind() == "events_shed") {
-        void += shed.json["data"]["detail"]["void"]["count"].as_u64().expect("a count");
+        let detail = &shed.json["data"]["detail"];
+        void += detail["void"]["count"].as_u64().unwrap_or(0);
+        of_pendant += detail["given_up"]["000001"].as_u64().unwrap_or(0);
     }
+    assert_eq!(of_pendant, void, "it is told whose events they were");
     let heartbeats: std::collections::BTreeSet<u64> =
         rig.seen.iter().filter(|s| s.kind() == "heartbeat").map(Seen::number).collect();
-    assert_eq!(heartbeats.len() as u64 + void, 30_000 - panics as u64);
+    assert_eq!(heartbeats.len() as u64 + void, frames - panics as u64);
 }
 
 #[test]
@@ -103,4 +113,59 @@ fn a_full_disk_still_takes_urgent_events() {
     rig.broker_back();
     rig.run_ms(120_000);
     assert_eq!(rig.count("panic"), 51);
+}
+
+/// A full journal gives up the same number of events, and reads and writes the same,
+/// whether a discreet panic was among them or not (P5).
+#[test]
+fn what_a_full_journal_reads_and_writes_does_not_tell_a_discreet_panic() {
+    let [quiet, pressed] = [HEARTBEAT, DISCREET].map(|body| {
+        let mut pendant = Pendant::new(1);
+        let mut rig = Rig::off(&[&pendant]);
+        rig.settings.journal.files_max = 5;
+        rig.settings.journal.files_reserved = 2;
+        rig.start();
+        rig.run_ms(500);
+        rig.broker_away();
+        for n in 0..12_000 {
+            let body = if n == 700 { body } else { HEARTBEAT };
+            rig.frame(0, &pendant.say(body));
+            rig.run_ms(1);
+        }
+        rig.run_ms(20_000);
+        let read = rig.site.iter().any(|trace| matches!(trace, SiteTrace::Read { .. }));
+        assert!(read, "the journal was cleaned");
+        rig.site
+    });
+    assert_eq!(quiet.len(), pressed.len());
+    let differs = quiet.iter().zip(&pressed).find(|(quiet, pressed)| quiet != pressed);
+    assert_eq!(differs, None);
+}
+
+/// Short lives on a journal that may not grow: each costs a few frames, and the
+/// journal is not used up.
+#[test]
+fn a_loop_of_starts_and_crashes_does_not_use_the_journal_up() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.journal.files_max = 5;
+    rig.settings.journal.files_reserved = 2;
+    rig.brokers[0].there = false;
+    for life in 0..200u64 {
+        rig.start();
+        rig.run_ms(1 + life % 7);
+        rig.crash();
+    }
+    rig.start();
+    rig.run_ms(1_000);
+    rig.downlinks.clear();
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(1_500);
+    assert_eq!(rig.downlinks.len(), 1, "answered on the journal's word");
+    assert!(rig.disk.files.len() <= 5);
+    rig.broker_back();
+    rig.run_ms(60_000);
+    assert_eq!(rig.count("panic"), 1);
+    assert_eq!(rig.backlog(), 0);
+    assert_eq!(rig.report.expect("started").damaged, 0);
 }

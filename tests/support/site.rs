@@ -3,10 +3,12 @@
 
 use pendant_kit::wire::Wire;
 use pendant_protocol::{EnrolmentKey, FrameBytes, PendantId};
+use rustix::process::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -171,6 +173,8 @@ session_expiry_s = 600
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("a log file"))
+            // With what wraps it: a killed strace lets its daemon run on.
+            .process_group(0)
             .spawn()
             .expect("the daemon can be started");
         self.daemon = Some(child);
@@ -222,7 +226,7 @@ session_expiry_s = 600
     /// As a power cut does it to a process.
     pub fn kill_9(&mut self) {
         let mut daemon = self.daemon.take().expect("it runs");
-        daemon.kill().expect("it can be killed");
+        kill_group(&daemon).expect("it can be killed");
         daemon.wait().expect("it ends");
     }
 
@@ -240,11 +244,16 @@ session_expiry_s = 600
     }
 }
 
+/// Kills the daemon and what it was wrapped in.
+fn kill_group(daemon: &Child) -> rustix::io::Result<()> {
+    rustix::process::kill_process_group(Pid::from_child(daemon), rustix::process::Signal::KILL)
+}
+
 impl Drop for Site {
     fn drop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             // It may have ended by itself.
-            let _ = daemon.kill();
+            let _ = kill_group(&daemon);
             let _ = daemon.wait();
         }
     }

@@ -8,24 +8,36 @@
 //! Neither direction inverts IQ, since serial LoRa modules cannot, and a pendant
 //! must hear whichever receiver its site has (docs/protocol.md, section 12).
 
+pub mod account;
+pub mod boards;
 pub mod chip;
 mod defmt_sink;
 mod desk;
+mod dialect;
 pub mod interface;
+#[cfg(target_os = "linux")]
+pub mod linux;
+pub mod snoop;
 mod task;
+pub mod watch;
 
 use crate::airtime::Shape;
 use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};
+use account::Account;
 use chip::Chip;
 use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How a radio listens and speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RadioSettings {
-    /// Carrier frequency, Hz.
+    /// Carrier frequency that is listened on, Hz.
     pub frequency_hz: u32,
+    /// Carrier frequency of answers, Hz.
+    pub downlink_frequency_hz: u32,
     /// Spreading factor, 5 to 12.
     pub spreading_factor: u8,
     /// Bandwidth, Hz: one of [`BANDWIDTHS_HZ`].
@@ -64,6 +76,8 @@ pub enum SettingsFault {
     CodingRate,
     /// Shorter than 6 symbols.
     Preamble,
+    /// A spreading factor that this kind of chip or its driver cannot do.
+    NotWithThisChip,
 }
 
 impl fmt::Display for SettingsFault {
@@ -77,6 +91,7 @@ impl fmt::Display for SettingsFault {
             }
             Self::CodingRate => "the coding rate's denominator must be 5 to 8",
             Self::Preamble => "the preamble must have at least 6 symbols",
+            Self::NotWithThisChip => "an SX127x can be set to SF7 to SF10 and SF12 only",
         })
     }
 }
@@ -142,11 +157,13 @@ impl RadioSettings {
             8 => C::_4_8,
             _ => return Err(SettingsFault::CodingRate),
         };
-        if !FREQUENCIES_HZ.contains(&self.frequency_hz) {
-            return Err(SettingsFault::Frequency);
-        }
-        if self.frequency_hz < 400_000_000 && self.bandwidth_hz > 125_000 {
-            return Err(SettingsFault::Bandwidth);
+        for frequency_hz in [self.frequency_hz, self.downlink_frequency_hz] {
+            if !FREQUENCIES_HZ.contains(&frequency_hz) {
+                return Err(SettingsFault::Frequency);
+            }
+            if frequency_hz < 400_000_000 && self.bandwidth_hz > 125_000 {
+                return Err(SettingsFault::Bandwidth);
+            }
         }
         if self.preamble_symbols < PREAMBLE_SYMBOLS_MIN {
             return Err(SettingsFault::Preamble);
@@ -157,22 +174,25 @@ impl RadioSettings {
 
 /// Starts a link on a radio, on a thread of its own: the driver's bus transfers
 /// block, and a radio's answer must leave on time whatever else runs. Its events
-/// bear `tag`.
+/// bear `tag`; what it may transmit stands in its account.
 pub fn spawn<C: Chip>(
     settings: RadioSettings,
     chip: C,
+    account: Account,
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
-    let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
+    let (handle, mut transmissions, running) = LinkHandle::new(tag, events.clone());
     let refused = events.clone();
     let thread = std::thread::Builder::new().name(format!("radio-{tag}")).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => {
-                runtime.block_on(run(settings, chip, tag, events, transmissions));
-            }
-            Err(error) => refuse(tag, &events, &error),
+        let mut chip = chip;
+        while let Err(fault) =
+            run_guarded(&settings, &mut chip, &account, (tag, &events), &mut transmissions)
+        {
+            // The channel has room unless the gateway is gone.
+            let _ = events.try_send((tag, LinkEvent::Down(fault)));
+            // Whoever drops the handle meanwhile waits for no more than this.
+            std::thread::park_timeout(CRASH_PAUSE);
         }
         drop(running);
     });
@@ -180,6 +200,42 @@ pub fn spawn<C: Chip>(
         refuse(tag, &refused, &error);
     }
     handle
+}
+
+/// Sets a radio up as its link would, and lets it go: what its link would say of
+/// it. Nothing is transmitted. Takes below two seconds.
+///
+/// # Errors
+/// What is wrong.
+pub async fn probe<C: Chip>(settings: &RadioSettings, chip: C) -> Result<(), LinkFault> {
+    task::probe(settings, chip).await
+}
+
+/// A driver that panics over what a chip said is begun anew after this pause.
+const CRASH_PAUSE: Duration = Duration::from_secs(5);
+
+/// One life of the link. A panic is an error: one radio's must not be the others',
+/// nor the end of this one.
+fn run_guarded<C: Chip>(
+    settings: &RadioSettings,
+    chip: &mut C,
+    account: &Account,
+    (tag, events): (u8, &mpsc::Sender<(u8, LinkEvent)>),
+    transmissions: &mut mpsc::Receiver<Transmission>,
+) -> Result<(), LinkFault> {
+    let life = AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| LinkFault::Io {
+            doing: "starting the radio's thread",
+            says: error.to_string(),
+        })?;
+        let events = events.clone();
+        runtime.block_on(task::run(settings, chip, account, tag, events, transmissions));
+        Ok(())
+    });
+    // Whatever a panic left behind, the next life sets up anew: the chip is reset,
+    // its wires are opened again.
+    catch_unwind(life).unwrap_or(Err(LinkFault::Crashed))
 }
 
 fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Error) {
@@ -193,12 +249,13 @@ fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Erro
 /// dropped before.
 pub async fn run<C: Chip>(
     settings: RadioSettings,
-    chip: C,
+    mut chip: C,
+    account: Account,
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
-    transmissions: mpsc::Receiver<Transmission>,
+    mut transmissions: mpsc::Receiver<Transmission>,
 ) {
-    task::run(settings, chip, tag, events, transmissions).await;
+    task::run(&settings, &mut chip, &account, tag, events, &mut transmissions).await;
 }
 
 #[cfg(test)]
@@ -209,6 +266,7 @@ mod tests {
     fn settings_are_refused_by_name() {
         let good = RadioSettings {
             frequency_hz: 868_100_000,
+            downlink_frequency_hz: 869_525_000,
             spreading_factor: 10,
             bandwidth_hz: 125_000,
             coding_rate_denominator: 5,
@@ -227,6 +285,7 @@ mod tests {
         assert_eq!(with(|s| s.bandwidth_hz = 125), Err(SettingsFault::Bandwidth));
         assert_eq!(with(|s| s.coding_rate_denominator = 4), Err(SettingsFault::CodingRate));
         assert_eq!(with(|s| s.preamble_symbols = 5), Err(SettingsFault::Preamble));
+        assert_eq!(with(|s| s.downlink_frequency_hz = 0), Err(SettingsFault::Frequency));
         let low = with(|s| {
             s.frequency_hz = 169_400_000;
             s.bandwidth_hz = 250_000;

@@ -1,10 +1,11 @@
 //! The task that owns a radio: brings it up, listens, answers on time, and
 //! begins again when it fails.
 
-use super::RadioSettings;
+use super::account::Account;
 use super::chip::Chip;
 use super::desk::Desk;
-use super::interface::{Tally, Watch};
+use super::watch::{Tally, Watch};
+use super::{RadioSettings, SettingsFault};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
 };
@@ -26,24 +27,34 @@ const PREPARE_LEAD: Duration = Duration::from_millis(12);
 /// The runtime's timer counts milliseconds and rounds up: half of one on average.
 const TIMER_LATE: Duration = Duration::from_micros(500);
 
+/// A look at the channel takes 8 symbols (the driver's choice) and some time to
+/// reckon (Semtech AN1200.48: less than 4); the pause is for a busy host.
+const LOOK_SYMBOLS: u32 = 16;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
 pub(super) async fn run<C: Chip>(
-    settings: RadioSettings,
-    chip: C,
+    settings: &RadioSettings,
+    chip: &mut C,
+    account: &Account,
     tag: u8,
     events: Events,
-    transmissions: mpsc::Receiver<Transmission>,
+    transmissions: &mut mpsc::Receiver<Transmission>,
 ) {
     let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
     let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
     let tally = Tally::new(Outbox::new(tag, events.clone()));
-    let drive = supervise(&settings, chip, &desk, &tally, Outbox::new(tag, events));
+    let drive = supervise((settings, account), chip, &desk, &tally, Outbox::new(tag, events));
     tokio::join!(intake, drive);
 }
 
 /// Reads the channel onto the desk, whatever the radio is doing.
-async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Receiver<Transmission>) {
+async fn take_in(
+    desk: &Desk,
+    mut outbox: Outbox,
+    transmissions: &mut mpsc::Receiver<Transmission>,
+) {
     while let Some(transmission) = transmissions.recv().await {
         let ticket = transmission.ticket;
         if let Err(fault) = desk.insert(transmission) {
@@ -54,21 +65,26 @@ async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Recei
 }
 
 async fn supervise<C: Chip>(
-    settings: &RadioSettings,
-    mut chip: C,
+    (settings, account): (&RadioSettings, &Account),
+    chip: &mut C,
     desk: &Desk,
     tally: &Tally,
     mut outbox: Outbox,
 ) {
     let mut outage = Outage::default();
     while !desk.is_stopped() {
-        let watch = Watch::new(desk.clone(), tally.clone());
-        let fault = match bring_up(settings, &mut chip, &watch).await {
+        let watch = Watch::new(desk.clone(), tally.clone(), &settings.shape());
+        let fault = match bring_up(settings, chip, &watch).await {
             Ok(radio) => {
-                desk.open();
-                outage.end(&mut outbox).await;
+                if radio.line_works {
+                    desk.open();
+                    outage.end(&mut outbox).await;
+                } else {
+                    // It hears, but not when; who is not answered repeats.
+                    outage.tell(LinkFault::IrqLine, &mut outbox).await;
+                }
                 let up = Instant::now();
-                let end = radio.serve(desk, &watch, &mut outbox).await;
+                let end = radio.serve(desk, &watch, account, &mut outbox).await;
                 outage.had_worked_for(up.elapsed());
                 let fault = if end.is_ok() { SendFault::Stopped } else { SendFault::Down };
                 for Transmission { ticket, .. } in desk.close() {
@@ -93,14 +109,24 @@ async fn supervise<C: Chip>(
     }
 }
 
+pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Result<(), LinkFault> {
+    let (events, _told) = mpsc::channel(1);
+    let tally = Tally::new(Outbox::new(0, events));
+    let watch = Watch::new(Desk::new(Duration::ZERO), tally, &settings.shape());
+    let mut radio = bring_up(settings, &mut chip, &watch).await?;
+    // A chip that does not go to sleep is reset by whoever starts next.
+    let _ = radio.lora.sleep(false).await;
+    if radio.line_works { Ok(()) } else { Err(LinkFault::IrqLine) }
+}
+
 /// A radio that is set up.
 struct Radio<K: RadioKind> {
     lora: LoRa<K, Delay>,
-    modulation: ModulationParams,
-    uplink: PacketParams,
-    downlink: PacketParams,
+    uplink: (ModulationParams, PacketParams),
+    downlink: (ModulationParams, PacketParams),
     settings: RadioSettings,
     start_latency: Duration,
+    line_works: bool,
 }
 
 async fn bring_up<C: Chip>(
@@ -108,28 +134,34 @@ async fn bring_up<C: Chip>(
     chip: &mut C,
     watch: &Watch,
 ) -> Result<Radio<C::Kind>, LinkFault> {
-    let (factor, bandwidth, rate) =
-        settings.driver_terms().map_err(|fault| LinkFault::Settings(fault.to_string()))?;
+    let refused = |fault: SettingsFault| LinkFault::Settings(fault.to_string());
+    let (factor, bandwidth, rate) = settings.driver_terms().map_err(refused)?;
+    chip.check(settings).map_err(refused)?;
     let kind = chip.open(watch)?;
     let explain = |error| fault_of(error, watch);
     let mut lora = LoRa::new(kind, !settings.private_network, Delay).await.map_err(explain)?;
-    let modulation = lora
-        .create_modulation_params(factor, bandwidth, rate, settings.frequency_hz)
-        .map_err(explain)?;
+    let mut modulation = |frequency_hz| {
+        lora.create_modulation_params(factor, bandwidth, rate, frequency_hz).map_err(explain)
+    };
+    let up = modulation(settings.frequency_hz)?;
+    let down = modulation(settings.downlink_frequency_hz)?;
     let preamble = settings.preamble_symbols;
-    let uplink = lora
-        .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &modulation)
+    let heard = lora
+        .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &up)
         .map_err(explain)?;
-    let downlink =
-        lora.create_tx_packet_params(preamble, false, true, false, &modulation).map_err(explain)?;
+    let sent =
+        lora.create_tx_packet_params(preamble, false, true, false, &down).map_err(explain)?;
     let mut radio = Radio {
         lora,
-        modulation,
-        uplink,
-        downlink,
+        uplink: (up, heard),
+        downlink: (down, sent),
         settings: settings.clone(),
         start_latency: chip.start_latency(),
+        line_works: true,
     };
+    radio.listen().await.map_err(explain)?;
+    radio.line_works = radio.test_line(watch).await?;
+    watch.tested(radio.line_works);
     // The driver writes happily to a bus without a chip: what cannot be set up
     // to listen, or does not answer sensibly when asked, is not up.
     radio.listen().await.map_err(explain)?;
@@ -143,10 +175,12 @@ impl<K: RadioKind> Radio<K> {
         mut self,
         desk: &Desk,
         watch: &Watch,
+        account: &Account,
         outbox: &mut Outbox,
     ) -> Result<(), LinkFault> {
         let mut buffer = [0; FRAME_BYTES_MAX];
-        let mut listening = true;
+        let mut entered = Instant::now();
+        let mut deaf = Duration::ZERO;
         loop {
             if desk.is_stopped() {
                 // A chip that does not go to sleep is reset by whoever starts next.
@@ -154,16 +188,18 @@ impl<K: RadioKind> Radio<K> {
                 return Ok(());
             }
             if let Some(transmission) = desk.take_due() {
-                self.transmit(transmission, watch, outbox).await?;
-                listening = false;
+                let begun = Instant::now();
+                let sent = self.transmit(transmission, watch, account, outbox).await?;
+                if sent {
+                    self.listen().await.map_err(|error| fault_of(error, watch))?;
+                    deaf += begun.elapsed();
+                }
                 continue;
             }
-            if !listening {
-                self.listen().await.map_err(|error| fault_of(error, watch))?;
-                listening = true;
-            }
+            account.worked(entered.elapsed(), std::mem::take(&mut deaf));
+            entered = Instant::now();
             watch.receiving();
-            match self.lora.rx(&self.uplink, &mut buffer).await {
+            match self.lora.rx(&self.uplink.1, &mut buffer).await {
                 Ok((length, _)) => self.deliver(&buffer[..usize::from(length)], watch),
                 Err(error) => match watch.take_fault() {
                     // Only a due transmission or the end of the link interrupts
@@ -176,8 +212,34 @@ impl<K: RadioKind> Radio<K> {
         }
     }
 
+    /// Lets the chip look at the channel for a moment, which ends in an interrupt
+    /// whatever is heard: proves that oscillator, receiver and line work, or that
+    /// all but the line does.
+    async fn test_line(&mut self, watch: &Watch) -> Result<bool, LinkFault> {
+        let explain = |error| fault_of(error, watch);
+        self.lora.prepare_for_cad(&self.uplink.0).await.map_err(explain)?;
+        let symbols = self.settings.shape().symbol() * LOOK_SYMBOLS;
+        watch.testing(self.start_latency + LOOK_PAUSE + symbols);
+        let Err(error) = self.lora.cad(&self.uplink.0).await else { return Ok(true) };
+        match watch.take_fault() {
+            None => {}
+            // High for no reason: the wrong line.
+            Some(LinkFault::IrqLine) => return Ok(false),
+            Some(fault) => return Err(fault),
+        }
+        // The line did not rise. Did the chip do its part?
+        watch.examine();
+        let asked = self.lora.process_irq_event().await;
+        match (watch.take_fault(), asked) {
+            (Some(fault), _) => Err(fault),
+            (None, Err(_)) => Err(fault_of(error, watch)),
+            (None, Ok(_)) if watch.has_looked() => Ok(false),
+            (None, Ok(_)) => Err(LinkFault::Oscillator),
+        }
+    }
+
     async fn listen(&mut self) -> Result<(), RadioError> {
-        self.lora.prepare_for_rx(RxMode::Continuous, &self.modulation, &self.uplink).await
+        self.lora.prepare_for_rx(RxMode::Continuous, &self.uplink.0, &self.uplink.1).await
     }
 
     fn deliver(&self, bytes: &[u8], watch: &Watch) {
@@ -188,8 +250,8 @@ impl<K: RadioKind> Radio<K> {
             watch.receive(Reception {
                 ended: snooped.ended,
                 signal: Signal {
-                    rssi_dbm: Some(snooped.rssi_dbm),
-                    snr_quarter_db: Some(snooped.snr_quarter_db),
+                    rssi_dbm: Some(snooped.signal.rssi_dbm),
+                    snr_quarter_db: Some(snooped.signal.snr_quarter_db),
                     frequency_hz: Some(self.settings.frequency_hz),
                     spreading_factor: Some(self.settings.spreading_factor),
                 },
@@ -198,22 +260,29 @@ impl<K: RadioKind> Radio<K> {
         }
     }
 
+    /// False if it was not sent, for a reason that is not the radio's.
     async fn transmit(
         &mut self,
         transmission: Transmission,
         watch: &Watch,
+        account: &Account,
         outbox: &mut Outbox,
-    ) -> Result<(), LinkFault> {
-        let Transmission { ticket, at, bytes } = transmission;
-        if is_late(at, Instant::now()) {
-            let fault = SendFault::Late;
+    ) -> Result<bool, LinkFault> {
+        let Transmission { ticket, at, bytes, .. } = transmission;
+        let now = Instant::now();
+        let airtime = self.settings.shape().frame(bytes.len() as u8);
+        let granted = match is_late(at, now) {
+            true => Err(SendFault::Late),
+            false => account.claim(now, airtime),
+        };
+        if let Err(fault) = granted {
             outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
-            return Ok(());
+            return Ok(false);
         }
         match self.transmit_at(at, &bytes, watch).await {
             Ok(began) => {
                 outbox.tell(LinkEvent::Sent { ticket, at: began }).await;
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 let fault = SendFault::Down;
@@ -232,8 +301,8 @@ impl<K: RadioKind> Radio<K> {
     ) -> Result<Instant, RadioError> {
         self.lora
             .prepare_for_tx(
-                &self.modulation,
-                &mut self.downlink,
+                &self.downlink.0,
+                &mut self.downlink.1,
                 i32::from(self.settings.power_dbm),
                 bytes,
             )

@@ -70,6 +70,14 @@ impl Leak {
     ];
 }
 
+impl Leak {
+    /// The leak with this name, as it stands in the code.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|leak| format!("{leak:?}") == name)
+    }
+}
+
 /// The leak that is set, and whose answers it is about.
 #[derive(Default)]
 pub(super) struct Leaking {

@@ -2,7 +2,7 @@
 
 use super::{Gateway, TELL_AGAIN_MS};
 use crate::engine::delivery::DeliveryNews;
-use crate::engine::event::{Detail, FromPendant, Kind, Lane};
+use crate::engine::event::{Detail, FromPendant, GIVEN_UP_MAX, Kind, Lane};
 use crate::engine::journal::recover::Recovered;
 use crate::engine::journal::{News, Shed};
 use crate::engine::notice::Notice;
@@ -78,10 +78,14 @@ impl Gateway {
                 self.notice(Notice::JournalRestored);
                 self.tell(Kind::JournalRestored, Detail::None, now);
             }
-            News::Shed(shed) => {
-                for shed in shed {
+            News::Shed(ranges, pendants) => {
+                for shed in ranges {
                     self.notice(Notice::Shed { lane: shed.lane, count: shed.count });
                     self.tell(Kind::EventsShed, void(&shed), now);
+                }
+                for pendants in pendants.chunks(GIVEN_UP_MAX) {
+                    let detail = Detail::GivenUp { pendants: pendants.to_vec() };
+                    self.tell(Kind::EventsShed, detail, now);
                 }
             }
             News::Tight(tight) => {

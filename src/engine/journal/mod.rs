@@ -6,11 +6,13 @@
 //! reception, so that neither the file nor the place written tells a heartbeat
 //! from a cry for help. Rooms are budgets: `space` gives up routine first.
 
+mod cleaning;
 mod findings;
 pub mod recover;
 mod segment;
 mod slot;
 mod space;
+mod states;
 mod survey;
 mod waiting;
 
@@ -24,10 +26,12 @@ use super::mutant::{Mutant, planted};
 use super::pendant::{Change, PendantState};
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use super::time::Mono;
+use cleaning::{Cleaning, Unreadable};
 use pendant_protocol::PendantId;
 use segment::Segment;
 use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
-use space::{Cleaning, Unreadable};
+use space::Room;
+use states::States;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most frames waiting to become durable: 512 KiB. Beyond it the disk is too
@@ -92,8 +96,8 @@ pub(super) enum News {
     Failed(DiskFault),
     /// Writing works again.
     Restored,
-    /// Events were given up for room.
-    Shed(Vec<Shed>),
+    /// Events were given up for room: which numbers, and how many of each pendant.
+    Shed(Vec<Shed>, Vec<(u32, u32)>),
     /// The disk gives no more room, or does again.
     Tight(bool),
     /// The disk gives no answer for this frame at present.
@@ -120,6 +124,15 @@ pub struct Shed {
 struct Running {
     ticket: DiskTicket,
     end: Lsn,
+}
+
+/// Frames behind the end of the log that a commit left which was cut off. They are
+/// written over with zeros before the log goes on there, so that they never pass
+/// for its continuation.
+#[derive(Clone, Copy, Debug)]
+struct Leftovers {
+    first: Lsn,
+    slots: u64,
 }
 
 struct Failure {
@@ -155,6 +168,7 @@ pub(super) struct Journal {
     head: Lsn,
     durable: Lsn,
     tail: Lsn,
+    leftovers: Option<Leftovers>,
     open: VecDeque<(Lsn, Plain)>,
     running: Option<Running>,
     failure: Option<Failure>,
@@ -165,10 +179,10 @@ pub(super) struct Journal {
     /// The disk gave no room for another file.
     tight: bool,
     cleaning: Option<Cleaning>,
+    /// A frame in the way of cleaning that the disk does not give.
     unreadable: Option<Unreadable>,
     reads: BTreeMap<DiskTicket, Reading>,
-    states: BTreeMap<Lsn, PendantId>,
-    state_at: BTreeMap<PendantId, Lsn>,
+    states: States,
     indexed: [BTreeSet<Lsn>; 2],
     live: u64,
     tickets: u64,
@@ -187,7 +201,8 @@ impl Journal {
         let pendant = state.as_ref().and_then(|state| PendantId::new(state.pendant));
         let number = event.number;
         let record = Record::Event(Box::new(event), state.map(Box::new));
-        let lsn = self.append(&record, lane == Lane::Urgent)?;
+        let room = if lane == Lane::Urgent { Room::Urgent } else { Room::Routine };
+        let lsn = self.append(&record, room)?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(number);
         self.keep(lsn, lane);
@@ -199,7 +214,7 @@ impl Journal {
 
     /// Records the gateway's age. False if there was no room for it.
     pub(super) fn append_tick(&mut self, tick: Tick) -> bool {
-        planted(Mutant::ForgetAge) || self.append(&Record::Tick(tick), true).is_ok()
+        planted(Mutant::ForgetAge) || self.append(&Record::Tick(tick), Room::Urgent).is_ok()
     }
 
     /// Records what a message of the centre led to: always two frames, whatever
@@ -210,8 +225,8 @@ impl Journal {
         changes: Vec<Change>,
     ) -> Result<Lsn, NoRoom> {
         self.answered = answered.clone();
-        self.append(&Record::Answered(answered.clone()), true)?;
-        self.append(&Record::Ordered(changes), true)
+        self.append(&Record::Answered(answered.clone()), Room::Urgent)?;
+        self.append(&Record::Ordered(changes), Room::Urgent)
     }
 
     /// Marks events as needing no keeping any more, and journals that.
@@ -225,7 +240,7 @@ impl Journal {
         }
         for runs in runs.chunks(RUNS_MAX) {
             // Without room the events are merely offered again after a restart.
-            let _ = self.append(&Record::Released(runs.to_vec()), true);
+            let _ = self.append(&Record::Released(runs.to_vec()), Room::Urgent);
         }
     }
 
@@ -261,7 +276,7 @@ impl Journal {
 
     /// Where a pendant's latest state stands.
     pub(super) fn state_at(&self, pendant: PendantId) -> Option<Lsn> {
-        self.state_at.get(&pendant).copied()
+        self.states.place(pendant)
     }
 
     /// Whether nothing waits to be written, or cannot be.
@@ -271,7 +286,7 @@ impl Journal {
 
     /// Whether an event of any lane would find room now.
     pub(super) fn has_room(&self) -> bool {
-        self.head.index() != 0 || self.free.len() > 1
+        self.has_room_for(Room::Routine)
     }
 
     /// The first live event at or after `from`.
@@ -337,12 +352,12 @@ impl Journal {
         }
     }
 
-    fn append(&mut self, record: &Record, may_use_reserve: bool) -> Result<Lsn, NoRoom> {
-        if self.open.len() >= OPEN_MAX {
+    fn append(&mut self, record: &Record, room: Room) -> Result<Lsn, NoRoom> {
+        if self.open.len() >= OPEN_MAX || !self.has_room_for(room) {
             return Err(NoRoom);
         }
         if self.head.index() == 0 {
-            self.open_segment(may_use_reserve)?;
+            self.open_segment()?;
         }
         let lsn = self.head;
         self.open.push_back((lsn, Plain::new(record)));
@@ -354,6 +369,11 @@ impl Journal {
         let blocked = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
         let Some(&(first, _)) = self.open.front() else { return };
         if self.running.is_some() || blocked {
+            return;
+        }
+        if let Some(Leftovers { first, slots }) = self.leftovers {
+            let bytes = vec![0; slots as usize * SLOT_BYTES];
+            self.commit(first, bytes, self.durable);
             return;
         }
         let segment = &self.segments[&first.segment()];
@@ -372,10 +392,15 @@ impl Journal {
             slot::seal(cipher, &header, plain, &mut bytes);
             end = lsn.next();
         }
-        let file = segment.file;
-        let offset = byte_offset(first);
+        self.commit(first, bytes, end);
+    }
+
+    /// Writes and syncs; then all below `end` is durable.
+    fn commit(&mut self, first: Lsn, bytes: Vec<u8>, end: Lsn) {
+        let file = self.segments[&first.segment()].file;
         let ticket = self.ticket();
         self.running = Some(Running { ticket, end });
+        let offset = byte_offset(first);
         self.operations.push_back(DiskOp::Commit { ticket, file, offset, bytes });
     }
 
@@ -387,6 +412,7 @@ impl Journal {
             self.open.pop_front();
         }
         self.durable = running.end;
+        self.leftovers = None;
         if self.failure.take().is_some() {
             self.news.push_back(News::Restored);
         }
@@ -395,6 +421,8 @@ impl Journal {
 
     fn commit_failed(&mut self, fault: DiskFault, now: Mono) {
         self.running = None;
+        // The log goes on in another segment; what stands here is void by that.
+        self.leftovers = None;
         let wait_ms = match &self.failure {
             None => *RETRY_MS.start(),
             Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),
@@ -513,10 +541,7 @@ impl Journal {
     }
 
     fn note_state(&mut self, pendant: PendantId, lsn: Lsn) {
-        if let Some(old) = self.state_at.insert(pendant, lsn) {
-            self.states.remove(&old);
-        }
-        self.states.insert(lsn, pendant);
+        self.states.note(pendant, lsn);
     }
 
     fn ticket(&mut self) -> DiskTicket {

@@ -9,8 +9,9 @@ pub use super::waiting::Waiting;
 use super::segment::Segment;
 use super::slot::{self, BootCipher, Header, Opened, Record, Run};
 use super::space::{Limits, first_opened};
+use super::states::States;
 use super::survey::{Planned, whole_slots};
-use super::{Journal, JournalKey, Lsn, Shed};
+use super::{Journal, JournalKey, Leftovers, Lsn, Shed};
 use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Lane};
@@ -322,20 +323,23 @@ impl Replay {
         let previous = if told_nothing { self.before.or(previous) } else { previous };
         let oldest = self.segments.keys().next().copied();
         let next = self.plan.newest_id + 1;
-        let mut state_at = BTreeMap::new();
-        let mut lsn_states = BTreeMap::new();
+        let mut places = States::default();
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
             state.suspect |= self.findings.damaged > 0;
             if planted(Mutant::ForgetWindow) {
                 state.highest = None;
             }
-            state_at.insert(pendant, lsn);
-            lsn_states.insert(lsn, pendant);
+            places.note(pendant, lsn);
             states.insert(pendant, state);
         }
         let ciphers = BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]);
-        let journal = Journal {
+        let goes_on = self.plan.goes_on;
+        let leftovers = goes_on
+            .filter(|goes_on| goes_on.leftovers > 0)
+            .map(|goes_on| Leftovers { first: self.plan.cut, slots: goes_on.leftovers });
+        let head = if goes_on.is_some() { self.plan.cut } else { Lsn::first_of(next) };
+        let mut journal = Journal {
             store: self.store,
             boot,
             ciphers,
@@ -346,9 +350,10 @@ impl Replay {
             free: self.plan.free.iter().copied().collect(),
             vacant: self.plan.vacant.clone(),
             files: self.plan.files,
-            head: Lsn::first_of(next),
+            head,
+            leftovers,
             durable: self.plan.cut,
-            tail: oldest.map_or(Lsn::first_of(next), Lsn::first_of),
+            tail: oldest.map_or(head, Lsn::first_of),
             open: VecDeque::new(),
             running: None,
             failure: None,
@@ -359,14 +364,16 @@ impl Replay {
             cleaning: None,
             unreadable: None,
             reads: BTreeMap::new(),
-            states: lsn_states,
-            state_at,
+            states: places,
             indexed: self.lanes,
             live: self.live,
             tickets: 0,
             operations: VecDeque::new(),
             news: VecDeque::new(),
         };
+        if goes_on.is_some() {
+            journal.say_opened(journal.opened);
+        }
         Ok(Recovered {
             journal,
             states,

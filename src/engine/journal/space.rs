@@ -1,35 +1,28 @@
-//! Room: segments opened, files grown, and the oldest segment cleaned when there
-//! is no more. Cleaning carries forward what must stay (urgent events, the state
-//! of pendants) and gives up routine, oldest first, when its budget is spent.
+//! Room: who may write when there is little, segments opened, files grown.
 
 use super::segment::Segment;
 use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
-use super::{Journal, Lsn, NoRoom, Plain, READ_SLOTS_MAX, ReadFor, Shed};
-use crate::engine::event::{Event, Lane};
+use super::{Journal, Lsn, NoRoom, Plain};
 use crate::engine::mutant::{Mutant, planted};
-use crate::engine::pendant::PendantState;
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
-use pendant_protocol::PendantId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-/// Free segments kept at all times. The last one is for urgent events and for
-/// cleaning alone.
-const FREE_SEGMENTS_MIN: usize = 2;
-/// Most events of the trouble lane. They tell what was shed, so they are carried
-/// like urgent ones until there are absurdly many.
-const TROUBLE_MAX: u64 = 1024;
+/// Free segments kept at all times: one for cleaning, one for urgent events, and
+/// one to write into while another is made.
+const FREE_SEGMENTS_MIN: usize = 3;
+/// With more free segments than this nobody's room need be reckoned.
+const PLENTY_SEGMENTS: usize = 4;
+/// Frames of a segment, less those with which it begins.
+const SEGMENT_SLOTS: u64 = SLOTS_PER_SEGMENT - 2;
+/// What cleaning writes beside what it carries: the new tail, and the beginning of
+/// a segment.
+const CLEANING_SLOTS: u64 = 4;
+/// A segment is recycled before the journal grows if no more than half of it must
+/// be written anew.
+const CHEAP_SLOTS: u64 = SLOTS_PER_SEGMENT / 2;
 /// How long to wait before growing is tried again after the disk was full, ms.
 const GROW_AGAIN_MS: u64 = 10_000;
-
-/// Files beyond the most that there may be, for starts that died before they
-/// had cleaned: without a file to write to nothing could ever be cleaned again.
-const SPARE_FILES: u32 = 16;
-/// How long to wait before cleaning is tried again where the disk gave no
-/// answer, ms, and after how many times that counts as damage: five minutes, so
-/// that a device that hangs and comes back loses nothing.
-const CLEAN_AGAIN_MS: u64 = 10_000;
-const UNREADABLE_TIMES_MAX: u32 = 30;
 
 /// How much room the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,48 +35,59 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Room for events that are not urgent: three quarters of the files beyond
-    /// the reserved ones, so that cleaning always gains.
-    fn routine_slots_max(self, files: u32) -> u64 {
+    /// Events of all lanes beyond which routine is given up: three quarters of the
+    /// files beyond the reserved ones, so that cleaning always gains.
+    pub(super) fn events_max(self, files: u32) -> u64 {
         u64::from(files.saturating_sub(self.files_reserved).max(1)) * (SLOTS_PER_SEGMENT - 1) * 3
             / 4
     }
 }
 
-/// The oldest segment on its way to being free.
-pub(super) struct Cleaning {
-    segment: u64,
-    /// This lane and those below it are given up.
-    sheds: Option<Lane>,
-    shed: BTreeMap<(u64, Lane), Shed>,
-    moved: Vec<(Lsn, Lsn)>,
-    step: Step,
-}
-
-enum Step {
-    /// A read is under way.
-    Reading,
-    /// All live events are carried; the states come next.
-    States,
-    /// Everything carried is below this; once that is durable the file is free.
-    Settling(Lsn),
-}
-
-/// A frame in the way of cleaning that the disk does not give.
-pub(super) struct Unreadable {
-    lsn: Lsn,
-    times: u32,
-    /// `None`: the wait is over.
-    again_at: Option<Mono>,
+/// For what room is wanted. Each leaves the rooms below it untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Events that are not urgent: a whole segment stays for those that are.
+    Routine,
+    /// Urgent events, and what is written beside events: what the oldest segment
+    /// needs to be cleaned stays.
+    Urgent,
+    /// Cleaning: all there is, so that it can always be ended.
+    Cleaning,
 }
 
 impl Journal {
-    /// Starts the next segment at `head`.
-    pub(super) fn open_segment(&mut self, may_use_reserve: bool) -> Result<(), NoRoom> {
-        let spare = if may_use_reserve { 0 } else { 1 };
-        if self.free.len() <= spare {
-            return Err(NoRoom);
+    /// Whether one more frame finds room.
+    pub(super) fn has_room_for(&self, room: Room) -> bool {
+        if self.free.len() > PLENTY_SEGMENTS {
+            return true;
         }
+        let in_head =
+            if self.head.index() == 0 { 0 } else { SLOTS_PER_SEGMENT - self.head.index() };
+        let spare = self.free.len() as u64 * SEGMENT_SLOTS + in_head;
+        let kept = match room {
+            Room::Cleaning => 0,
+            Room::Urgent => self.cleaning_needs(),
+            Room::Routine => self.cleaning_needs() + SEGMENT_SLOTS,
+        };
+        spare > kept
+    }
+
+    /// Most frames that cleaning the oldest segment will write.
+    fn cleaning_needs(&self) -> u64 {
+        match self.segments.first_key_value() {
+            Some((&id, _)) if id != self.head.segment() => self.carried_by(id) + CLEANING_SLOTS,
+            _ => 0,
+        }
+    }
+
+    /// Frames of a segment that would have to be written anew.
+    fn carried_by(&self, id: u64) -> u64 {
+        let live = self.segments.get(&id).map_or(0, |segment| u64::from(segment.live.count()));
+        live + self.states.count_in_segment(id)
+    }
+
+    /// Starts the next segment at `head`.
+    pub(super) fn open_segment(&mut self) -> Result<(), NoRoom> {
         let file = self.free.pop_front().ok_or(NoRoom)?;
         // A boot begins a segment of its own wherever the log ended before.
         let previous_end = if self.open.is_empty() { self.durable } else { self.head };
@@ -106,7 +110,7 @@ impl Journal {
             if matches!(plain.record(), Some(Record::Opened(_) | Record::Answered(_))) {
                 continue;
             }
-            if self.head.index() == 0 && self.open_segment(true).is_err() {
+            if self.head.index() == 0 && self.open_segment().is_err() {
                 // What finds no place here is offered live and not acknowledged.
                 self.forget(old);
                 continue;
@@ -118,18 +122,27 @@ impl Journal {
                     self.keep(new, event.kind.lane());
                 }
             }
-            if let Some(pendant) = self.states.get(&old).copied() {
+            if let Some(pendant) = self.states.pendant(old) {
                 self.note_state(pendant, new);
             }
             self.open.push_back((new, plain));
             moved.push((old, new));
         }
         self.drop_void_segments(previous_end, next);
-        if let Some(Cleaning { step: Step::Settling(end), .. }) = &mut self.cleaning {
+        if let Some(cleaning) = &mut self.cleaning {
             // What was carried forward stands elsewhere now.
-            *end = self.head;
+            cleaning.settle_below(self.head);
         }
         Some(moved)
+    }
+
+    fn drop_void_segments(&mut self, durable: Lsn, before: u64) {
+        let first_void =
+            if durable.index() == 0 { durable.segment() } else { durable.segment() + 1 };
+        while let Some((&id, _)) = self.segments.range(first_void..before).next() {
+            let segment = self.segments.remove(&id).expect("just found");
+            self.free.push_back(segment.file);
+        }
     }
 
     /// The last numbers without those of events that are not durable: they come
@@ -150,26 +163,24 @@ impl Journal {
         opened
     }
 
-    fn drop_void_segments(&mut self, durable: Lsn, before: u64) {
-        let first_void =
-            if durable.index() == 0 { durable.segment() } else { durable.segment() + 1 };
-        while let Some((&id, _)) = self.segments.range(first_void..before).next() {
-            let segment = self.segments.remove(&id).expect("just found");
-            self.free.push_back(segment.file);
-        }
-    }
-
     fn begin(&mut self, file: u32, id: u64, previous_end: Lsn, opened: Opened) {
         self.segments.insert(id, Segment::new(file, previous_end));
         self.head = Lsn::first_of(id);
+        self.say_opened(opened);
+    }
+
+    /// What every segment and every boot begins with: what outlives the segments
+    /// before it.
+    pub(super) fn say_opened(&mut self, opened: Opened) {
         self.open.push_back((self.head, Plain::new(&Record::Opened(opened))));
         self.head = self.head.next();
-        // Every segment holds what outlives the ones before it.
         self.open.push_back((self.head, Plain::new(&Record::Answered(self.answered.clone()))));
         self.head = self.head.next();
     }
 
-    /// Grows or cleans while fewer segments are free than must be.
+    /// Recycles or grows while fewer segments are free than must be. What can be
+    /// had by writing little is recycled first, so that the journal stays as small
+    /// as what waits; else it grows as far as it may, and then cleans.
     pub(super) fn keep_room(&mut self, now: Mono) {
         self.advance_cleaning();
         self.growth_blocked_until.take_if(|until| *until <= now);
@@ -178,62 +189,37 @@ impl Journal {
         }
         // A disk that was full is tried again, so that its state is not told for ever.
         let tight = self.tight && self.growth_blocked_until.is_none();
-        let wanted = self.free.len() < FREE_SEGMENTS_MIN
-            || self.present() < self.limits.files_reserved
-            || tight;
+        let short = self.free.len() < FREE_SEGMENTS_MIN;
+        let reserving = self.present() < self.limits.files_reserved;
         let idle = self.running.is_none() && self.open.is_empty();
-        if !wanted || self.allocating.is_some() || !(idle || self.free.len() < FREE_SEGMENTS_MIN) {
+        if !(short || reserving || tight) || self.allocating.is_some() || !(idle || short) {
             return;
         }
-        let blocked = self.growth_blocked_until.is_some();
-        let stuck = self.is_stuck();
-        let files_max = self.limits.files_max + if stuck { SPARE_FILES } else { 0 };
-        let may_grow = self.present() < files_max;
-        if may_grow && !blocked {
+        if short && !reserving {
+            let cheap = |id: u64| self.carried_by(id) <= CHEAP_SLOTS;
+            let oldest = self.segments.first_key_value().map(|(id, _)| *id);
+            if self.may_clean() && oldest.is_some_and(cheap) {
+                self.start_cleaning();
+            }
+            // Without a free file a journal that fails cannot be begun anew.
+            if self.cleaning.is_some() && !self.free.is_empty() {
+                return;
+            }
+        }
+        let may_grow = self.present() < self.limits.files_max;
+        if may_grow && self.growth_blocked_until.is_none() {
             let ticket = self.ticket();
             let file = self.vacant.last().copied().unwrap_or(self.files);
             self.allocating = Some((ticket, file));
             self.operations.push_back(DiskOp::Allocate { ticket, file, bytes: SEGMENT_BYTES });
-        } else if self.free.len() < FREE_SEGMENTS_MIN && !stuck && self.may_clean() {
+        } else if short && self.may_clean() {
             self.start_cleaning();
         }
     }
 
     /// Files that are there.
-    fn present(&self) -> u32 {
+    pub(super) fn present(&self) -> u32 {
         self.files - u32::try_from(self.vacant.len()).unwrap_or(self.files).min(self.files)
-    }
-
-    fn may_clean(&self) -> bool {
-        let waits = self.unreadable.as_ref().is_some_and(|waiting| waiting.again_at.is_some());
-        self.cleaning.is_none() && !waits
-    }
-
-    /// Nothing can be written without another file, and so nothing be cleaned.
-    fn is_stuck(&self) -> bool {
-        let waits_for_file = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
-        self.free.is_empty() && (self.head.index() == 0 || waits_for_file)
-    }
-
-    /// The disk does not give a frame that is to be carried forward. That may pass:
-    /// the round is given up and begun again later. False if it was too often.
-    pub(super) fn may_read_later(&mut self, lsn: Lsn, now: Mono) -> bool {
-        if planted(Mutant::ReadErrorIsDamage) {
-            return false;
-        }
-        let times = match &self.unreadable {
-            Some(before) if before.lsn == lsn => before.times + 1,
-            _ => 1,
-        };
-        let again_at = Some(now.plus_ms(CLEAN_AGAIN_MS));
-        self.unreadable =
-            (times < UNREADABLE_TIMES_MAX).then_some(Unreadable { lsn, times, again_at });
-        if self.unreadable.is_some() {
-            if let Some(cleaning) = self.cleaning.take() {
-                self.report(cleaning);
-            }
-        }
-        self.unreadable.is_some()
     }
 
     pub(super) fn growth_deadline(&self) -> Option<Mono> {
@@ -269,159 +255,6 @@ impl Journal {
             self.news.push_back(super::News::Tight(true));
         }
         self.growth_blocked_until = Some(now.plus_ms(GROW_AGAIN_MS));
-    }
-
-    fn start_cleaning(&mut self) {
-        let Some((&id, _)) = self.segments.first_key_value() else { return };
-        if Lsn::first_of(id + 1) > self.durable || self.segments.len() < 2 {
-            return;
-        }
-        let urgent = self.indexed[Lane::Urgent as usize].len() as u64;
-        let trouble = self.indexed[Lane::Trouble as usize].len() as u64;
-        let routine = self.live.saturating_sub(urgent + trouble);
-        let sheds = if planted(Mutant::ShedUrgent) {
-            Some(Lane::Urgent)
-        } else if trouble > TROUBLE_MAX {
-            Some(Lane::Trouble)
-        } else if routine > self.limits.routine_slots_max(self.present()) {
-            Some(Lane::Routine)
-        } else {
-            None
-        };
-        // A store full of what must stay gains nothing by being copied around.
-        let capacity = u64::from(self.present()) * (SLOTS_PER_SEGMENT - 1);
-        if sheds.is_none() && self.live > capacity / 8 * 7 {
-            return;
-        }
-        self.cleaning = Some(Cleaning { sheds, ..Cleaning::of(id) });
-        self.clean_from(Lsn::first_of(id));
-    }
-
-    /// Reads on from a position, or goes to the states when nothing live is left.
-    fn clean_from(&mut self, from: Lsn) {
-        let Some(cleaning) = &mut self.cleaning else { return };
-        let segment = &self.segments[&cleaning.segment];
-        let next =
-            (from.segment() == cleaning.segment).then(|| segment.live.next(from.index())).flatten();
-        match next {
-            Some(index) => {
-                let lsn = Lsn(Lsn::first_of(cleaning.segment).0 + index);
-                self.read(lsn, READ_SLOTS_MAX, ReadFor::Cleaning);
-            }
-            None => cleaning.step = Step::States,
-        }
-    }
-
-    pub(super) fn clean_chunk(&mut self, next: Lsn, events: Vec<(Lsn, Event)>) {
-        let Some(mut cleaning) = self.cleaning.take() else { return };
-        for (old, event) in events {
-            let lane = event.kind.lane();
-            if cleaning.sheds.is_some_and(|least| lane >= least) {
-                self.forget(old);
-                cleaning.count_shed(&event, lane);
-                continue;
-            }
-            let record = Record::Event(Box::new(event), None);
-            let Ok(new) = self.append(&record, true) else {
-                // The disk is behind: give this round up, begin again later.
-                self.report(cleaning);
-                return;
-            };
-            self.forget(old);
-            self.keep(new, lane);
-            cleaning.moved.push((old, new));
-        }
-        self.cleaning = Some(cleaning);
-        self.clean_from(next);
-    }
-
-    /// The pendants whose latest state stands in the segment being cleaned. Each
-    /// must be handed to `carry_state` before the segment can go.
-    pub(in crate::engine) fn states_to_carry(&self) -> Vec<PendantId> {
-        match &self.cleaning {
-            Some(Cleaning { .. }) if planted(Mutant::LeaveStatesBehind) => Vec::new(),
-            Some(Cleaning { segment, step: Step::States, .. }) => self
-                .states
-                .range(Lsn::first_of(*segment)..Lsn::first_of(segment + 1))
-                .map(|(_, pendant)| *pendant)
-                .collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Writes a pendant's state anew. False if there was no room.
-    pub(in crate::engine) fn carry_state(
-        &mut self,
-        pendant: PendantId,
-        state: PendantState,
-    ) -> bool {
-        let appended = self.append(&Record::State(Box::new(state)), true);
-        if let Ok(lsn) = appended {
-            self.note_state(pendant, lsn);
-        }
-        appended.is_ok()
-    }
-
-    /// A pendant that is enrolled no more: its state need not be carried.
-    pub(in crate::engine) fn drop_state(&mut self, pendant: PendantId) {
-        if let Some(lsn) = self.state_at.remove(&pendant) {
-            self.states.remove(&lsn);
-        }
-    }
-
-    /// Tells what a round of cleaning moved and gave up.
-    fn report(&mut self, cleaning: Cleaning) {
-        self.news.push_back(super::News::Moved(cleaning.moved));
-        if !cleaning.shed.is_empty() {
-            self.news.push_back(super::News::Shed(cleaning.shed.into_values().collect()));
-        }
-    }
-
-    fn advance_cleaning(&mut self) {
-        if matches!(&self.cleaning, Some(c) if matches!(c.step, Step::States))
-            && self.states_to_carry().is_empty()
-        {
-            if let Some(cleaning) = self.cleaning.take() {
-                let step = Step::Settling(self.head);
-                let settling = Cleaning { step, ..Cleaning::of(cleaning.segment) };
-                self.report(cleaning);
-                self.cleaning = Some(settling);
-            }
-        }
-        let settled = match &self.cleaning {
-            Some(Cleaning { segment, step: Step::Settling(end), .. })
-                if *end <= self.durable || planted(Mutant::FreeTooSoon) =>
-            {
-                *segment
-            }
-            _ => return,
-        };
-        self.cleaning = None;
-        if let Some(segment) = self.segments.remove(&settled) {
-            self.free.push_back(segment.file);
-        }
-        if let Some((&oldest, _)) = self.segments.first_key_value() {
-            self.tail = Lsn::first_of(oldest);
-        }
-    }
-}
-
-impl Cleaning {
-    fn of(segment: u64) -> Self {
-        Self { segment, sheds: None, shed: BTreeMap::new(), moved: Vec::new(), step: Step::Reading }
-    }
-
-    fn count_shed(&mut self, event: &Event, lane: Lane) {
-        let shed = self.shed.entry((event.boot, lane)).or_insert(Shed {
-            boot: event.boot,
-            lane,
-            first: event.number,
-            last: event.number,
-            count: 0,
-        });
-        shed.first = shed.first.min(event.number);
-        shed.last = shed.last.max(event.number);
-        shed.count += 1;
     }
 }
 

@@ -8,6 +8,9 @@ use crate::engine::mutant::{Mutant, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+/// A boot begins no further in a segment than here: it needs a few frames at once.
+const GOES_ON_MAX: u64 = SLOTS_PER_SEGMENT - 64;
+
 /// Why the journal cannot be used. Nothing was changed on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoverError {
@@ -112,6 +115,8 @@ pub struct Survey {
     other_version: bool,
     newest_id: u64,
     void_frames: u64,
+    /// Segments that stand in two files.
+    doubled: BTreeSet<u64>,
 }
 
 impl Survey {
@@ -160,14 +165,46 @@ impl Survey {
                 old
             }
         };
+        self.doubled.insert(segment);
         self.set_free(other.file, other.full_length);
+    }
+
+    /// The last frames of the log, for which nothing on the medium vouches: they may
+    /// stand in the kernel's memory alone, if only the gateway died and not the
+    /// machine. They must be written again and synced before `plan` may be believed.
+    #[must_use]
+    pub fn unvouched(&self) -> Option<Unvouched> {
+        let cut = self.cut();
+        let last = (cut > self.durable).then(|| Lsn(cut.0 - 1))?;
+        let found = self.found.get(&last.segment())?;
+        let first = self.durable.max(Lsn::first_of(last.segment()));
+        Some(Unvouched {
+            file: found.file,
+            offset: first.index() * SLOT_BYTES as u64,
+            bytes: (cut.0 - first.0) as usize * SLOT_BYTES,
+        })
     }
 
     /// Ends the first pass.
     ///
     /// # Errors
     /// `OtherVersion` if the frames are of another format.
-    pub fn plan(mut self) -> Result<Plan, RecoverError> {
+    pub fn plan(self) -> Result<Plan, RecoverError> {
+        let cut = self.cut();
+        self.plan_to(cut)
+    }
+
+    /// Ends the first pass where frames vouch for it: for a medium that takes no
+    /// sync. Nobody was acknowledged on what is left out.
+    ///
+    /// # Errors
+    /// `OtherVersion` if the frames are of another format.
+    pub fn plan_vouched(self) -> Result<Plan, RecoverError> {
+        let cut = self.durable;
+        self.plan_to(cut)
+    }
+
+    fn plan_to(mut self, cut: Lsn) -> Result<Plan, RecoverError> {
         if self.found.is_empty() && self.other_version {
             return Err(RecoverError::OtherVersion);
         }
@@ -176,7 +213,6 @@ impl Survey {
         for id in stale {
             self.discard(id);
         }
-        let cut = self.cut();
         let beyond: Vec<u64> =
             self.found.keys().copied().filter(|id| Lsn::first_of(*id) >= cut).collect();
         for id in beyond {
@@ -189,6 +225,7 @@ impl Survey {
         let vacant = (0..self.files).filter(|file| !present.contains(file)).collect();
         let ends: Vec<Lsn> =
             (self.found.values().skip(1).map(|next| next.previous_end)).chain([cut]).collect();
+        let goes_on = self.goes_on_at(cut);
         let mut segments = Vec::new();
         for (found, next) in self.found.into_values().zip(ends) {
             let first = Lsn::first_of(found.segment);
@@ -210,7 +247,23 @@ impl Survey {
             tail: self.tail,
             newest_id: self.newest_id,
             void_frames: self.void_frames,
+            goes_on,
         })
+    }
+
+    /// Whether the log can go on where it ends, so that a start costs frames and
+    /// not a segment; and which frames stand behind that.
+    fn goes_on_at(&self, cut: Lsn) -> Option<GoesOn> {
+        let (id, last) = self.found.last_key_value()?;
+        // A segment that was begun later, and is void, names the same end.
+        let alone = *id == self.newest_id && !self.doubled.contains(id);
+        let within = cut.segment() == *id && (2..=GOES_ON_MAX).contains(&cut.index());
+        if !alone || !within || !last.full_length {
+            return None;
+        }
+        let stands = |index: &u64| last.valid.get(*index) || last.ragged.get(*index);
+        let behind = (cut.index()..SLOTS_PER_SEGMENT).rfind(stands);
+        Some(GoesOn { leftovers: behind.map_or(0, |index| index + 1 - cut.index()) })
     }
 
     fn discard(&mut self, id: u64) -> u64 {
@@ -272,6 +325,24 @@ impl Survey {
     }
 }
 
+/// A stretch of a segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unvouched {
+    /// Which file.
+    pub file: u32,
+    /// From which byte on.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
+/// The log goes on in its last segment.
+#[derive(Clone, Copy)]
+pub(super) struct GoesOn {
+    /// So many frames from there on stand in the way.
+    pub(super) leftovers: u64,
+}
+
 /// A segment of the log.
 #[derive(Clone)]
 pub(super) struct Planned {
@@ -299,6 +370,7 @@ pub struct Plan {
     pub(super) newest_id: u64,
     /// Frames of commits that did not succeed.
     pub(super) void_frames: u64,
+    pub(super) goes_on: Option<GoesOn>,
 }
 
 impl Plan {

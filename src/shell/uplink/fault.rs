@@ -8,6 +8,9 @@ use rustls::{AlertDescription, CertificateError};
 use std::fmt;
 use std::io;
 
+/// MQTT 5 reason code (section 2.4).
+const PACKET_TOO_LARGE: u8 = 0x95;
+
 /// Why there is no connection to the broker, or only half of one. Two equal
 /// values are one and the same trouble: it is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub enum BrokerFault {
     TakenOver,
     /// The broker takes only packets shorter than an event is (limit in bytes).
     PacketLimit(u64),
+    /// The broker takes the packets and refuses messages as long as an event is.
+    MessageLimit,
     /// The broker did not answer in time.
     ProtocolTimeout(Awaited),
     /// The broker broke the protocol.
@@ -136,6 +141,10 @@ impl BrokerFault {
             }
             Self::PacketLimit(_) => {
                 "an event is longer than the packets that the broker takes: raise its limit"
+            }
+            Self::MessageLimit => {
+                "an event is longer than the messages that the broker takes: raise its limit \
+                 (mosquitto: message_size_limit)"
             }
             Self::ProtocolTimeout(awaited) => awaited.advice(),
             Self::Protocol(_) => "the broker broke the protocol",
@@ -229,6 +238,11 @@ impl Circumstances {
             StateError::OutgoingPacketTooLarge { max, .. }
             | StateError::Deserialization(CodecError::OutgoingPacketTooLarge { max, .. }) => {
                 BrokerFault::PacketLimit(u64::from(*max))
+            }
+            // mosquitto's answer to a message that is too long, which is no PUBACK
+            // reason of the standard.
+            StateError::Deserialization(CodecError::InvalidConnectReturnCode(PACKET_TOO_LARGE)) => {
+                BrokerFault::MessageLimit
             }
             StateError::ServerDisconnect { reason_code, .. } => match *reason_code {
                 DisconnectReasonCode::SessionTakenOver => BrokerFault::TakenOver,
