@@ -22,6 +22,6 @@ pub mod serial;
 pub mod sim;
 
 pub use link::{
-    FRAME_BYTES_MAX, LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX,
-    Reception, SendFault, Signal, Transmission,
+    FRAME_BYTES_MAX, LATE_MS_MAX, LineFault, LinkCount, LinkEvent, LinkFault, LinkHandle,
+    QUEUE_MAX, Reception, SendFault, Signal, Transmission,
 };

@@ -49,6 +49,9 @@ pub struct Transmission {
     pub ticket: u64,
     /// When its first symbol or byte leaves.
     pub at: Instant,
+    /// When instead, if a radio is receiving another frame at that time. Other
+    /// links, which hear and send at once, take no heed of it.
+    pub or_at: Option<Instant>,
     /// Its bytes: 1 to [`FRAME_BYTES_MAX`].
     pub bytes: Vec<u8>,
 }
@@ -157,9 +160,30 @@ pub enum LinkFault {
     BusyStuck,
     /// SPI answers like a bus without a chip, or with noise.
     NoChip,
+    /// Another chip answers than the configured one, or this one through noise.
+    WrongChip {
+        /// What it says in place of its greeting.
+        says: u16,
+    },
+    /// The chip takes commands, but its oscillator does not start.
+    Oscillator,
+    /// There is no such SPI device.
+    NoSpi(PathBuf),
+    /// There is no such GPIO chip.
+    NoGpio(PathBuf),
+    /// A line cannot be had.
+    Line {
+        /// What it is for.
+        role: &'static str,
+        /// Its number on the GPIO chip.
+        line: u32,
+        /// Why not.
+        why: LineFault,
+    },
     /// The chip left the mode it was set to: a brown-out, or a reset.
     ChipReset,
-    /// The interrupt line (DIO1) does not follow the chip's interrupts.
+    /// The interrupt line (DIO1; DIO0 of an SX127x) does not follow the chip's
+    /// interrupts.
     IrqLine,
     /// A transmission was started and never ended.
     TransmitStuck,
@@ -177,7 +201,8 @@ impl fmt::Display for LinkFault {
             }
             Self::Denied(path) => write!(
                 f,
-                "{} may not be opened by this user: add it to the group that owns the device",
+                "{} may not be opened by this user: add it to the group that owns the device \
+                 (dialout, spi or gpio), and start the gateway again",
                 path.display()
             ),
             Self::Busy(path) => write!(f, "{} is held by another program", path.display()),
@@ -185,15 +210,51 @@ impl fmt::Display for LinkFault {
             Self::Gone(path) => write!(f, "{} went away", path.display()),
             Self::Io { doing, says } => write!(f, "{doing}: {says}"),
             Self::BusyStuck => f.write_str(
-                "the radio's BUSY line stays high: check the wiring of BUSY and RESET and the supply",
+                "the radio's BUSY line stays high: check the lines of BUSY and RESET, the supply, \
+                 and the voltage of the oscillator (tcxo_mv)",
             ),
-            Self::NoChip => {
-                f.write_str("no radio chip answers on SPI: check the bus, chip select and supply")
-            }
+            Self::NoChip => f.write_str(
+                "no radio chip answers on SPI: check that the board sits right, the SPI device \
+                 (its chip select) and the line of RESET",
+            ),
+            Self::WrongChip { says } => write!(
+                f,
+                "the chip on SPI says {says:#06x}, which the configured kind of chip does not: \
+                 check `board` or `chip`; if they are right, lower spi_hz"
+            ),
+            Self::Oscillator => f.write_str(
+                "the radio chip takes commands but does not carry them out; as a rule its \
+                 oscillator does not start: set tcxo_mv as the board's maker says, 0 for a crystal",
+            ),
+            Self::NoSpi(path) => write!(
+                f,
+                "{} does not exist: switch SPI on (`dtparam=spi=on` in /boot/firmware/config.txt, \
+                 and restart); `ls /dev/spidev*` shows what is there",
+                path.display()
+            ),
+            Self::NoGpio(path) => write!(
+                f,
+                "{} does not exist: `gpiodetect` shows the GPIO chips that there are",
+                path.display()
+            ),
+            Self::Line { role, line, why } => match why {
+                LineFault::Taken => write!(
+                    f,
+                    "GPIO line {line} ({role}) is held by somebody else: `gpioinfo` shows by whom; \
+                     a chip select of SPI is held by the kernel, choose it by the SPI device"
+                ),
+                LineFault::Absent => write!(
+                    f,
+                    "the GPIO chip has no line {line} ({role}): check the number; it is that of the \
+                     GPIO, not of the pin of the header"
+                ),
+                LineFault::Io(says) => write!(f, "GPIO line {line} ({role}): {says}"),
+            },
             Self::ChipReset => f.write_str("the radio chip was reset: check its supply"),
-            Self::IrqLine => {
-                f.write_str("the radio's DIO1 line does not follow its interrupts: check the pin")
-            }
+            Self::IrqLine => f.write_str(
+                "the radio's interrupt line (DIO1; DIO0 of an SX127x) does not follow its \
+                 interrupts: check the line's number",
+            ),
             Self::TransmitStuck => f.write_str("the radio began to transmit and never ended"),
             Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
             Self::Crashed => f.write_str("the link's own code failed: please report this"),
@@ -202,6 +263,17 @@ impl fmt::Display for LinkFault {
 }
 
 impl std::error::Error for LinkFault {}
+
+/// Why a GPIO line cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineFault {
+    /// The kernel or another program holds it.
+    Taken,
+    /// The GPIO chip has no line of that number.
+    Absent,
+    /// The operating system reports another error.
+    Io(String),
+}
 
 /// Why a transmission did not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

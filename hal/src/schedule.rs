@@ -37,6 +37,17 @@ impl Schedule {
         self.waiting.pop_first().map(|(_, transmission)| transmission)
     }
 
+    /// Moves the next one to its second chance, which it then has no more; false
+    /// if it has none.
+    pub(crate) fn defer_next(&mut self) -> bool {
+        let Some(mut first) = self.waiting.first_entry() else { return false };
+        let Some(at) = first.get_mut().or_at.take() else { return false };
+        let transmission = Transmission { at, ..first.remove() };
+        self.number += 1;
+        self.waiting.insert((at, self.number), transmission);
+        true
+    }
+
     /// Takes all out, in order.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Transmission> + use<> {
         std::mem::take(&mut self.waiting).into_values()
@@ -53,7 +64,12 @@ mod tests {
     use super::*;
 
     fn at(base: Instant, ms: u64, ticket: u64) -> Transmission {
-        Transmission { ticket, at: base + Duration::from_millis(ms), bytes: vec![0x40] }
+        Transmission {
+            ticket,
+            at: base + Duration::from_millis(ms),
+            or_at: None,
+            bytes: vec![0x40],
+        }
     }
 
     #[test]
@@ -68,6 +84,22 @@ mod tests {
             .map(|transmission| transmission.ticket)
             .collect();
         assert_eq!(order, [4, 2, 1, 3]);
+    }
+
+    #[test]
+    fn a_second_chance_is_taken_once() {
+        let base = Instant::now();
+        let or_at = Some(base + Duration::from_millis(30));
+        let mut schedule = Schedule::default();
+        schedule.insert(Transmission { or_at, ..at(base, 10, 1) }).expect("there is room");
+        schedule.insert(at(base, 20, 2)).expect("there is room");
+        assert!(schedule.defer_next());
+        assert_eq!(schedule.next().map(|next| next.ticket), Some(2));
+        assert!(!schedule.defer_next(), "it has no second chance");
+        schedule.take_next();
+        let last = schedule.take_next().expect("the one that was put off");
+        assert_eq!((last.ticket, Some(last.at), last.or_at), (1, or_at, None));
+        assert!(!schedule.defer_next());
     }
 
     #[test]

@@ -105,7 +105,11 @@ impl Bench {
 
     async fn send(&self, ticket: u64, at: Instant, bytes: &[u8]) {
         let bytes = bytes.to_vec();
-        self.link.transmit.send(Transmission { ticket, at, bytes }).await.expect("the link lives");
+        self.link
+            .transmit
+            .send(Transmission { ticket, at, or_at: None, bytes })
+            .await
+            .expect("the link lives");
     }
 }
 
@@ -338,9 +342,63 @@ async fn a_cut_interrupt_line_loses_no_frame_and_is_told() {
         }
     }
     assert_eq!(frames, 3);
-    bench.faults.cut_interrupts(false);
-    bench.expect_works().await;
     assert!(lost_irqs >= 1);
+    // Down, but not deaf: frames are heard by asking, and not answered.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for _ in 0..10 {
+        bench.expect_works().await;
+    }
+    bench.send(1, Instant::now() + Duration::from_millis(50), &[0x61; 24]).await;
+    let fault = SendFault::Down;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });
+    bench.faults.cut_interrupts(false);
+    assert_eq!(bench.event().await, LinkEvent::Up);
+    bench.expect_works().await;
+    assert_eq!(bench.faults.violations(), Vec::<String>::new());
+}
+
+/// As with a wrong number in the configuration: there from the start.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_never_rises_is_found_at_the_start_and_frames_are_heard() {
+    let ether = Ether::default();
+    let (chip, faults) = sx1262::in_ether(&ether, sx1262::BOARD);
+    faults.cut_interrupts(true);
+    let (sender, mut events) = mpsc::channel(64);
+    let link = spawn_radio(settings(), chip, TAG, sender);
+    let begun = Instant::now();
+    assert_eq!(events.recv().await, Some((TAG, LinkEvent::Down(LinkFault::IrqLine))));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let pendant = Station::new(ether.port());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pendant.send(uplink(), 14, &[0x41; 24]).await;
+    let Some((TAG, LinkEvent::Received(reception))) = events.recv().await else {
+        panic!("not heard");
+    };
+    assert_eq!(reception.bytes, [0x41; 24]);
+    link.stop().await;
+}
+
+/// The first frame's header is heard when the answer to another is due.
+#[tokio::test(start_paused = true)]
+async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {
+    let mut bench = Bench::up().await;
+    let begun = Instant::now();
+    let airtime = settings().shape().frame(24);
+    let at = begun + airtime - Duration::from_millis(50);
+    let or_at = at + Duration::from_secs(1);
+    let answer = Transmission { ticket: 1, at, or_at: Some(or_at), bytes: vec![0x61; 24] };
+    bench.link.transmit.send(answer).await.expect("the link lives");
+    bench.expect_works().await;
+    let heard = bench.heard().await;
+    let off = heard.started.max(or_at) - heard.started.min(or_at);
+    assert!(off <= Duration::from_millis(2), "{off:?}");
+    assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 1, .. }));
+    // Without a second chance it leaves, and the frame is lost.
+    let begun = Instant::now();
+    bench.send(2, begun + airtime - Duration::from_millis(50), &[0x61; 24]).await;
+    bench.pendant.send(uplink(), 14, &[0x4F; 24]).await;
+    assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 2, .. }));
+    assert_eq!(bench.faults.violations(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,7 +119,11 @@ impl Bench {
 
     async fn send(&self, ticket: u64, at: Instant, bytes: &[u8]) {
         let bytes = bytes.to_vec();
-        self.link.transmit.send(Transmission { ticket, at, bytes }).await.expect("the link lives");
+        self.link
+            .transmit
+            .send(Transmission { ticket, at, or_at: None, bytes })
+            .await
+            .expect("the link lives");
     }
 
     async fn expect_works(&mut self) {

@@ -87,11 +87,17 @@ impl Released {
             Chance::First => &[1],
             Chance::Second => &[2],
         };
-        let at = windows
+        let mut at = windows
             .iter()
             .map(|window| self.0.ended.plus_ms(WINDOW_MS * window))
-            .find(|at| *at >= now.plus_ms(PREPARE_MS))?;
-        Some(Transmit { id, link: self.0.link, at, frame: self.0.reply })
+            .filter(|at| *at >= now.plus_ms(PREPARE_MS));
+        Some(Transmit {
+            id,
+            link: self.0.link,
+            at: at.next()?,
+            or_at: at.next(),
+            frame: self.0.reply,
+        })
     }
 }
 

@@ -260,6 +260,8 @@ pub struct Transmit {
     pub link: LinkId,
     /// When its first symbol is to leave.
     pub at: Mono,
+    /// When instead, if the link is receiving another frame at that time.
+    pub or_at: Option<Mono>,
     /// What.
     pub frame: FrameBytes,
 }

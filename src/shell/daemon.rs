@@ -295,6 +295,7 @@ impl Daemon {
                 let transmission = Transmission {
                     ticket: transmit.id.0,
                     at: self.clock.instant(transmit.at),
+                    or_at: transmit.or_at.map(|mono| self.clock.instant(mono)),
                     bytes: transmit.frame.to_vec(),
                 };
                 if !self.links.transmit(transmit.link, transmission) {

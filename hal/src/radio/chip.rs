@@ -1,11 +1,15 @@
 //! What a radio link needs of a chip and of the wires to it.
 
-use super::interface::{Interface, Snoop, Watch};
+use super::dialect::Dialect;
+use super::interface::Interface;
+use super::snoop::Snoop;
+use super::watch::Watch;
 use crate::link::LinkFault;
 use embedded_hal_async::spi::SpiDevice;
 use lora_phy::mod_traits::RadioKind;
 pub use lora_phy::sx126x::TcxoCtrlVoltage;
 use lora_phy::sx126x::{self, DeviceSel, Sx126xVariant};
+use lora_phy::sx127x;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -34,14 +38,14 @@ pub trait Bus: Send + 'static {
     fn open(&mut self) -> Result<(Self::Spi, Self::Lines), LinkFault>;
 }
 
-/// The single lines of an SX126x. No method may block longer than a GPIO access.
+/// The single lines of a chip. No method may block longer than a GPIO access.
 pub trait Lines {
-    /// Waits until DIO1 is high and says since when, as far as it is known. Must
+    /// Waits until the interrupt line (DIO1; DIO0 of an SX127x) is high and says since when, as far as it is known. Must
     /// look at the level before it waits for an edge, and lose nothing if the
     /// caller stops waiting.
     fn dio1(&mut self) -> impl Future<Output = io::Result<Instant>> + Send;
 
-    /// Whether BUSY is high.
+    /// Whether BUSY is high. A chip without that line, such as an SX127x, is not.
     fn busy(&mut self) -> io::Result<bool>;
 
     /// Pulls NRST low, or lets it go.
@@ -119,7 +123,7 @@ impl<B: Bus> Chip for Sx126x<B> {
             rx_boost: self.board.receive_boost,
         };
         Ok(sx126x::Sx126x::new(
-            Snoop::new(spi, watch.clone()),
+            Snoop::new(spi, Dialect::Sx126x, watch.clone()),
             Interface::new(lines, watch.clone()),
             config,
         ))
@@ -130,5 +134,57 @@ impl<B: Bus> Chip for Sx126x<B> {
             Some(_) => TCXO_START + STANDBY_TO_TX,
             None => STANDBY_TO_TX,
         }
+    }
+}
+
+/// What stands around an SX127x on its board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board127 {
+    /// Whether the antenna is on PA_BOOST (2 to 20 dBm), as on an RFM95, not on
+    /// RFO (-4 to 14 dBm).
+    pub pa_boost: bool,
+    /// Whether an oscillator of its own feeds the chip, not a crystal.
+    pub tcxo: bool,
+    /// More gain of the receiver for more current.
+    pub receive_boost: bool,
+}
+
+/// An SX1276 to SX1279 on a bus.
+pub struct Sx127x<B> {
+    bus: B,
+    board: Board127,
+}
+
+impl<B: Bus> Sx127x<B> {
+    /// A chip on this bus and board.
+    pub fn new(bus: B, board: Board127) -> Self {
+        Self { bus, board }
+    }
+}
+
+/// From standby to the first symbol: start of the synthesiser and ramp of the
+/// amplifier (SX1276/77/78/79 datasheet rev 7, table 7: TS_TR).
+const SX127X_STANDBY_TO_TX: Duration = Duration::from_micros(120);
+
+impl<B: Bus> Chip for Sx127x<B> {
+    type Kind = sx127x::Sx127x<Snoop<B::Spi>, Interface<B::Lines>, sx127x::Sx1276>;
+
+    fn open(&mut self, watch: &Watch) -> Result<Self::Kind, LinkFault> {
+        let (spi, lines) = self.bus.open()?;
+        let config = sx127x::Config {
+            chip: sx127x::Sx1276,
+            tcxo_used: self.board.tcxo,
+            tx_boost: self.board.pa_boost,
+            rx_boost: self.board.receive_boost,
+        };
+        Ok(sx127x::Sx127x::new(
+            Snoop::new(spi, Dialect::Sx127x, watch.clone()),
+            Interface::new(lines, watch.clone()),
+            config,
+        ))
+    }
+
+    fn start_latency(&self) -> Duration {
+        SX127X_STANDBY_TO_TX
     }
 }

@@ -83,6 +83,11 @@ impl Desk {
         self.state().schedule.take_next()
     }
 
+    /// Puts what is due off to its second chance; false if it has none.
+    pub(super) fn defer(&self) -> bool {
+        self.state().schedule.defer_next()
+    }
+
     /// Waits until there is something else to do than to listen.
     pub(super) async fn due(&self) {
         loop {

@@ -11,8 +11,11 @@
 pub mod chip;
 mod defmt_sink;
 mod desk;
+mod dialect;
 pub mod interface;
+pub mod snoop;
 mod task;
+pub mod watch;
 
 use crate::airtime::Shape;
 use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};

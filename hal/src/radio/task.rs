@@ -4,7 +4,7 @@
 use super::RadioSettings;
 use super::chip::Chip;
 use super::desk::Desk;
-use super::interface::{Tally, Watch};
+use super::watch::{Tally, Watch};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
 };
@@ -25,6 +25,11 @@ const PREPARE_LEAD: Duration = Duration::from_millis(12);
 
 /// The runtime's timer counts milliseconds and rounds up: half of one on average.
 const TIMER_LATE: Duration = Duration::from_micros(500);
+
+/// A look at the channel takes 8 symbols (the driver's choice) and some time to
+/// reckon (Semtech AN1200.48: less than 4); the pause is for a busy host.
+const LOOK_SYMBOLS: u32 = 16;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
@@ -62,11 +67,16 @@ async fn supervise<C: Chip>(
 ) {
     let mut outage = Outage::default();
     while !desk.is_stopped() {
-        let watch = Watch::new(desk.clone(), tally.clone());
+        let watch = Watch::new(desk.clone(), tally.clone(), &settings.shape());
         let fault = match bring_up(settings, &mut chip, &watch).await {
             Ok(radio) => {
-                desk.open();
-                outage.end(&mut outbox).await;
+                if radio.line_works {
+                    desk.open();
+                    outage.end(&mut outbox).await;
+                } else {
+                    // It hears, but not when; who is not answered repeats.
+                    outage.tell(LinkFault::IrqLine, &mut outbox).await;
+                }
                 let up = Instant::now();
                 let end = radio.serve(desk, &watch, &mut outbox).await;
                 outage.had_worked_for(up.elapsed());
@@ -101,6 +111,7 @@ struct Radio<K: RadioKind> {
     downlink: PacketParams,
     settings: RadioSettings,
     start_latency: Duration,
+    line_works: bool,
 }
 
 async fn bring_up<C: Chip>(
@@ -129,7 +140,11 @@ async fn bring_up<C: Chip>(
         downlink,
         settings: settings.clone(),
         start_latency: chip.start_latency(),
+        line_works: true,
     };
+    radio.listen().await.map_err(explain)?;
+    radio.line_works = radio.test_line(watch).await?;
+    watch.tested(radio.line_works);
     // The driver writes happily to a bus without a chip: what cannot be set up
     // to listen, or does not answer sensibly when asked, is not up.
     radio.listen().await.map_err(explain)?;
@@ -176,6 +191,32 @@ impl<K: RadioKind> Radio<K> {
         }
     }
 
+    /// Lets the chip look at the channel for a moment, which ends in an interrupt
+    /// whatever is heard: proves that oscillator, receiver and line work, or that
+    /// all but the line does.
+    async fn test_line(&mut self, watch: &Watch) -> Result<bool, LinkFault> {
+        let explain = |error| fault_of(error, watch);
+        self.lora.prepare_for_cad(&self.modulation).await.map_err(explain)?;
+        let symbols = self.settings.shape().symbol() * LOOK_SYMBOLS;
+        watch.testing(self.start_latency + LOOK_PAUSE + symbols);
+        let Err(error) = self.lora.cad(&self.modulation).await else { return Ok(true) };
+        match watch.take_fault() {
+            None => {}
+            // High for no reason: the wrong line.
+            Some(LinkFault::IrqLine) => return Ok(false),
+            Some(fault) => return Err(fault),
+        }
+        // The line did not rise. Did the chip do its part?
+        watch.examine();
+        let asked = self.lora.process_irq_event().await;
+        match (watch.take_fault(), asked) {
+            (Some(fault), _) => Err(fault),
+            (None, Err(_)) => Err(fault_of(error, watch)),
+            (None, Ok(_)) if watch.has_looked() => Ok(false),
+            (None, Ok(_)) => Err(LinkFault::Oscillator),
+        }
+    }
+
     async fn listen(&mut self) -> Result<(), RadioError> {
         self.lora.prepare_for_rx(RxMode::Continuous, &self.modulation, &self.uplink).await
     }
@@ -188,8 +229,8 @@ impl<K: RadioKind> Radio<K> {
             watch.receive(Reception {
                 ended: snooped.ended,
                 signal: Signal {
-                    rssi_dbm: Some(snooped.rssi_dbm),
-                    snr_quarter_db: Some(snooped.snr_quarter_db),
+                    rssi_dbm: Some(snooped.signal.rssi_dbm),
+                    snr_quarter_db: Some(snooped.signal.snr_quarter_db),
                     frequency_hz: Some(self.settings.frequency_hz),
                     spreading_factor: Some(self.settings.spreading_factor),
                 },
@@ -204,7 +245,7 @@ impl<K: RadioKind> Radio<K> {
         watch: &Watch,
         outbox: &mut Outbox,
     ) -> Result<(), LinkFault> {
-        let Transmission { ticket, at, bytes } = transmission;
+        let Transmission { ticket, at, bytes, .. } = transmission;
         if is_late(at, Instant::now()) {
             let fault = SendFault::Late;
             outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
