@@ -4,6 +4,7 @@ use super::dialect::Dialect;
 use super::interface::Interface;
 use super::snoop::Snoop;
 use super::watch::Watch;
+use super::{RadioSettings, SettingsFault};
 use crate::link::LinkFault;
 use embedded_hal_async::spi::SpiDevice;
 use lora_phy::mod_traits::RadioKind;
@@ -25,6 +26,12 @@ pub trait Chip: Send + 'static {
 
     /// From the command to transmit until the first symbol leaves.
     fn start_latency(&self) -> Duration;
+
+    /// Whether chip and driver can be set so, beyond what holds for all chips.
+    fn check(&self, settings: &RadioSettings) -> Result<(), SettingsFault> {
+        let _ = settings;
+        Ok(())
+    }
 }
 
 /// The wires to a chip: an SPI bus with chip select, and single lines.
@@ -162,6 +169,11 @@ impl<B: Bus> Sx127x<B> {
     }
 }
 
+/// The chip has no SF5, and no explicit header at SF6. At SF11 the driver leaves
+/// the low data rate optimisation off (it takes 16.4 ms for 16), so that neither
+/// an SX126x nor a pendant would hear it.
+pub const SX127X_SPREADING_FACTORS: [u8; 5] = [7, 8, 9, 10, 12];
+
 /// From standby to the first symbol: start of the synthesiser and ramp of the
 /// amplifier (SX1276/77/78/79 datasheet rev 7, table 7: TS_TR).
 const SX127X_STANDBY_TO_TX: Duration = Duration::from_micros(120);
@@ -186,5 +198,13 @@ impl<B: Bus> Chip for Sx127x<B> {
 
     fn start_latency(&self) -> Duration {
         SX127X_STANDBY_TO_TX
+    }
+
+    fn check(&self, settings: &RadioSettings) -> Result<(), SettingsFault> {
+        if SX127X_SPREADING_FACTORS.contains(&settings.spreading_factor) {
+            Ok(())
+        } else {
+            Err(SettingsFault::NotWithThisChip)
+        }
     }
 }

@@ -8,11 +8,14 @@
 //! Neither direction inverts IQ, since serial LoRa modules cannot, and a pendant
 //! must hear whichever receiver its site has (docs/protocol.md, section 12).
 
+pub mod boards;
 pub mod chip;
 mod defmt_sink;
 mod desk;
 mod dialect;
 pub mod interface;
+#[cfg(target_os = "linux")]
+pub mod linux;
 pub mod snoop;
 mod task;
 pub mod watch;
@@ -67,6 +70,8 @@ pub enum SettingsFault {
     CodingRate,
     /// Shorter than 6 symbols.
     Preamble,
+    /// A spreading factor that this kind of chip or its driver cannot do.
+    NotWithThisChip,
 }
 
 impl fmt::Display for SettingsFault {
@@ -80,6 +85,7 @@ impl fmt::Display for SettingsFault {
             }
             Self::CodingRate => "the coding rate's denominator must be 5 to 8",
             Self::Preamble => "the preamble must have at least 6 symbols",
+            Self::NotWithThisChip => "an SX127x can be set to SF7 to SF10 and SF12 only",
         })
     }
 }

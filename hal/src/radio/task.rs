@@ -1,10 +1,10 @@
 //! The task that owns a radio: brings it up, listens, answers on time, and
 //! begins again when it fails.
 
-use super::RadioSettings;
 use super::chip::Chip;
 use super::desk::Desk;
 use super::watch::{Tally, Watch};
+use super::{RadioSettings, SettingsFault};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
 };
@@ -119,8 +119,9 @@ async fn bring_up<C: Chip>(
     chip: &mut C,
     watch: &Watch,
 ) -> Result<Radio<C::Kind>, LinkFault> {
-    let (factor, bandwidth, rate) =
-        settings.driver_terms().map_err(|fault| LinkFault::Settings(fault.to_string()))?;
+    let refused = |fault: SettingsFault| LinkFault::Settings(fault.to_string());
+    let (factor, bandwidth, rate) = settings.driver_terms().map_err(refused)?;
+    chip.check(settings).map_err(refused)?;
     let kind = chip.open(watch)?;
     let explain = |error| fault_of(error, watch);
     let mut lora = LoRa::new(kind, !settings.private_network, Delay).await.map_err(explain)?;
