@@ -15,6 +15,7 @@ mod links;
 mod policy;
 mod problem;
 mod quantity;
+mod radio;
 mod reader;
 mod sections;
 
@@ -23,6 +24,8 @@ pub use problem::{ConfigErrors, Problem};
 
 use crate::engine::name::Name;
 use crate::engine::policy::Policies;
+use pendant_hal::radio::boards::ChipKind;
+use pendant_hal::region::Region;
 use pendant_protocol::Slot;
 use problem::Report;
 use serde::{Serialize, Serializer};
@@ -150,8 +153,22 @@ pub enum LinkKind {
         /// Whether the receiver adds age and signal to each frame.
         envelope: bool,
     },
+    /// A radio on this machine's pins.
+    Radio(Radio),
     /// A simulated radio behind a socket; only in builds with feature `sim`.
     VirtualRadio(VirtualRadio),
+}
+
+impl LinkKind {
+    /// What it does on the air, if it is a radio.
+    #[must_use]
+    pub fn air(&self) -> Option<&Air> {
+        match self {
+            Self::Serial { .. } => None,
+            Self::Radio(radio) => Some(&radio.air),
+            Self::VirtualRadio(radio) => Some(&radio.air),
+        }
+    }
 }
 
 /// How frames stand among a serial port's bytes.
@@ -169,8 +186,68 @@ pub enum SerialCodec {
 pub struct VirtualRadio {
     /// The ether's Unix socket.
     pub socket: PathBuf,
-    /// Carrier, hertz.
+    /// What it does on the air.
+    #[serde(flatten)]
+    pub air: Air,
+}
+
+/// Settings of a radio on this machine's pins. What the board decides is written
+/// out, so that it can be seen and changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Radio {
+    /// The board by its name, if it is one that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// The chip.
+    #[serde(serialize_with = "chip_name")]
+    pub chip: ChipKind,
+    /// The SPI device: bus and chip select.
+    pub spi: PathBuf,
+    /// Clock of the SPI bus, hertz.
+    pub spi_hz: u32,
+    /// The GPIO chip that has the lines.
+    pub gpiochip: PathBuf,
+    /// Line of DIO1 (DIO0 of an SX1276).
+    pub irq_line: u32,
+    /// Line of NRESET.
+    pub reset_line: u32,
+    /// Line of BUSY; an SX1276 has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_line: Option<u32>,
+    /// Line that is high while transmitting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transmit_line: Option<u32>,
+    /// Line that is high while receiving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive_line: Option<u32>,
+    /// Lines that are always high.
+    pub enable_lines: Vec<u32>,
+    /// Supply of the oscillator on DIO3 of an SX126x, millivolts; of an SX1276
+    /// whether there is one. 0: a crystal.
+    pub tcxo_mv: u32,
+    /// Whether an SX126x uses its DC-DC converter.
+    pub dcdc: bool,
+    /// Whether DIO2 of an SX126x switches the antenna.
+    pub dio2_switches_antenna: bool,
+    /// Whether the antenna of an SX1276 is on PA_BOOST.
+    pub pa_boost: bool,
+    /// More sensitivity for a few milliamperes.
+    pub receive_boost: bool,
+    /// What it does on the air.
+    #[serde(flatten)]
+    pub air: Air,
+}
+
+/// What a radio does on the air.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Air {
+    /// Whose rules are kept. `None` only on a bench: no rules.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "region_name")]
+    pub region: Option<Region>,
+    /// Carrier on which pendants are heard, hertz.
     pub frequency_hz: u32,
+    /// Carrier on which they are answered, hertz.
+    pub downlink_frequency_hz: u32,
     /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: u8,
     /// LoRa bandwidth, hertz.
@@ -178,8 +255,10 @@ pub struct VirtualRadio {
     /// LoRa coding rate 4/n: n, 5 to 8. Written "4/5" in the text.
     #[serde(rename = "coding_rate", serialize_with = "four_over")]
     pub coding_rate_denominator: u8,
-    /// Transmitting power, dBm.
+    /// Transmitting power at the chip, dBm.
     pub power_dbm: i8,
+    /// Gain of the antenna less the loss of its cable, dBi.
+    pub antenna_gain_dbi: i8,
 }
 
 /// `[[broker]]`: an MQTT broker of the centre.
@@ -342,4 +421,15 @@ fn slot_number<S: Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Er
 
 fn four_over<S: Serializer>(denominator: &u8, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("4/{denominator}"))
+}
+
+fn chip_name<S: Serializer>(chip: &ChipKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(chip.name())
+}
+
+fn region_name<S: Serializer>(region: &Option<Region>, serializer: S) -> Result<S::Ok, S::Error> {
+    match region {
+        Some(region) => serializer.serialize_str(region.name()),
+        None => serializer.serialize_none(),
+    }
 }

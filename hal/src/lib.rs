@@ -16,6 +16,7 @@ mod link;
 mod outage;
 mod outbox;
 pub mod radio;
+pub mod region;
 mod schedule;
 pub mod serial;
 #[cfg(feature = "sim")]

@@ -290,6 +290,10 @@ pub enum SendFault {
     Stalled,
     /// The receiver says that it did not send it.
     Refused,
+    /// It would last longer than a single transmission may in this region.
+    Dwell,
+    /// The airtime that the region allows in an hour is spent.
+    Airtime,
     /// The link was stopped.
     Stopped,
 }
@@ -303,6 +307,8 @@ impl fmt::Display for SendFault {
             Self::Late => "its time had passed",
             Self::Stalled => "the port did not take it or the receiver did not answer",
             Self::Refused => "the receiver refused it",
+            Self::Dwell => "it would last longer than the region allows",
+            Self::Airtime => "the airtime that the region allows in an hour is spent",
             Self::Stopped => "the link was stopped",
         })
     }

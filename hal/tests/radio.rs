@@ -2,22 +2,27 @@
 #![cfg(feature = "sim")]
 
 use pendant_hal::radio::RadioSettings;
+use pendant_hal::radio::account::{Account, Ledger};
 use pendant_hal::radio::chip::{Board, TcxoCtrlVoltage};
+use pendant_hal::region::Region;
 use pendant_hal::sim::ether::{Air, Ether, Heard, Station};
-use pendant_hal::sim::{spawn_radio, sx1262};
+use pendant_hal::sim::{spawn_radio, spawn_radio_under, sx1262};
 use pendant_hal::{
     LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission,
 };
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 const TAG: u8 = 5;
 const PRIVATE: u16 = 0x1424;
+const DOWNLINK_HZ: u32 = 869_525_000;
 
 fn settings() -> RadioSettings {
     RadioSettings {
         frequency_hz: 868_100_000,
+        downlink_frequency_hz: DOWNLINK_HZ,
         spreading_factor: 10,
         bandwidth_hz: 125_000,
         coding_rate_denominator: 5,
@@ -54,10 +59,18 @@ impl Bench {
     }
 
     async fn with(board: Board, settings: RadioSettings) -> Self {
+        Self::of(board, settings, Account::default()).await
+    }
+
+    async fn under(settings: RadioSettings, account: Account) -> Self {
+        Self::of(sx1262::BOARD, settings, account).await
+    }
+
+    async fn of(board: Board, settings: RadioSettings, account: Account) -> Self {
         let ether = Ether::default();
         let (chip, faults) = sx1262::in_ether(&ether, board);
         let (sender, events) = mpsc::channel(64);
-        let link = spawn_radio(settings, chip, TAG, sender);
+        let link = spawn_radio_under(settings, chip, account, TAG, sender);
         let mut bench = Self { link, events, pendant: Station::new(ether.port()), faults };
         assert_eq!(bench.event().await, LinkEvent::Up);
         bench
@@ -141,6 +154,7 @@ async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
             let heard = bench.heard().await;
             assert_eq!(heard.arrival.bytes, [0x61; 24]);
             assert!(!heard.arrival.air.iq_inverted);
+            assert_eq!(heard.arrival.air.frequency_hz, DOWNLINK_HZ);
             let early = at.saturating_duration_since(heard.started);
             let late = heard.started.saturating_duration_since(at);
             assert!(early.max(late) <= Duration::from_millis(2), "{early:?} {late:?}");
@@ -153,6 +167,45 @@ async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
         }
         assert_eq!(bench.faults.violations(), Vec::<String>::new());
     }
+}
+
+/// 371 ms a frame are asked for every second, and 10 % are allowed, from the
+/// start on.
+#[tokio::test(start_paused = true)]
+async fn the_duty_cycle_is_kept_and_reception_goes_on() {
+    let band = Region::Eu868.band(DOWNLINK_HZ, 125_000).expect("a band");
+    let ledger = Arc::new(Mutex::new(Ledger::new(100, Instant::now())));
+    let account = Account::new(&band, Some(ledger));
+    let mut bench = Bench::under(settings(), account.clone()).await;
+    let mut granted = 0;
+    let begun = Instant::now();
+    for ticket in 0..2_000 {
+        let at = begun + Duration::from_millis(1_000 * ticket + 50);
+        bench.send(ticket, at, &[0x61; 24]).await;
+        match bench.event().await {
+            LinkEvent::Sent { .. } => granted += 1,
+            LinkEvent::NotSent { fault: SendFault::Airtime, .. } => {}
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep_until(at + Duration::from_millis(500)).await;
+    }
+    let airtime = settings().shape().frame(24);
+    assert_eq!(granted, (begun.elapsed() / 10).as_micros() / airtime.as_micros());
+    let balance = account.balance(Instant::now());
+    assert!(balance.airtime.expect("a limit").spent <= Duration::from_secs(360));
+    // Deaf for little longer than it sent.
+    assert!((95..=115).contains(&balance.deaf_permille), "{}", balance.deaf_permille);
+    bench.expect_works().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_dwells_too_long_is_refused() {
+    let band = Region::Us915.band(915_000_000, 125_000).expect("a band");
+    let settings = RadioSettings { spreading_factor: 11, ..settings() };
+    let mut bench = Bench::under(settings, Account::new(&band, None)).await;
+    bench.send(1, Instant::now(), &[0x61; 24]).await;
+    let fault = SendFault::Dwell;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });
 }
 
 #[tokio::test(start_paused = true)]

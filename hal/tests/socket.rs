@@ -2,6 +2,7 @@
 //! real time: what a daemon built with `sim` does.
 #![cfg(feature = "sim")]
 
+use pendant_hal::radio::account::Account;
 use pendant_hal::radio::{self, RadioSettings};
 use pendant_hal::sim::ether::{Air, Ether, Station};
 use pendant_hal::sim::socket::{self, EtherServer};
@@ -11,9 +12,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+const DOWNLINK_HZ: u32 = 869_525_000;
+
 fn settings() -> RadioSettings {
     RadioSettings {
         frequency_hz: 868_100_000,
+        downlink_frequency_hz: DOWNLINK_HZ,
         spreading_factor: 7,
         bandwidth_hz: 125_000,
         coding_rate_denominator: 5,
@@ -46,7 +50,7 @@ async fn a_radio_on_a_socket_hears_answers_and_survives_the_host() {
     let path = directory.path().join("ether");
     let (chip, faults) = sx1262::on_socket(&path, sx1262::BOARD);
     let (sender, mut events) = mpsc::channel(64);
-    let link = radio::spawn(settings(), chip, 1, sender);
+    let link = radio::spawn(settings(), chip, Account::default(), 1, sender);
     assert_eq!(next(&mut events).await, LinkEvent::Down(LinkFault::Missing(path.clone())));
 
     let server = EtherServer::bind(&path, Ether::default()).expect("a socket");
@@ -94,7 +98,7 @@ async fn a_radio_on_a_socket_hears_answers_and_survives_the_host() {
 async fn a_stopped_radio_lets_its_thread_end() {
     let (chip, _) = sx1262::in_ether(&Ether::default(), sx1262::BOARD);
     let (sender, mut events) = mpsc::channel(4);
-    let link = radio::spawn(settings(), chip, 1, sender);
+    let link = radio::spawn(settings(), chip, Account::default(), 1, sender);
     assert_eq!(next(&mut events).await, LinkEvent::Up);
     let begun = Instant::now();
     link.stop().await;

@@ -72,6 +72,8 @@ struct Port {
 struct Radio {
     station: Station,
     air: Air,
+    /// Where answers come.
+    downlink: Air,
     power_dbm: i16,
     /// Lets the gateway into the air as long as the radio is there.
     _host: Option<EtherServer>,
@@ -153,6 +155,7 @@ impl Wire {
         };
         Self(Kind::Radio(Radio {
             station: Station::new(ether.port()),
+            downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..air },
             air,
             power_dbm: settings.power_dbm.into(),
             _host: host,
@@ -193,7 +196,7 @@ impl Wire {
             Kind::Radio(radio) => loop {
                 let heard = radio.station.hear().await.ok_or_else(gone)?;
                 // Other pendants are heard too; the pendant knows them by the direction bit.
-                if heard.arrival.air.is_same_channel(&radio.air) {
+                if heard.arrival.air.is_same_channel(&radio.downlink) {
                     return Ok((heard.arrival.bytes, heard.ended));
                 }
             },

@@ -1,7 +1,7 @@
 //! `check`: looks at the configuration and at all that it names, and says for
 //! each finding what to do.
 
-use super::{Exit, Failure, broker_files, print, print_json};
+use super::{Exit, Failure, broker_files, check_radio, print, print_json};
 use crate::config::{Config, ConfigErrors, LinkKind, Problem, Store};
 use crate::shell::keyring_files::{KeyringFiles, is_enrolled};
 use crate::shell::store_key::StoreKey;
@@ -150,9 +150,9 @@ fn examine(config: &Config, findings: &mut Findings) {
         findings.problem(Grade::Wrong, problem);
     }
     examine_store(&config.store, findings);
-    examine_keyring(&config.store, findings);
+    let enrolled = examine_keyring(&config.store, findings);
     examine_policies(config, findings);
-    examine_links(config, findings);
+    examine_links(config, enrolled, findings);
     // Of files that are not there it is told above.
     if file_problems.is_empty() {
         for broker in &config.brokers {
@@ -223,27 +223,33 @@ fn judge_room(store: &Store, free_mib: u64, findings: &mut Findings) {
     }
 }
 
-fn examine_keyring(store: &Store, findings: &mut Findings) {
+/// Says how many are enrolled, as far as that can be read.
+fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
     let key = match StoreKey::read_if_made(&store.key_file, &store.directory) {
         Ok(Some(key)) => key,
-        Ok(None) => return nobody_enrolled(findings),
+        Ok(None) => {
+            nobody_enrolled(findings);
+            return 0;
+        }
         Err(error) => {
-            return findings.wrong(
+            findings.wrong(
                 "store key",
                 error.to_string(),
                 "nothing in the store can be read without it",
             );
+            return 0;
         }
     };
     let loaded = match KeyringFiles::new(&store.directory, &key).load() {
         Ok(loaded) => loaded,
         Err(error) => {
             let text = format!("{}: {error}", store.directory.display());
-            return findings.wrong(
+            findings.wrong(
                 "keyring",
                 text,
                 "let the gateway's user read it, or check as that user",
             );
+            return 0;
         }
     };
     for damaged in &loaded.damaged {
@@ -253,10 +259,12 @@ fn examine_keyring(store: &Store, findings: &mut Findings) {
             "its pendant is not heard until this is done",
         );
     }
-    match loaded.keyring.len() {
+    let enrolled = loaded.keyring.len();
+    match enrolled {
         0 => nobody_enrolled(findings),
         count => findings.good("keyring", format!("{count} enrolled")),
     }
+    enrolled
 }
 
 /// A mistyped number would leave a pendant under the site's policy in silence.
@@ -277,12 +285,16 @@ fn nobody_enrolled(findings: &mut Findings) {
     findings.advice("keyring", text, "enrol the pendants: pendant-gateway enroll --help");
 }
 
-fn examine_links(config: &Config, findings: &mut Findings) {
+fn examine_links(config: &Config, enrolled: usize, findings: &mut Findings) {
     for link in &config.links {
         let about = format!("link {}", link.name);
         let (path, is_right, what): (_, fn(&std::fs::FileType) -> bool, _) = match &link.kind {
             LinkKind::Serial { path, .. } => (path, FileTypeExt::is_char_device, "serial port"),
             LinkKind::VirtualRadio(radio) => (&radio.socket, FileTypeExt::is_socket, "socket"),
+            LinkKind::Radio(radio) => {
+                check_radio::try_out(&about, radio, findings);
+                continue;
+            }
         };
         let shown = path.display();
         match std::fs::metadata(path) {
@@ -302,4 +314,5 @@ fn examine_links(config: &Config, findings: &mut Findings) {
             Ok(_) => findings.good(&about, format!("{what} {shown} is there")),
         }
     }
+    check_radio::count_answers(config, enrolled, findings);
 }

@@ -3,10 +3,9 @@
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
-use super::sections::{HOMES, name, path, sections, whole};
-use super::{Link, LinkKind, SerialCodec, VirtualRadio};
+use super::sections::{HOMES, name, path, sections};
+use super::{Link, LinkKind, SerialCodec, radio};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -16,27 +15,8 @@ const LINKS_MAX: usize = 16;
 const ANY: &[&str] = &["name", "kind", "acknowledge"];
 pub(super) const SERIAL: &[&str] =
     &["name", "kind", "acknowledge", "path", "baud", "codec", "envelope"];
-pub(super) const VIRTUAL_RADIO: &[&str] = &[
-    "name",
-    "kind",
-    "acknowledge",
-    "socket",
-    "frequency_hz",
-    "spreading_factor",
-    "bandwidth_hz",
-    "coding_rate",
-    "power_dbm",
-];
-
 const BAUDS: [i64; 10] =
     [2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
-
-/// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
-const BANDWIDTHS_HZ: [i64; 10] =
-    [7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000];
-
-/// Carriers that the SX1262 can be set to, hertz.
-const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -74,8 +54,8 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
     let at = section.value("kind").map_or(section.header(), Spanned::span);
     let kind = match section.choice("kind", &kinds, report)? {
         Kind::Serial => serial(&section.with_keys("a [[link]] of kind \"serial\"", SERIAL), report),
-        Kind::VirtualRadio if cfg!(feature = "sim") => virtual_radio(
-            &section.with_keys("a [[link]] of kind \"virtual-radio\"", VIRTUAL_RADIO),
+        Kind::VirtualRadio if cfg!(feature = "sim") => radio::virtual_radio(
+            &section.with_keys("a [[link]] of kind \"virtual-radio\"", radio::VIRTUAL_RADIO),
             report,
         ),
         Kind::VirtualRadio => {
@@ -87,12 +67,7 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
             None
         }
         Kind::Radio => {
-            report.refuse(
-                at,
-                "this build has no radio hardware adapter yet: it comes with a later release",
-                "write: kind = \"serial\", with a LoRa receiver on a serial port",
-            );
-            None
+            radio::radio(&section.with_keys("a [[link]] of kind \"radio\"", radio::RADIO), report)
         }
     };
     Some(Link { name: name?, acknowledge, kind: kind? })
@@ -121,36 +96,8 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     Some(LinkKind::Serial { path: path?.into_inner(), baud, codec, envelope })
 }
 
-fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
-    section.require("socket", "\"/run/…\"", report);
-    let socket = path(section, "socket", report);
-    let frequency_hz = whole(
-        section,
-        "frequency_hz",
-        &Quantity::new(Unit::Hertz, FREQUENCY_HZ),
-        868_100_000,
-        report,
-    );
-    let spreading_factor =
-        whole(section, "spreading_factor", &Quantity::new(Unit::Plain, 5..=12), 9, report);
-    let bandwidth_hz =
-        one_of(section, "bandwidth_hz", Unit::Hertz, &BANDWIDTHS_HZ, report).unwrap_or(125_000);
-    let rates = [("4/5", 5), ("4/6", 6), ("4/7", 7), ("4/8", 8)];
-    let coding_rate_denominator = section.choice("coding_rate", &rates, report).unwrap_or(5);
-    let power_dbm = whole(section, "power_dbm", &Quantity::new(Unit::Dbm, -9..=22), 14, report);
-    section.finish(HOMES, report);
-    Some(LinkKind::VirtualRadio(VirtualRadio {
-        socket: socket?.into_inner(),
-        frequency_hz,
-        spreading_factor,
-        bandwidth_hz,
-        coding_rate_denominator,
-        power_dbm,
-    }))
-}
-
 /// A number out of a list, such as a baud rate.
-fn one_of(
+pub(super) fn one_of(
     section: &Section<'_>,
     key: &str,
     unit: Unit,
@@ -191,14 +138,16 @@ fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
             let text = format!("a second link of the name \"{}\"", link.name);
             report.refuse(at, text, "give each link a name of its own");
         }
-        // Many virtual radios may share one ether.
-        let LinkKind::Serial { path: place, .. } = &link.kind else {
-            continue;
+        let (place, key, keys) = match &link.kind {
+            LinkKind::Serial { path, .. } => (path, "path", SERIAL),
+            LinkKind::Radio(radio) => (&radio.spi, "spi", radio::RADIO),
+            // Many virtual radios may share one ether.
+            LinkKind::VirtualRadio(_) => continue,
         };
         if !places.insert(place) {
             let at = section
-                .with_keys("[[link]]", SERIAL)
-                .value("path")
+                .with_keys("[[link]]", keys)
+                .value(key)
                 .map_or(section.header(), Spanned::span);
             let text = format!("a second link on {}", place.display());
             report.refuse(

@@ -6,6 +6,7 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
     Centre, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, brokers, links, policy,
+    radio,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -44,7 +45,8 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[control]", CONTROL),
     ("[[broker]]", brokers::BROKER),
     ("[[link]]", links::SERIAL),
-    ("a [[link]] of kind \"virtual-radio\"", links::VIRTUAL_RADIO),
+    ("a [[link]] of kind \"radio\"", radio::RADIO),
+    ("a [[link]] of kind \"virtual-radio\"", radio::VIRTUAL_RADIO),
 ];
 
 /// The whole text. `None` only if something was refused.

@@ -22,7 +22,8 @@ use crate::engine::seam::{
 };
 use crate::engine::time::Wall;
 use crate::engine::{Gateway, Seed};
-use pendant_hal::{LinkEvent, Transmission};
+use pendant_hal::radio::account::Balance;
+use pendant_hal::{LinkEvent, SendFault, Transmission};
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -345,6 +346,9 @@ impl Daemon {
             LinkEvent::Sent { ticket, .. } => self.transmit_done(ticket, true),
             LinkEvent::NotSent { ticket, fault } => {
                 tracing::debug!(%fault, "downlink not sent");
+                if fault == SendFault::Airtime {
+                    self.teller.dropped(tag, "answers_without_airtime", 1);
+                }
                 self.transmit_done(ticket, false);
             }
             LinkEvent::Counted(count) => self.teller.dropped(tag, count.name(), count.n()),
@@ -421,7 +425,11 @@ impl Daemon {
         let engine = self.engine.status();
         let brokers: Vec<Value> =
             self.uplinks.iter().map(|(name, uplink)| broker_json(name, uplink)).collect();
-        let links: Vec<Value> = self.link_states.values().map(LinkState::json).collect();
+        let links: Vec<Value> = self
+            .link_states
+            .iter()
+            .map(|(tag, state)| state.json(self.links.balance(LinkId(*tag))))
+            .collect();
         let now = self.clock.now();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -484,9 +492,23 @@ impl LinkState {
         self.fault = fault;
     }
 
-    fn json(&self) -> Value {
-        json!({ "name": self.name, "up": self.up, "fault": self.fault })
+    fn json(&self, balance: Option<Balance>) -> Value {
+        let mut state = json!({ "name": self.name, "up": self.up, "fault": self.fault });
+        if let Some(balance) = balance {
+            state["deaf_permille"] = json!(balance.deaf_permille);
+            state["airtime"] = balance.airtime.map_or(Value::Null, |airtime| {
+                json!({
+                    "spent_ms": whole_ms(airtime.spent),
+                    "allowed_ms_per_hour": whole_ms(airtime.allowed),
+                })
+            });
+        }
+        state
     }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Signals {

@@ -1,22 +1,23 @@
 //! The links of the configuration, as the hardware layer's tasks.
 
-use crate::config::{Config, LinkKind, SerialCodec, VirtualRadio};
+use super::radios::{self, Ledgers, Outlet};
+use crate::config::{Config, LinkKind, SerialCodec};
 use crate::engine::seam::{LinkId, Signal};
+use pendant_hal::radio::account::{Account, Balance};
 use pendant_hal::serial::{self, Codec, SerialSettings};
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Events that may wait for the loop, of all links together. At SF7 a radio hears
 /// at most 16 frames a second; a turn of the loop takes well below a millisecond.
 const EVENTS_MAX: usize = 1024;
 
-/// Preamble of the native protocol (docs/protocol.md).
-#[cfg(feature = "sim")]
-const PREAMBLE_SYMBOLS: u16 = 8;
-
 /// All links, running.
 pub struct Links {
     handles: Vec<LinkHandle>,
+    /// Of each link that is a radio.
+    accounts: Vec<Option<Account>>,
 }
 
 impl Links {
@@ -24,11 +25,22 @@ impl Links {
     #[must_use]
     pub fn start(config: &Config) -> (Self, mpsc::Receiver<(u8, LinkEvent)>) {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let handles = (0u8..)
-            .zip(&config.links)
-            .map(|(tag, link)| start(&link.kind, tag, events.clone()))
-            .collect();
-        (Self { handles }, receiver)
+        let mut ledgers = Ledgers::default();
+        let mut started = Self { handles: Vec::new(), accounts: Vec::new() };
+        for (tag, link) in (0u8..).zip(&config.links) {
+            let outlet = Outlet { tag, events: events.clone() };
+            let account = link.kind.air().map(|air| ledgers.account(air));
+            started.handles.push(start(&link.kind, account.clone().unwrap_or_default(), outlet));
+            started.accounts.push(account);
+        }
+        (started, receiver)
+    }
+
+    /// What a link may transmit and what it did, if it is a radio.
+    #[must_use]
+    pub fn balance(&self, link: LinkId) -> Option<Balance> {
+        let account = self.accounts.get(usize::from(link.0))?.as_ref()?;
+        Some(account.balance(Instant::now()))
     }
 
     /// Hands a transmission to its link. False if the link does not take it now.
@@ -46,45 +58,19 @@ impl Links {
     }
 }
 
-fn start(kind: &LinkKind, tag: u8, events: mpsc::Sender<(u8, LinkEvent)>) -> LinkHandle {
+fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
     match kind {
         LinkKind::Serial { path, baud, codec, envelope } => {
             let codec = match codec {
                 SerialCodec::Cobs => Codec::Cobs { envelope: *envelope },
                 SerialCodec::Rylr998 => Codec::Rylr998,
             };
-            serial::spawn(SerialSettings { path: path.clone(), baud: *baud, codec }, tag, events)
+            let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
+            serial::spawn(settings, outlet.tag, outlet.events)
         }
-        LinkKind::VirtualRadio(radio) => virtual_radio(radio, tag, events),
+        LinkKind::Radio(radio) => radios::start(radio, account, outlet),
+        LinkKind::VirtualRadio(radio) => radios::start_virtual(radio, account, outlet),
     }
-}
-
-/// A radio in a virtual ether, under the driver of the real one.
-#[cfg(feature = "sim")]
-fn virtual_radio(
-    radio: &VirtualRadio,
-    tag: u8,
-    events: mpsc::Sender<(u8, LinkEvent)>,
-) -> LinkHandle {
-    use pendant_hal::radio::{self, RadioSettings};
-    use pendant_hal::sim::sx1262::{self, BOARD};
-
-    let settings = RadioSettings {
-        frequency_hz: radio.frequency_hz,
-        spreading_factor: radio.spreading_factor,
-        bandwidth_hz: radio.bandwidth_hz,
-        coding_rate_denominator: radio.coding_rate_denominator,
-        power_dbm: radio.power_dbm,
-        preamble_symbols: PREAMBLE_SYMBOLS,
-        private_network: true,
-    };
-    let (chip, _faults) = sx1262::on_socket(&radio.socket, BOARD);
-    radio::spawn(settings, chip, tag, events)
-}
-
-#[cfg(not(feature = "sim"))]
-fn virtual_radio(_: &VirtualRadio, _: u8, _: mpsc::Sender<(u8, LinkEvent)>) -> LinkHandle {
-    unreachable!("the configuration refuses virtual radios in a build without them")
 }
 
 /// The engine's form of what a receiver reports.

@@ -13,6 +13,7 @@ pub mod journal_words;
 pub mod keyring_files;
 pub mod links;
 pub mod log;
+pub mod radios;
 pub(crate) mod settings;
 pub mod store_key;
 pub mod telling;

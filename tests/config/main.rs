@@ -4,6 +4,7 @@
 mod files;
 mod mistakes;
 mod policy;
+mod radio;
 
 use pendant_gateway::config::{Config, DEFAULT_TEXT, LinkKind, Problem, SerialCodec};
 use pendant_gateway::engine::event::Kind;
@@ -181,6 +182,7 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
     };
     let config = parse(&radio("frequency_hz = 868_300_000\ncoding_rate = \"4/7\"\npower_dbm = -9"));
     let LinkKind::VirtualRadio(settings) = &config.links[0].kind else { panic!("a virtual radio") };
+    let settings = &settings.air;
     assert_eq!((settings.frequency_hz, settings.coding_rate_denominator), (868_300_000, 7));
     assert_eq!(
         (settings.spreading_factor, settings.bandwidth_hz, settings.power_dbm),
@@ -202,6 +204,7 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
         ("coding_rate = \"5\"", "7:15: `coding_rate` is one of", "4/5"),
         ("power_dbm = \"14dBm\"", "7:13: `power_dbm`", "power_dbm = 14"),
         ("power_dbm = 30", "7:13: `power_dbm` is a whole number of dBm, -9 to 22", "-9 to 22"),
+        ("region = \"EU863\"", "7:10: `region` is one of", "region = \"EU868\""),
     ] {
         let told = refusal(&radio(line));
         assert!(told.starts_with(&format!("gateway.toml:{place}")), "{told}");

@@ -57,12 +57,6 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("ca_file", "ca_file = [\"/ca.pem\"]", "10:11: `ca_file` is a text", "one text in quotes"),
     ("name", "", "4:1: [[link]] lacks `name`", "write: name = "),
     ("kind", "kind = \"serail\"", "6:8: `kind` is one of", "write: kind = \"serial\""),
-    (
-        "kind",
-        "kind = \"radio\"",
-        "6:8: this build has no radio hardware adapter yet",
-        "kind = \"serial\"",
-    ),
     ("kind", "", "4:1: [[link]] lacks `kind`", "write: kind = \"serial\""),
     ("path", "", "4:1: a [[link]] of kind \"serial\" lacks `path`", "/dev/serial/by-id/"),
     ("[[link]]", "baud = 9601", "5:8: `baud` is one of", "write: baud = 9600"),

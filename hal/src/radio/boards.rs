@@ -15,6 +15,20 @@ pub enum ChipKind {
     Sx1276,
 }
 
+impl ChipKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Sx1261, Self::Sx1262, Self::Sx1276];
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sx1261 => "sx1261",
+            Self::Sx1262 => "sx1262",
+            Self::Sx1276 => "sx1276",
+        }
+    }
+}
+
 /// How a board is wired and what stands on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {

@@ -8,6 +8,7 @@
 //! Neither direction inverts IQ, since serial LoRa modules cannot, and a pendant
 //! must hear whichever receiver its site has (docs/protocol.md, section 12).
 
+pub mod account;
 pub mod boards;
 pub mod chip;
 mod defmt_sink;
@@ -22,6 +23,7 @@ pub mod watch;
 
 use crate::airtime::Shape;
 use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};
+use account::Account;
 use chip::Chip;
 use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
 use std::fmt;
@@ -30,8 +32,10 @@ use tokio::sync::mpsc;
 /// How a radio listens and speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RadioSettings {
-    /// Carrier frequency, Hz.
+    /// Carrier frequency that is listened on, Hz.
     pub frequency_hz: u32,
+    /// Carrier frequency of answers, Hz.
+    pub downlink_frequency_hz: u32,
     /// Spreading factor, 5 to 12.
     pub spreading_factor: u8,
     /// Bandwidth, Hz: one of [`BANDWIDTHS_HZ`].
@@ -151,11 +155,13 @@ impl RadioSettings {
             8 => C::_4_8,
             _ => return Err(SettingsFault::CodingRate),
         };
-        if !FREQUENCIES_HZ.contains(&self.frequency_hz) {
-            return Err(SettingsFault::Frequency);
-        }
-        if self.frequency_hz < 400_000_000 && self.bandwidth_hz > 125_000 {
-            return Err(SettingsFault::Bandwidth);
+        for frequency_hz in [self.frequency_hz, self.downlink_frequency_hz] {
+            if !FREQUENCIES_HZ.contains(&frequency_hz) {
+                return Err(SettingsFault::Frequency);
+            }
+            if frequency_hz < 400_000_000 && self.bandwidth_hz > 125_000 {
+                return Err(SettingsFault::Bandwidth);
+            }
         }
         if self.preamble_symbols < PREAMBLE_SYMBOLS_MIN {
             return Err(SettingsFault::Preamble);
@@ -166,10 +172,11 @@ impl RadioSettings {
 
 /// Starts a link on a radio, on a thread of its own: the driver's bus transfers
 /// block, and a radio's answer must leave on time whatever else runs. Its events
-/// bear `tag`.
+/// bear `tag`; what it may transmit stands in its account.
 pub fn spawn<C: Chip>(
     settings: RadioSettings,
     chip: C,
+    account: Account,
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
@@ -179,7 +186,7 @@ pub fn spawn<C: Chip>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
             Ok(runtime) => {
-                runtime.block_on(run(settings, chip, tag, events, transmissions));
+                runtime.block_on(run(settings, chip, account, tag, events, transmissions));
             }
             Err(error) => refuse(tag, &events, &error),
         }
@@ -189,6 +196,15 @@ pub fn spawn<C: Chip>(
         refuse(tag, &refused, &error);
     }
     handle
+}
+
+/// Sets a radio up as its link would, and lets it go: what its link would say of
+/// it. Nothing is transmitted. Takes below two seconds.
+///
+/// # Errors
+/// What is wrong.
+pub async fn probe<C: Chip>(settings: &RadioSettings, chip: C) -> Result<(), LinkFault> {
+    task::probe(settings, chip).await
 }
 
 fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Error) {
@@ -203,11 +219,12 @@ fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Erro
 pub async fn run<C: Chip>(
     settings: RadioSettings,
     chip: C,
+    account: Account,
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
     transmissions: mpsc::Receiver<Transmission>,
 ) {
-    task::run(settings, chip, tag, events, transmissions).await;
+    task::run(settings, chip, account, tag, events, transmissions).await;
 }
 
 #[cfg(test)]
@@ -218,6 +235,7 @@ mod tests {
     fn settings_are_refused_by_name() {
         let good = RadioSettings {
             frequency_hz: 868_100_000,
+            downlink_frequency_hz: 869_525_000,
             spreading_factor: 10,
             bandwidth_hz: 125_000,
             coding_rate_denominator: 5,
@@ -236,6 +254,7 @@ mod tests {
         assert_eq!(with(|s| s.bandwidth_hz = 125), Err(SettingsFault::Bandwidth));
         assert_eq!(with(|s| s.coding_rate_denominator = 4), Err(SettingsFault::CodingRate));
         assert_eq!(with(|s| s.preamble_symbols = 5), Err(SettingsFault::Preamble));
+        assert_eq!(with(|s| s.downlink_frequency_hz = 0), Err(SettingsFault::Frequency));
         let low = with(|s| {
             s.frequency_hz = 169_400_000;
             s.bandwidth_hz = 250_000;

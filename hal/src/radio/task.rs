@@ -1,6 +1,7 @@
 //! The task that owns a radio: brings it up, listens, answers on time, and
 //! begins again when it fails.
 
+use super::account::Account;
 use super::chip::Chip;
 use super::desk::Desk;
 use super::watch::{Tally, Watch};
@@ -36,6 +37,7 @@ type Events = mpsc::Sender<(u8, LinkEvent)>;
 pub(super) async fn run<C: Chip>(
     settings: RadioSettings,
     chip: C,
+    account: Account,
     tag: u8,
     events: Events,
     transmissions: mpsc::Receiver<Transmission>,
@@ -43,7 +45,7 @@ pub(super) async fn run<C: Chip>(
     let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
     let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
     let tally = Tally::new(Outbox::new(tag, events.clone()));
-    let drive = supervise(&settings, chip, &desk, &tally, Outbox::new(tag, events));
+    let drive = supervise((&settings, &account), chip, &desk, &tally, Outbox::new(tag, events));
     tokio::join!(intake, drive);
 }
 
@@ -59,7 +61,7 @@ async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Recei
 }
 
 async fn supervise<C: Chip>(
-    settings: &RadioSettings,
+    (settings, account): (&RadioSettings, &Account),
     mut chip: C,
     desk: &Desk,
     tally: &Tally,
@@ -78,7 +80,7 @@ async fn supervise<C: Chip>(
                     outage.tell(LinkFault::IrqLine, &mut outbox).await;
                 }
                 let up = Instant::now();
-                let end = radio.serve(desk, &watch, &mut outbox).await;
+                let end = radio.serve(desk, &watch, account, &mut outbox).await;
                 outage.had_worked_for(up.elapsed());
                 let fault = if end.is_ok() { SendFault::Stopped } else { SendFault::Down };
                 for Transmission { ticket, .. } in desk.close() {
@@ -103,12 +105,21 @@ async fn supervise<C: Chip>(
     }
 }
 
+pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Result<(), LinkFault> {
+    let (events, _told) = mpsc::channel(1);
+    let tally = Tally::new(Outbox::new(0, events));
+    let watch = Watch::new(Desk::new(Duration::ZERO), tally, &settings.shape());
+    let mut radio = bring_up(settings, &mut chip, &watch).await?;
+    // A chip that does not go to sleep is reset by whoever starts next.
+    let _ = radio.lora.sleep(false).await;
+    if radio.line_works { Ok(()) } else { Err(LinkFault::IrqLine) }
+}
+
 /// A radio that is set up.
 struct Radio<K: RadioKind> {
     lora: LoRa<K, Delay>,
-    modulation: ModulationParams,
-    uplink: PacketParams,
-    downlink: PacketParams,
+    uplink: (ModulationParams, PacketParams),
+    downlink: (ModulationParams, PacketParams),
     settings: RadioSettings,
     start_latency: Duration,
     line_works: bool,
@@ -125,20 +136,21 @@ async fn bring_up<C: Chip>(
     let kind = chip.open(watch)?;
     let explain = |error| fault_of(error, watch);
     let mut lora = LoRa::new(kind, !settings.private_network, Delay).await.map_err(explain)?;
-    let modulation = lora
-        .create_modulation_params(factor, bandwidth, rate, settings.frequency_hz)
-        .map_err(explain)?;
+    let mut modulation = |frequency_hz| {
+        lora.create_modulation_params(factor, bandwidth, rate, frequency_hz).map_err(explain)
+    };
+    let up = modulation(settings.frequency_hz)?;
+    let down = modulation(settings.downlink_frequency_hz)?;
     let preamble = settings.preamble_symbols;
-    let uplink = lora
-        .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &modulation)
+    let heard = lora
+        .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &up)
         .map_err(explain)?;
-    let downlink =
-        lora.create_tx_packet_params(preamble, false, true, false, &modulation).map_err(explain)?;
+    let sent =
+        lora.create_tx_packet_params(preamble, false, true, false, &down).map_err(explain)?;
     let mut radio = Radio {
         lora,
-        modulation,
-        uplink,
-        downlink,
+        uplink: (up, heard),
+        downlink: (down, sent),
         settings: settings.clone(),
         start_latency: chip.start_latency(),
         line_works: true,
@@ -159,10 +171,12 @@ impl<K: RadioKind> Radio<K> {
         mut self,
         desk: &Desk,
         watch: &Watch,
+        account: &Account,
         outbox: &mut Outbox,
     ) -> Result<(), LinkFault> {
         let mut buffer = [0; FRAME_BYTES_MAX];
-        let mut listening = true;
+        let mut entered = Instant::now();
+        let mut deaf = Duration::ZERO;
         loop {
             if desk.is_stopped() {
                 // A chip that does not go to sleep is reset by whoever starts next.
@@ -170,16 +184,18 @@ impl<K: RadioKind> Radio<K> {
                 return Ok(());
             }
             if let Some(transmission) = desk.take_due() {
-                self.transmit(transmission, watch, outbox).await?;
-                listening = false;
+                let begun = Instant::now();
+                let sent = self.transmit(transmission, watch, account, outbox).await?;
+                if sent {
+                    self.listen().await.map_err(|error| fault_of(error, watch))?;
+                    deaf += begun.elapsed();
+                }
                 continue;
             }
-            if !listening {
-                self.listen().await.map_err(|error| fault_of(error, watch))?;
-                listening = true;
-            }
+            account.worked(entered.elapsed(), std::mem::take(&mut deaf));
+            entered = Instant::now();
             watch.receiving();
-            match self.lora.rx(&self.uplink, &mut buffer).await {
+            match self.lora.rx(&self.uplink.1, &mut buffer).await {
                 Ok((length, _)) => self.deliver(&buffer[..usize::from(length)], watch),
                 Err(error) => match watch.take_fault() {
                     // Only a due transmission or the end of the link interrupts
@@ -197,10 +213,10 @@ impl<K: RadioKind> Radio<K> {
     /// all but the line does.
     async fn test_line(&mut self, watch: &Watch) -> Result<bool, LinkFault> {
         let explain = |error| fault_of(error, watch);
-        self.lora.prepare_for_cad(&self.modulation).await.map_err(explain)?;
+        self.lora.prepare_for_cad(&self.uplink.0).await.map_err(explain)?;
         let symbols = self.settings.shape().symbol() * LOOK_SYMBOLS;
         watch.testing(self.start_latency + LOOK_PAUSE + symbols);
-        let Err(error) = self.lora.cad(&self.modulation).await else { return Ok(true) };
+        let Err(error) = self.lora.cad(&self.uplink.0).await else { return Ok(true) };
         match watch.take_fault() {
             None => {}
             // High for no reason: the wrong line.
@@ -219,7 +235,7 @@ impl<K: RadioKind> Radio<K> {
     }
 
     async fn listen(&mut self) -> Result<(), RadioError> {
-        self.lora.prepare_for_rx(RxMode::Continuous, &self.modulation, &self.uplink).await
+        self.lora.prepare_for_rx(RxMode::Continuous, &self.uplink.0, &self.uplink.1).await
     }
 
     fn deliver(&self, bytes: &[u8], watch: &Watch) {
@@ -240,22 +256,29 @@ impl<K: RadioKind> Radio<K> {
         }
     }
 
+    /// False if it was not sent, for a reason that is not the radio's.
     async fn transmit(
         &mut self,
         transmission: Transmission,
         watch: &Watch,
+        account: &Account,
         outbox: &mut Outbox,
-    ) -> Result<(), LinkFault> {
+    ) -> Result<bool, LinkFault> {
         let Transmission { ticket, at, bytes, .. } = transmission;
-        if is_late(at, Instant::now()) {
-            let fault = SendFault::Late;
+        let now = Instant::now();
+        let airtime = self.settings.shape().frame(bytes.len() as u8);
+        let granted = match is_late(at, now) {
+            true => Err(SendFault::Late),
+            false => account.claim(now, airtime),
+        };
+        if let Err(fault) = granted {
             outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
-            return Ok(());
+            return Ok(false);
         }
         match self.transmit_at(at, &bytes, watch).await {
             Ok(began) => {
                 outbox.tell(LinkEvent::Sent { ticket, at: began }).await;
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 let fault = SendFault::Down;
@@ -274,8 +297,8 @@ impl<K: RadioKind> Radio<K> {
     ) -> Result<Instant, RadioError> {
         self.lora
             .prepare_for_tx(
-                &self.modulation,
-                &mut self.downlink,
+                &self.downlink.0,
+                &mut self.downlink.1,
                 i32::from(self.settings.power_dbm),
                 bytes,
             )

@@ -15,6 +15,7 @@ pub mod waves;
 mod wires;
 
 use crate::link::{LinkEvent, LinkHandle};
+use crate::radio::account::Account;
 use crate::radio::{self, RadioSettings};
 use tokio::sync::mpsc;
 
@@ -30,9 +31,23 @@ pub fn spawn_radio(
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
+    spawn_radio_under(settings, chip, Account::default(), tag, events)
+}
+
+/// The same, with an account that limits what it may transmit.
+///
+/// # Panics
+/// Outside a tokio runtime with time.
+pub fn spawn_radio_under(
+    settings: RadioSettings,
+    chip: sx1262::Radio,
+    account: Account,
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+) -> LinkHandle {
     let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
     tokio::spawn(async move {
-        radio::run(settings, chip, tag, events, transmissions).await;
+        radio::run(settings, chip, account, tag, events, transmissions).await;
         drop(running);
     });
     handle

@@ -78,6 +78,8 @@ pub enum WireSettings {
         /// Carrier frequency, Hz.
         #[serde(default = "default_frequency_hz")]
         frequency_hz: u32,
+        /// Carrier frequency of answers, Hz. If left out: the same.
+        downlink_frequency_hz: Option<u32>,
         /// Spreading factor, 5 to 12.
         #[serde(default = "default_spreading_factor")]
         spreading_factor: u8,
@@ -110,6 +112,7 @@ impl From<WireCodec> for Codec {
 /// A pendant's radio where nothing else is said.
 pub const RADIO: RadioSettings = RadioSettings {
     frequency_hz: 868_100_000,
+    downlink_frequency_hz: 868_100_000,
     spreading_factor: 9,
     bandwidth_hz: 125_000,
     coding_rate_denominator: 5,
@@ -139,10 +142,20 @@ impl WireSettings {
     /// is, whose other settings are fixed.
     #[must_use]
     pub fn radio(&self) -> Option<RadioSettings> {
-        let Self::Radio { frequency_hz, spreading_factor, bandwidth_hz, .. } = *self else {
+        let Self::Radio {
+            frequency_hz, downlink_frequency_hz, spreading_factor, bandwidth_hz, ..
+        } = *self
+        else {
             return None;
         };
-        Some(RadioSettings { frequency_hz, spreading_factor, bandwidth_hz, ..RADIO })
+        let downlink_frequency_hz = downlink_frequency_hz.unwrap_or(frequency_hz);
+        Some(RadioSettings {
+            frequency_hz,
+            downlink_frequency_hz,
+            spreading_factor,
+            bandwidth_hz,
+            ..RADIO
+        })
     }
 
     /// The name by which pendants refer to it.

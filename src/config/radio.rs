@@ -1,0 +1,304 @@
+//! `[[link]]` of kind `radio` and `virtual-radio`: how a radio is wired, and what
+//! it does on the air.
+
+use super::links::one_of;
+use super::problem::Report;
+use super::quantity::{Quantity, Unit};
+use super::reader::Section;
+use super::sections::{HOMES, path, whole};
+use super::{Air, LinkKind, Radio, VirtualRadio};
+use pendant_hal::radio::RadioSettings;
+use pendant_hal::radio::boards::{ChipKind, PRESETS, Preset, TCXO_MV};
+use pendant_hal::radio::chip::SX127X_SPREADING_FACTORS;
+use pendant_hal::region::{Band, Region};
+use pendant_protocol::FRAME_BYTES;
+use std::ops::RangeInclusive;
+use toml::Spanned;
+
+/// Keys of both kinds.
+macro_rules! air_keys {
+    ($($more:literal),*) => {
+        &[
+            "name", "kind", "acknowledge", "region", "frequency_hz", "downlink_frequency_hz",
+            "spreading_factor", "bandwidth_hz", "coding_rate", "power_dbm", "antenna_gain_dbi",
+            $($more),*
+        ]
+    };
+}
+
+pub(super) const VIRTUAL_RADIO: &[&str] = air_keys!("socket");
+pub(super) const RADIO: &[&str] = air_keys!(
+    "board",
+    "chip",
+    "spi",
+    "spi_hz",
+    "gpiochip",
+    "irq_line",
+    "reset_line",
+    "busy_line",
+    "transmit_line",
+    "receive_line",
+    "enable_lines",
+    "tcxo_mv",
+    "dcdc",
+    "dio2_switches_antenna",
+    "pa_boost",
+    "receive_boost"
+);
+
+/// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
+const BANDWIDTHS_HZ: [i64; 10] =
+    [7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000];
+
+/// Carriers that the SX1262 can be set to, hertz.
+const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
+
+/// Slow enough for a metre of wire, fast enough for a frame in a millisecond.
+const SPI_HZ: RangeInclusive<i64> = 100_000..=16_000_000;
+
+/// The most lines that a GPIO chip of a small computer has, and more.
+const LINES: RangeInclusive<i64> = 0..=1023;
+
+/// More than any board wants switched on.
+const ENABLE_LINES_MAX: usize = 8;
+
+/// What is on the air where no region says otherwise: a bench.
+const BENCH_HZ: u32 = 868_100_000;
+
+pub(super) fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
+    section.require("socket", "\"/run/…\"", report);
+    let socket = path(section, "socket", report);
+    let air = air(section, -9..=22, report);
+    section.finish(HOMES, report);
+    Some(LinkKind::VirtualRadio(VirtualRadio { socket: socket?.into_inner(), air: air? }))
+}
+
+pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
+    section.require("region", "\"EU868\"", report);
+    let boards: Vec<(&str, Preset)> = PRESETS.iter().map(|preset| (preset.name, *preset)).collect();
+    let board = section.choice("board", &boards, report);
+    let chips = ChipKind::ALL.map(|chip| (chip.name(), chip));
+    let chip = section.choice("chip", &chips, report).or(board.map(|board| board.chip));
+    let has_busy = chip != Some(ChipKind::Sx1276);
+    if section.value("board").is_none() {
+        section.require("chip", "\"sx1262\", or name a board", report);
+        section.require("irq_line", "16, or name a board", report);
+        section.require("reset_line", "18, or name a board", report);
+        if has_busy {
+            section.require("busy_line", "20, or name a board", report);
+        }
+    }
+    let line = |key: &str, preset: Option<u32>, report: &mut Report<'_>| {
+        let written = section.whole(key, &Quantity::new(Unit::Plain, LINES), report);
+        written.and_then(|line| u32::try_from(line).ok()).or(preset)
+    };
+    let from_board = |pick: fn(Preset) -> Option<u32>| board.and_then(pick);
+    let irq_line = line("irq_line", board.map(|board| board.irq_line), report);
+    let reset_line = line("reset_line", board.map(|board| board.reset_line), report);
+    let busy_line = line("busy_line", from_board(|board| board.busy_line), report);
+    let transmit_line = line("transmit_line", from_board(|board| board.transmit_line), report);
+    let receive_line = line("receive_line", from_board(|board| board.receive_line), report);
+    let enable_lines = enable_lines(section, report)
+        .unwrap_or_else(|| board.map_or_else(Vec::new, |board| board.enable_lines.to_vec()));
+    let spi = path(section, "spi", report).map(Spanned::into_inner);
+    let gpiochip = path(section, "gpiochip", report).map(Spanned::into_inner);
+    let spi_hz =
+        whole(section, "spi_hz", &Quantity::new(Unit::Hertz, SPI_HZ), 2_000_000_u32, report);
+    let millivolts = TCXO_MV.map(i64::from);
+    let tcxo_mv = one_of(section, "tcxo_mv", Unit::Plain, &millivolts, report)
+        .unwrap_or(board.map_or(0, |board| board.tcxo_mv));
+    let mut flag = |key, otherwise| section.flag(key, report).unwrap_or(otherwise);
+    let dcdc = flag("dcdc", true);
+    let dio2 = board.is_none_or(|board| board.dio2_switches_antenna);
+    let dio2_switches_antenna = flag("dio2_switches_antenna", dio2);
+    let pa_boost = flag("pa_boost", board.is_none_or(|board| board.pa_boost));
+    let receive_boost = flag("receive_boost", true);
+    let power = power_dbm(chip.unwrap_or(ChipKind::Sx1262), pa_boost);
+    let air = air(section, power, report)?;
+    let chip = chip?;
+    refuse_spreading_factor(section, chip, &air, report);
+    section.finish(HOMES, report);
+    Some(LinkKind::Radio(Radio {
+        board: board.map(|board| board.name.to_owned()),
+        chip,
+        spi: spi.unwrap_or_else(|| board.map_or("/dev/spidev0.0", |board| board.spi).into()),
+        spi_hz,
+        gpiochip: gpiochip.unwrap_or_else(|| "/dev/gpiochip0".into()),
+        irq_line: irq_line?,
+        reset_line: reset_line?,
+        busy_line: if has_busy { Some(busy_line?) } else { None },
+        transmit_line,
+        receive_line,
+        enable_lines,
+        tcxo_mv,
+        dcdc,
+        dio2_switches_antenna,
+        pa_boost,
+        receive_boost,
+        air,
+    }))
+}
+
+/// What the chip can be set to, dBm.
+fn power_dbm(chip: ChipKind, pa_boost: bool) -> RangeInclusive<i64> {
+    match chip {
+        ChipKind::Sx1261 => -17..=15,
+        ChipKind::Sx1262 => -9..=22,
+        ChipKind::Sx1276 if pa_boost => 2..=20,
+        ChipKind::Sx1276 => -4..=14,
+    }
+}
+
+fn air(section: &Section<'_>, power: RangeInclusive<i64>, report: &mut Report<'_>) -> Option<Air> {
+    let regions = Region::ALL.map(|region| (region.name(), region));
+    let region = section.choice("region", &regions, report);
+    let hertz = Quantity::new(Unit::Hertz, FREQUENCY_HZ);
+    let usual = region.map(Region::channels);
+    let uplink_hz = usual.map_or(BENCH_HZ, |usual| usual.uplink_hz);
+    let frequency_hz = whole(section, "frequency_hz", &hertz, uplink_hz, report);
+    let downlink_hz = usual.map_or(frequency_hz, |usual| usual.downlink_hz);
+    let downlink_frequency_hz =
+        whole(section, "downlink_frequency_hz", &hertz, downlink_hz, report);
+    let spreading_factor =
+        whole(section, "spreading_factor", &Quantity::new(Unit::Plain, 5..=12), 9, report);
+    let bandwidth_hz =
+        one_of(section, "bandwidth_hz", Unit::Hertz, &BANDWIDTHS_HZ, report).unwrap_or(125_000);
+    let rates = [("4/5", 5), ("4/6", 6), ("4/7", 7), ("4/8", 8)];
+    let coding_rate_denominator = section.choice("coding_rate", &rates, report).unwrap_or(5);
+    let power_dbm = whole(section, "power_dbm", &Quantity::new(Unit::Dbm, power), 14, report);
+    let gain = Quantity::new(Unit::Plain, -20..=20);
+    let antenna_gain_dbi = whole(section, "antenna_gain_dbi", &gain, 2, report);
+    let air = Air {
+        region,
+        frequency_hz,
+        downlink_frequency_hz,
+        spreading_factor,
+        bandwidth_hz,
+        coding_rate_denominator,
+        power_dbm,
+        antenna_gain_dbi,
+    };
+    if let Some(region) = region {
+        refuse_unlawful(section, region, &air, report);
+    }
+    Some(air)
+}
+
+/// Where a value stands, or where it would.
+fn place(section: &Section<'_>, key: &str) -> std::ops::Range<usize> {
+    section.value(key).map_or(section.header(), Spanned::span)
+}
+
+fn refuse_unlawful(section: &Section<'_>, region: Region, air: &Air, report: &mut Report<'_>) {
+    let name = region.name();
+    let mut band = |key: &str, frequency_hz| {
+        let band = region.band(frequency_hz, air.bandwidth_hz);
+        if band.is_none() {
+            let bands: Vec<String> = region
+                .bands(air.bandwidth_hz)
+                .iter()
+                .map(|Band { low_hz, high_hz, .. }| format!("{low_hz} to {high_hz}"))
+                .collect();
+            let text = format!(
+                "{frequency_hz} Hz with {} Hz of bandwidth is in no band of {name}",
+                air.bandwidth_hz
+            );
+            let remedy = format!("all of the channel must lie within {}", bands.join(", or "));
+            report.refuse(place(section, key), text, remedy);
+        }
+        band
+    };
+    band("frequency_hz", air.frequency_hz);
+    let Some(band) = band("downlink_frequency_hz", air.downlink_frequency_hz) else { return };
+    let eirp_dbm = i32::from(air.power_dbm) + i32::from(air.antenna_gain_dbi);
+    if eirp_dbm > band.eirp_dbm_max {
+        let allowed = band.eirp_dbm_max - i32::from(air.antenna_gain_dbi);
+        let text = format!(
+            "{} dBm into an antenna of {} dBi are {eirp_dbm} dBm EIRP; {name} allows {} there",
+            air.power_dbm, air.antenna_gain_dbi, band.eirp_dbm_max
+        );
+        report.refuse(place(section, "power_dbm"), text, format!("write: power_dbm = {allowed}"));
+    }
+    let airtime = air.airtime();
+    if let Some(dwell) = band.dwell_max.filter(|dwell| airtime > *dwell) {
+        let text = format!(
+            "a frame takes {} ms at SF{}; {name} allows {} ms",
+            airtime.as_millis(),
+            air.spreading_factor,
+            dwell.as_millis()
+        );
+        report.refuse(place(section, "spreading_factor"), text, "write: spreading_factor = 10");
+    }
+}
+
+fn refuse_spreading_factor(
+    section: &Section<'_>,
+    chip: ChipKind,
+    air: &Air,
+    report: &mut Report<'_>,
+) {
+    let factor = air.spreading_factor;
+    if chip == ChipKind::Sx1276 && !SX127X_SPREADING_FACTORS.contains(&factor) {
+        report.refuse(
+            place(section, "spreading_factor"),
+            format!("an SX1276 cannot be set to SF{factor} here"),
+            "write: spreading_factor = 10 (7 to 10, or 12)",
+        );
+    }
+}
+
+fn enable_lines(section: &Section<'_>, report: &mut Report<'_>) -> Option<Vec<u32>> {
+    let value = section.value("enable_lines")?;
+    let lines = value.get_ref().as_array().and_then(|lines| {
+        let lines: Option<Vec<u32>> = lines
+            .iter()
+            .map(|line| {
+                let number = line.get_ref().as_integer()?;
+                let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+                LINES.contains(&number).then(|| u32::try_from(number).ok()).flatten()
+            })
+            .collect();
+        lines.filter(|lines| lines.len() <= ENABLE_LINES_MAX)
+    });
+    if lines.is_none() {
+        report.refuse(
+            value.span(),
+            format!("`enable_lines` is a list of at most {ENABLE_LINES_MAX} GPIO lines"),
+            "write: enable_lines = [12, 13]",
+        );
+    }
+    lines
+}
+
+impl Air {
+    /// How the hardware layer is told.
+    #[must_use]
+    pub fn settings(&self) -> RadioSettings {
+        RadioSettings {
+            frequency_hz: self.frequency_hz,
+            downlink_frequency_hz: self.downlink_frequency_hz,
+            spreading_factor: self.spreading_factor,
+            bandwidth_hz: self.bandwidth_hz,
+            coding_rate_denominator: self.coding_rate_denominator,
+            power_dbm: self.power_dbm,
+            preamble_symbols: PREAMBLE_SYMBOLS,
+            private_network: true,
+        }
+    }
+
+    /// How long one frame of the native protocol is on the air.
+    #[must_use]
+    pub fn airtime(&self) -> std::time::Duration {
+        let bytes = u8::try_from(FRAME_BYTES).expect("a frame fits into a LoRa packet");
+        self.settings().shape().frame(bytes)
+    }
+
+    /// What holds where answers are sent, if there is a region.
+    #[must_use]
+    pub fn band(&self) -> Option<Band> {
+        self.region?.band(self.downlink_frequency_hz, self.bandwidth_hz)
+    }
+}
+
+/// Preamble of the native protocol (docs/protocol.md).
+const PREAMBLE_SYMBOLS: u16 = 8;

@@ -1,0 +1,161 @@
+//! The radios of the configuration, as the hardware layer knows them.
+
+use crate::config::{Air, Radio, VirtualRadio};
+use pendant_hal::radio::account::{Account, Ledger, SharedLedger};
+use pendant_hal::radio::boards::ChipKind;
+use pendant_hal::radio::chip::{Board, Board127, Chip, Sx126x, Sx127x, TcxoCtrlVoltage};
+use pendant_hal::radio::linux::Wiring;
+use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::{LinkEvent, LinkFault, LinkHandle};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// A ledger for each band that the gateway transmits in, whichever its radios.
+#[derive(Default)]
+pub(super) struct Ledgers(BTreeMap<u32, SharedLedger>);
+
+impl Ledgers {
+    /// What a radio may transmit.
+    pub(super) fn account(&mut self, air: &Air) -> Account {
+        // Without a region it is a bench.
+        let Some(band) = air.band() else { return Account::default() };
+        let ledger = band.duty_permille.map(|permille| {
+            let new = || Arc::new(Mutex::new(Ledger::new(permille, Instant::now())));
+            Arc::clone(self.0.entry(band.low_hz).or_insert_with(new))
+        });
+        Account::new(&band, ledger)
+    }
+}
+
+/// What the chip's events go to.
+pub(super) struct Outlet {
+    pub(super) tag: u8,
+    pub(super) events: mpsc::Sender<(u8, LinkEvent)>,
+}
+
+/// Starts a radio on this machine's pins.
+pub(super) fn start(settings: &Radio, account: Account, outlet: Outlet) -> LinkHandle {
+    with_chip(settings, Start { account, outlet })
+}
+
+/// Sets a radio up as the running gateway would, and lets it go. Nothing is
+/// transmitted.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub fn probe(settings: &Radio) -> Result<(), LinkFault> {
+    with_chip(settings, Probe)
+}
+
+/// Something to be done with a chip, whichever kind it is of.
+trait Use {
+    type Result;
+    fn with<C: Chip>(self, settings: RadioSettings, chip: C) -> Self::Result;
+}
+
+struct Start {
+    account: Account,
+    outlet: Outlet,
+}
+
+impl Use for Start {
+    type Result = LinkHandle;
+
+    fn with<C: Chip>(self, settings: RadioSettings, chip: C) -> LinkHandle {
+        let Outlet { tag, events } = self.outlet;
+        radio::spawn(settings, chip, self.account, tag, events)
+    }
+}
+
+struct Probe;
+
+impl Use for Probe {
+    type Result = Result<(), LinkFault>;
+
+    fn with<C: Chip>(self, settings: RadioSettings, chip: C) -> Self::Result {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| LinkFault::Io {
+            doing: "starting the radio's thread",
+            says: error.to_string(),
+        })?;
+        runtime.block_on(radio::probe(&settings, chip))
+    }
+}
+
+fn with_chip<U: Use>(radio: &Radio, do_it: U) -> U::Result {
+    let wiring = Wiring {
+        spi: radio.spi.clone(),
+        spi_hz: radio.spi_hz,
+        gpiochip: radio.gpiochip.clone(),
+        irq_line: radio.irq_line,
+        reset_line: radio.reset_line,
+        busy_line: radio.busy_line,
+        transmit_line: radio.transmit_line,
+        receive_line: radio.receive_line,
+        enable_lines: radio.enable_lines.clone(),
+    };
+    let settings = radio.air.settings();
+    if radio.chip == ChipKind::Sx1276 {
+        let board = Board127 {
+            pa_boost: radio.pa_boost,
+            tcxo: radio.tcxo_mv != 0,
+            receive_boost: radio.receive_boost,
+        };
+        return do_it.with(settings, Sx127x::new(wiring, board));
+    }
+    let board = Board {
+        low_power_amplifier: radio.chip == ChipKind::Sx1261,
+        tcxo: tcxo(radio.tcxo_mv),
+        dcdc: radio.dcdc,
+        dio2_switches_antenna: radio.dio2_switches_antenna,
+        receive_boost: radio.receive_boost,
+    };
+    do_it.with(settings, Sx126x::new(wiring, board))
+}
+
+/// The configuration allows these voltages only.
+fn tcxo(millivolts: u32) -> Option<TcxoCtrlVoltage> {
+    Some(match millivolts {
+        1600 => TcxoCtrlVoltage::Ctrl1V6,
+        1700 => TcxoCtrlVoltage::Ctrl1V7,
+        1800 => TcxoCtrlVoltage::Ctrl1V8,
+        2200 => TcxoCtrlVoltage::Ctrl2V2,
+        2400 => TcxoCtrlVoltage::Ctrl2V4,
+        2700 => TcxoCtrlVoltage::Ctrl2V7,
+        3000 => TcxoCtrlVoltage::Ctrl3V0,
+        3300 => TcxoCtrlVoltage::Ctrl3V3,
+        _ => return None,
+    })
+}
+
+/// A radio in a virtual ether, under the driver of the real one.
+#[cfg(feature = "sim")]
+pub(super) fn start_virtual(
+    settings: &VirtualRadio,
+    account: Account,
+    Outlet { tag, events }: Outlet,
+) -> LinkHandle {
+    use pendant_hal::sim::sx1262::{self, BOARD};
+    let (chip, _faults) = sx1262::on_socket(&settings.socket, BOARD);
+    radio::spawn(settings.air.settings(), chip, account, tag, events)
+}
+
+#[cfg(not(feature = "sim"))]
+pub(super) fn start_virtual(_: &VirtualRadio, _: Account, _: Outlet) -> LinkHandle {
+    unreachable!("the configuration refuses virtual radios in a build without them")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pendant_hal::radio::boards::TCXO_MV;
+
+    #[test]
+    fn every_voltage_of_the_configuration_is_one_of_the_driver_s() {
+        for millivolts in TCXO_MV {
+            assert_eq!(tcxo(millivolts).is_some(), millivolts != 0, "{millivolts}");
+        }
+    }
+}
