@@ -102,6 +102,13 @@ mod tests {
             (12, 125_000, 38, 1_974_272),
             (7, 250_000, 38, 41_088),
             (10, 125_000, 24, 370_688),
+            // Ten bytes in a LoRaWAN uplink, at each data rate of EU868.
+            (7, 125_000, 23, 61_696),
+            (8, 125_000, 23, 113_152),
+            (9, 125_000, 23, 205_824),
+            (10, 125_000, 23, 370_688),
+            (11, 125_000, 23, 823_296),
+            (12, 125_000, 23, 1_482_752),
         ] {
             let airtime = shape(factor, bandwidth_hz).frame(bytes);
             assert_eq!(airtime.as_micros(), us, "SF{factor}, {bandwidth_hz} Hz");

@@ -91,6 +91,8 @@ enum Stage {
 #[derive(Default)]
 pub(super) struct Demodulator {
     waves: Vec<Tracked>,
+    /// The frame that was followed last was over then.
+    free_since: Option<Instant>,
 }
 
 impl Demodulator {
@@ -135,10 +137,12 @@ impl Demodulator {
             }
             Stage::Header => {
                 let broken = self.is_header_broken(place, &arrival);
+                self.free_since = Some(at);
                 self.waves[place].stage = if broken { Stage::Passing } else { Stage::Payload };
                 Some(if broken { Sight::HeaderError } else { Sight::Header })
             }
             Stage::Payload => {
+                self.free_since = Some(at);
                 self.waves[place].stage = Stage::Passing;
                 Some(Sight::Frame(self.receive(place, arrival, tuning)))
             }
@@ -176,6 +180,7 @@ impl Demodulator {
         let needed = symbol * DETECT_SYMBOLS + sync;
         let from = preamble_end.checked_sub(needed).unwrap_or(arrival.started);
         tuning.since <= from
+            && self.free_since.is_none_or(|since| since <= from)
             && air.is_same_channel(&arrival.air)
             && air.iq_inverted == arrival.air.iq_inverted
             && air.sync_word == arrival.air.sync_word

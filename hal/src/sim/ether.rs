@@ -155,7 +155,7 @@ impl Ether {
             if Some(port.id) == from {
                 return true;
             }
-            if port.listens_until.is_some_and(|until| until < now) {
+            if port.listens_until.is_some_and(|until| until <= now) {
                 return !port.waves.is_closed();
             }
             let loss_db = field.loss_db(position, port.antenna.position());
@@ -272,17 +272,25 @@ pub struct Handset {
     air: Air,
     power_dbm: i16,
     offset_hz: i32,
-    listens: Duration,
+    listens: Option<Duration>,
     listening_since: Instant,
     demodulator: Demodulator,
 }
 
 impl Handset {
-    /// A radio on an antenna that is set so. After each frame it listens for
-    /// `listens`. Its crystal puts every carrier off by `offset_hz`.
-    pub fn new(port: Port, air: Air, power_dbm: i16, offset_hz: i32, listens: Duration) -> Self {
+    /// A radio on an antenna that is set so. It listens for `listens` after each
+    /// frame, or always. Its crystal puts every carrier off by `offset_hz`.
+    pub fn new(
+        port: Port,
+        air: Air,
+        power_dbm: i16,
+        offset_hz: i32,
+        listens: Option<Duration>,
+    ) -> Self {
         let now = Instant::now();
-        port.outlet.listen_until(now);
+        if listens.is_some() {
+            port.outlet.listen_until(now);
+        }
         Self {
             port,
             air,
@@ -298,7 +306,9 @@ impl Handset {
     pub async fn send(&mut self, bytes: &[u8]) -> Instant {
         self.demodulator.release();
         let ended = send(&self.port.outlet, self.air, self.power_dbm, self.offset_hz, bytes).await;
-        self.port.outlet.listen_until(ended + self.listens);
+        if let Some(listens) = self.listens {
+            self.port.outlet.listen_until(ended + listens);
+        }
         self.listening_since = ended;
         ended
     }

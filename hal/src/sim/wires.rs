@@ -237,7 +237,9 @@ impl<M: Machine> Lines for Wires<M> {
     }
 
     fn busy(&mut self) -> io::Result<bool> {
-        Ok(self.shared.with(|machine, now| machine.is_busy(now)))
+        // Whoever looks has waited for the bus.
+        let ahead = self.shared.bench().bus_busy_until;
+        Ok(self.shared.with(|machine, now| machine.is_busy(now.max(ahead))))
     }
 
     fn reset(&mut self, low: bool) -> io::Result<()> {
