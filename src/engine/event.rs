@@ -1,5 +1,6 @@
 //! What the centre is told: events, their lanes, their identity.
 
+use super::air::Sign;
 use super::keyring::EnrolmentId;
 use super::name::Name;
 use super::seam::{BrokerId, LinkId, Signal};
@@ -227,6 +228,9 @@ pub enum Kind {
     /// A broker has not been connected for a while, or is again.
     BrokerLost,
     BrokerBack,
+    /// A radio's channel looks jammed, or does no more.
+    JammingSuspected,
+    JammingOver,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -297,7 +301,9 @@ impl Kind {
             | Self::CentreBack
             | Self::CounterStale
             | Self::BrokerLost
-            | Self::BrokerBack => Lane::Trouble,
+            | Self::BrokerBack
+            | Self::JammingSuspected
+            | Self::JammingOver => Lane::Trouble,
         }
     }
 
@@ -360,6 +366,8 @@ impl Kind {
             Self::CounterStale => "counter_stale",
             Self::BrokerLost => "broker_lost",
             Self::BrokerBack => "broker_back",
+            Self::JammingSuspected => "jamming_suspected",
+            Self::JammingOver => "jamming_over",
         }
     }
 
@@ -382,8 +390,8 @@ impl Kind {
             Self::SupervisionRestored => ("UJ", 381),
             Self::CentreLost | Self::BrokerLost => ("YC", 354),
             Self::CentreBack | Self::BrokerBack => ("YK", 354),
-            Self::ReceptionSuspect => ("XQ", 344),
-            Self::ReceptionRestored => ("XH", 344),
+            Self::ReceptionSuspect | Self::JammingSuspected => ("XQ", 344),
+            Self::ReceptionRestored | Self::JammingOver => ("XH", 344),
             _ => return None,
         };
         Some(AlarmCodes { sia, contact_id })
@@ -502,6 +510,17 @@ pub enum Detail {
     Late {
         /// How late, ms.
         late_ms: u64,
+    },
+    /// Why a radio's channel looks jammed.
+    Air {
+        /// Which radio.
+        link: LinkId,
+        /// What is seen.
+        sign: Sign,
+        /// The channel's level when it was told, dBm, if it was measured.
+        noise_dbm: Option<i16>,
+        /// Its usual level, dBm, if it is known.
+        usual_dbm: Option<i16>,
     },
 }
 

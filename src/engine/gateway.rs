@@ -2,6 +2,7 @@
 //! until there is none.
 
 mod brokers;
+mod air;
 #[cfg(feature = "leaks")]
 pub mod leak;
 mod news;
@@ -10,6 +11,7 @@ mod timers;
 
 use super::acknowledge::{Custody, Released, Waiting};
 use super::age::{Age, AgeClock};
+use super::air::AirWatch;
 use super::authenticate::Sealed;
 use super::chance::{Chance, Seed};
 use super::command::{CentreSilence, Commands};
@@ -106,6 +108,7 @@ pub struct Gateway {
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
+    air: BTreeMap<LinkId, AirWatch>,
     refusal_told: BTreeMap<(BrokerId, u8), Mono>,
     brokers: Vec<BrokerWatch>,
     /// What memory had to give up, until there is room to tell it.
@@ -172,6 +175,7 @@ impl Gateway {
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
+            air: BTreeMap::new(),
             refusal_told: BTreeMap::new(),
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
             to_tell,
@@ -199,6 +203,7 @@ impl Gateway {
                 self.frame(&bytes, Hearing { link, signal, received }, now);
             }
             Input::Link { link, up } => self.link(link, up, now),
+            Input::Air { link, report } => self.air(link, report, now),
             Input::Disk(done) => self.journal.handle(done, now.mono),
             Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { id: _, sent } => {
@@ -374,6 +379,7 @@ impl Gateway {
 
     fn link(&mut self, link: LinkId, up: bool, now: Now) {
         let before = self.links_up.insert(link, up);
+        self.air.entry(link).and_modify(AirWatch::forget);
         self.notice(Notice::Link { link, up });
         match (before, up) {
             (Some(false), true) => self.tell(Kind::LinkUp, Detail::Link(link), now),

@@ -2,6 +2,7 @@
 //! journal, the longest event fits the constant wire size, whatever the names.
 
 use super::age::Age;
+use super::air::Sign;
 use super::event::{
     Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, HeardFrame, Kind, Lane, Stamp,
 };
@@ -85,7 +86,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
     }
 }
 
-fn details() -> [Detail; 11] {
+fn details() -> [Detail; 12] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -108,6 +109,12 @@ fn details() -> [Detail; 11] {
         Detail::Times(u32::MAX),
         Detail::Overdue { minutes: u16::MAX, due_unix_ms: Some(i64::MIN), late_ms: Some(u64::MAX) },
         Detail::Late { late_ms: u64::MAX },
+        Detail::Air {
+            link: LinkId(0),
+            sign: Sign::Failures,
+            noise_dbm: Some(i16::MIN),
+            usual_dbm: Some(i16::MIN),
+        },
     ]
 }
 
@@ -120,6 +127,7 @@ fn is_of_the_gateway(detail: &Detail) -> bool {
         | Detail::Damage { .. }
         | Detail::Refused { .. }
         | Detail::Link(_)
+        | Detail::Air { .. }
         | Detail::Broker(_) => true,
         Detail::None
         | Detail::Session { .. }

@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod age;
+pub mod air;
 mod authenticate;
 mod chance;
 pub mod command;

@@ -1,6 +1,7 @@
 //! What the log and the metrics may learn. A closed list of apparent facts: a
 //! variant that a covert fact could select does not exist (P5).
 
+use super::air::Sign;
 use super::event::Lane;
 use super::seam::{BrokerId, DiskFault, LinkId};
 use pendant_protocol::PendantId;
@@ -42,6 +43,13 @@ pub enum Notice {
         link: LinkId,
         /// Whether it can be used.
         up: bool,
+    },
+    /// A radio's channel looks jammed, or does no more.
+    Jamming {
+        /// Which radio.
+        link: LinkId,
+        /// What is seen; `None`: it is over.
+        sign: Option<Sign>,
     },
     /// A broker came or went.
     Broker {

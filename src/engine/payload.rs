@@ -237,6 +237,7 @@ enum DetailData<'e> {
     Times(u32),
     Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
     Late { late_ms: u64 },
+    Air { link: &'e str, sign: &'static str, noise_dbm: Option<i16>, usual_dbm: Option<i16> },
 }
 
 impl<'e> DetailData<'e> {
@@ -268,6 +269,10 @@ impl<'e> DetailData<'e> {
                 Self::Overdue { minutes, due: due_unix_ms.and_then(rfc3339), late_ms }
             }
             Detail::Late { late_ms } => Self::Late { late_ms },
+            Detail::Air { link, sign, noise_dbm, usual_dbm } => {
+                let link = name_of(&voice.links, link.0);
+                Self::Air { link, sign: sign.as_str(), noise_dbm, usual_dbm }
+            }
         })
     }
 }

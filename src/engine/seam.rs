@@ -1,6 +1,7 @@
 //! The seam between the pure engine and everything that does: one input, then
 //! outputs until there are none.
 
+use super::air::AirReport;
 use super::event::Lane;
 use super::keyring::Keyring;
 use super::name::Name;
@@ -84,6 +85,13 @@ pub enum Input {
         link: LinkId,
         /// Whether it can be used.
         up: bool,
+    },
+    /// What a radio reports of its channel, about once a second.
+    Air {
+        /// Which radio.
+        link: LinkId,
+        /// What it reports.
+        report: AirReport,
     },
     /// A disk operation ended.
     Disk(DiskDone),

@@ -85,6 +85,14 @@ impl Teller {
             Notice::Link { link, up } => {
                 tracing::info!(link = self.link_name(link.0), up, "link");
             }
+            Notice::Jamming { link, sign: Some(sign) } => tracing::warn!(
+                link = self.link_name(link.0),
+                sign = sign.as_str(),
+                "the channel looks jammed; the centre is told"
+            ),
+            Notice::Jamming { link, sign: None } => {
+                tracing::info!(link = self.link_name(link.0), "the channel is as usual again");
+            }
             Notice::Broker { broker, up: true } => {
                 tracing::info!(broker = self.broker_name(broker), "broker connected");
             }
