@@ -27,6 +27,8 @@ pub struct Signal {
     pub frequency_hz: Option<u32>,
     /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: Option<u8>,
+    /// How far the sender's carrier was off, Hz.
+    pub frequency_error_hz: Option<i32>,
 }
 
 /// A frame that was heard.

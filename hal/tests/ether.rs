@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const SETTINGS: RadioSettings = RadioSettings {
     frequency_hz: 868_100_000,
+    downlink_frequency_hz: 868_100_000,
     spreading_factor: 7,
     bandwidth_hz: 125_000,
     coding_rate_denominator: 5,
@@ -130,7 +131,9 @@ async fn load(
     let ideal = hearing.await.expect("it ends");
     let mut missing: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     ideal.iter().for_each(|frame| *missing.entry(frame.clone()).or_default() += 1);
-    got.iter().for_each(|frame| drop(missing.remove(frame)));
+    for frame in &got {
+        missing.remove(frame);
+    }
     assert_eq!(gateway.faults.violations(), Vec::<String>::new());
     (ideal.len(), missing.len())
 }

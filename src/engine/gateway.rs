@@ -1,8 +1,8 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
-mod brokers;
 mod air;
+mod brokers;
 #[cfg(feature = "leaks")]
 pub mod leak;
 mod news;

@@ -1,6 +1,7 @@
 //! What a radio may transmit, and what it cost: the ledger of a band's duty
 //! cycle, the dwell time, and the time for which the radio was deaf.
 
+use super::meter::ChannelMeter;
 use crate::link::SendFault;
 use crate::region::Band;
 use std::collections::VecDeque;
@@ -88,6 +89,7 @@ pub struct Account {
     dwell_max: Option<Duration>,
     ledger: Option<SharedLedger>,
     times: Arc<Times>,
+    channel: ChannelMeter,
 }
 
 /// Microseconds.
@@ -120,7 +122,12 @@ impl Account {
     /// The account of a radio that transmits in this band, whose ledger other
     /// radios may share. The default account is of a bench: nothing is limited.
     pub fn new(band: &Band, ledger: Option<SharedLedger>) -> Self {
-        Self { dwell_max: band.dwell_max, ledger, times: Arc::default() }
+        Self { dwell_max: band.dwell_max, ledger, ..Self::default() }
+    }
+
+    /// What it notices of its channel.
+    pub fn channel(&self) -> &ChannelMeter {
+        &self.channel
     }
 
     /// Asks for a transmission, and enters it if it is granted.

@@ -17,6 +17,7 @@ mod dialect;
 pub mod interface;
 #[cfg(target_os = "linux")]
 pub mod linux;
+pub mod meter;
 pub mod snoop;
 mod task;
 pub mod watch;

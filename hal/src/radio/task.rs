@@ -4,6 +4,7 @@
 use super::account::Account;
 use super::chip::Chip;
 use super::desk::Desk;
+use super::meter::ChannelMeter;
 use super::watch::{Tally, Watch};
 use super::{RadioSettings, SettingsFault};
 use crate::link::{
@@ -32,6 +33,10 @@ const TIMER_LATE: Duration = Duration::from_micros(500);
 const LOOK_SYMBOLS: u32 = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
+/// Least power, dBm: with less lora-phy 3.0.1 overflows (SX126x), or sets the
+/// other amplifier to its most (SX127x).
+const POWER_DBM_MIN: i8 = 0;
+
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
 pub(super) async fn run<C: Chip>(
@@ -44,7 +49,7 @@ pub(super) async fn run<C: Chip>(
 ) {
     let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
     let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
-    let tally = Tally::new(Outbox::new(tag, events.clone()));
+    let tally = Tally::new(Outbox::new(tag, events.clone()), account.channel().clone());
     let drive = supervise((&settings, &account), chip, &desk, &tally, Outbox::new(tag, events));
     tokio::join!(intake, drive);
 }
@@ -69,7 +74,7 @@ async fn supervise<C: Chip>(
 ) {
     let mut outage = Outage::default();
     while !desk.is_stopped() {
-        let watch = Watch::new(desk.clone(), tally.clone(), &settings.shape());
+        let watch = Watch::new(desk.clone(), tally.clone(), settings);
         let fault = match bring_up(settings, &mut chip, &watch).await {
             Ok(radio) => {
                 if radio.line_works {
@@ -107,8 +112,8 @@ async fn supervise<C: Chip>(
 
 pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Result<(), LinkFault> {
     let (events, _told) = mpsc::channel(1);
-    let tally = Tally::new(Outbox::new(0, events));
-    let watch = Watch::new(Desk::new(Duration::ZERO), tally, &settings.shape());
+    let tally = Tally::new(Outbox::new(0, events), ChannelMeter::default());
+    let watch = Watch::new(Desk::new(Duration::ZERO), tally, settings);
     let mut radio = bring_up(settings, &mut chip, &watch).await?;
     // A chip that does not go to sleep is reset by whoever starts next.
     let _ = radio.lora.sleep(false).await;
@@ -250,6 +255,7 @@ impl<K: RadioKind> Radio<K> {
                     snr_quarter_db: Some(snooped.signal.snr_quarter_db),
                     frequency_hz: Some(self.settings.frequency_hz),
                     spreading_factor: Some(self.settings.spreading_factor),
+                    frequency_error_hz: Some(snooped.signal.offset_hz),
                 },
                 bytes: bytes.to_vec(),
             });
@@ -299,7 +305,7 @@ impl<K: RadioKind> Radio<K> {
             .prepare_for_tx(
                 &self.downlink.0,
                 &mut self.downlink.1,
-                i32::from(self.settings.power_dbm),
+                i32::from(self.settings.power_dbm.max(POWER_DBM_MIN)),
                 bytes,
             )
             .await?;

@@ -1,9 +1,10 @@
 //! What the link's task knows of its chip beside the driver, and what the wires
 //! below the driver tell it.
 
+use super::RadioSettings;
 use super::desk::Desk;
 use super::dialect::{Dialect, Flags, Greeting, Learnt, Mode, Signal};
-use crate::airtime::Shape;
+use super::meter::ChannelMeter;
 use crate::link::{LinkCount, LinkFault, Reception};
 use crate::outbox::Outbox;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -36,20 +37,25 @@ pub struct Watch {
     tally: Tally,
     /// From a header to the end of the longest frame awaited.
     awaited: Duration,
+    frequency_hz: u32,
+    bandwidth_hz: u32,
 }
 
 /// What the radio's task and the wires below the driver both add to: frames and
 /// counts, which never wait.
 #[derive(Clone)]
-pub(super) struct Tally(Arc<Mutex<Outbox>>);
+pub(super) struct Tally {
+    outbox: Arc<Mutex<Outbox>>,
+    channel: ChannelMeter,
+}
 
 impl Tally {
-    pub(super) fn new(outbox: Outbox) -> Self {
-        Self(Arc::new(Mutex::new(outbox)))
+    pub(super) fn new(outbox: Outbox, channel: ChannelMeter) -> Self {
+        Self { outbox: Arc::new(Mutex::new(outbox)), channel }
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.0.lock().expect("nothing panics while it holds the lock")
+        self.outbox.lock().expect("nothing panics while it holds the lock")
     }
 
     /// Called at every interrupt and every poll, so nothing stays untold for
@@ -107,7 +113,7 @@ pub(super) struct Snooped {
 }
 
 impl Watch {
-    pub(super) fn new(desk: Desk, tally: Tally, shape: &Shape) -> Self {
+    pub(super) fn new(desk: Desk, tally: Tally, settings: &RadioSettings) -> Self {
         let now = Instant::now();
         let state = State {
             waiting: Waiting::Frame,
@@ -122,8 +128,11 @@ impl Watch {
             examine: false,
             fault: None,
         };
+        let shape = settings.shape();
         let awaited = shape.frame(AWAITED_BYTES) - shape.header();
-        Self { state: Arc::new(Mutex::new(state)), desk, tally, awaited }
+        let RadioSettings { frequency_hz, bandwidth_hz, .. } = *settings;
+        let state = Arc::new(Mutex::new(state));
+        Self { state, desk, tally, awaited, frequency_hz, bandwidth_hz }
     }
 
     /// The next wait is for the end of a transmission that takes so long.
@@ -194,11 +203,15 @@ impl Watch {
     }
 
     pub(super) fn count(&self, count: LinkCount) {
+        if matches!(count, LinkCount::PhyCrc(_) | LinkCount::PhyHeader(_)) {
+            self.tally.channel.failed();
+        }
         self.tally.outbox().count(count);
     }
 
     /// Hands a frame over.
     pub(super) fn receive(&self, reception: Reception) {
+        self.tally.channel.received();
         self.tally.outbox().receive(reception);
     }
 
@@ -252,6 +265,21 @@ impl Watch {
         std::mem::take(&mut self.state().examine).then(|| dialect.oscillator()).flatten()
     }
 
+    /// The question for the power on the channel, if nothing was being received
+    /// when the driver has just asked for interrupts because of the time.
+    pub(super) fn measurement(
+        &self,
+        dialect: Dialect,
+        command: &[u8],
+    ) -> Option<(&'static [u8], usize)> {
+        let state = self.state();
+        let idle = state.waiting == Waiting::Frame
+            && state.woken_by == Woken::ByClock
+            && !state.flags.any
+            && state.frame_until.is_none_or(|until| until <= Instant::now());
+        (idle && command == [0x12]).then(|| dialect.level())
+    }
+
     /// Learns from an answer of the chip.
     pub(super) fn learn(
         &self,
@@ -272,6 +300,14 @@ impl Watch {
             }
             Learnt::Signal(signal) => {
                 self.state().signal = signal;
+                Ok(())
+            }
+            Learnt::Offset(offset) => {
+                self.state().signal.offset_hz = dialect.offset_hz(offset, self.bandwidth_hz);
+                Ok(())
+            }
+            Learnt::Level(level) => {
+                self.tally.channel.measured(dialect.level_dbm(level, self.frequency_hz));
                 Ok(())
             }
             Learnt::Interrupts(flags, mode) => self.learn_interrupts(flags, mode),
