@@ -13,6 +13,7 @@ use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
 use super::{journal_files, journal_words};
 use crate::config::Config;
+use crate::engine::air::REPORT_INTERVAL_MS;
 use crate::engine::journal::recover::Findings;
 use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
@@ -44,6 +45,8 @@ const QUESTIONS_MAX: usize = 16;
 const HISTORY_EVERY: Duration = Duration::from_secs(2);
 /// Samples that may wait for it.
 const SAMPLES_MAX: usize = 256;
+/// How often the radios are asked about their channels.
+const AIR_EVERY: Duration = Duration::from_millis(REPORT_INTERVAL_MS);
 /// How long a stop may wait for the last sync.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The loop turns at least this often, so that the watchdog sees it alive.
@@ -102,6 +105,8 @@ struct Daemon {
     /// For the history at `history_at`, so that no press waits for its thread.
     samples: Vec<Sample>,
     history_at: Instant,
+    /// When the radios are asked next, if there are any.
+    air_at: Option<Instant>,
     questions: mpsc::Receiver<Asked>,
     _control: control::Control,
     /// How the frame was heard that the engine judges now.
@@ -117,6 +122,8 @@ struct LinkState {
     name: String,
     up: bool,
     fault: Option<String>,
+    /// Last measured, of a radio, dBm.
+    noise_dbm: Option<i16>,
 }
 
 struct Signals {
@@ -161,6 +168,7 @@ impl Daemon {
             days_max: config.store.history_days,
         };
         let (links, link_events) = Links::start(config);
+        let has_radio = config.links.iter().any(|link| link.kind.air().is_some());
         let (broker_done, broker_news) = mpsc::channel(BROKER_NEWS_MAX);
         let uplinks = uplinks(config, report.boot, &broker_done)?;
         let uplink_names = uplinks.iter().map(|(name, _)| name.clone()).collect();
@@ -184,6 +192,7 @@ impl Daemon {
             findings,
             samples: Vec::new(),
             history_at: Instant::now() + HISTORY_EVERY,
+            air_at: has_radio.then(|| Instant::now() + AIR_EVERY),
             questions,
             _control: control,
             hearing: None,
@@ -228,7 +237,7 @@ impl Daemon {
         let now = Instant::now();
         let deadline = self.engine.next_deadline().map(|mono| self.clock.instant(mono));
         let history = (!self.samples.is_empty()).then_some(self.history_at);
-        let wake = [deadline, history, self.stop_by, Some(now + self.turn_every())];
+        let wake = [deadline, history, self.air_at, self.stop_by, Some(now + self.turn_every())];
         let wake = wake.into_iter().flatten().min().unwrap_or(now);
         tokio::select! {
             Some((tag, event)) = self.link_events.recv() => Woken::Link(tag, event),
@@ -261,6 +270,10 @@ impl Daemon {
                 if self.history_at <= now {
                     self.history_at = now + HISTORY_EVERY;
                     self.samples.drain(..).for_each(|sample| self.history.record(sample));
+                }
+                if self.air_at.is_some_and(|at| at <= now) {
+                    self.air_at = Some(now + AIR_EVERY);
+                    self.take_channels();
                 }
                 self.input(Input::Timer);
             }
@@ -355,6 +368,17 @@ impl Daemon {
         }
     }
 
+    /// A radio that is down knows nothing of its channel.
+    fn take_channels(&mut self) {
+        for (link, report) in self.links.channels() {
+            let Some(state) = self.link_states.get_mut(&link.0) else { continue };
+            state.noise_dbm = report.noise_dbm.or(state.noise_dbm).filter(|_| state.up);
+            if state.up {
+                self.input(Input::Air { link, report });
+            }
+        }
+    }
+
     fn transmit_done(&mut self, ticket: u64, sent: bool) {
         let id = TransmitId(ticket);
         self.input(Input::TransmitDone { id, sent });
@@ -428,7 +452,14 @@ impl Daemon {
         let links: Vec<Value> = self
             .link_states
             .iter()
-            .map(|(tag, state)| state.json(self.links.balance(LinkId(*tag))))
+            .map(|(tag, state)| {
+                let link = LinkId(*tag);
+                let mut json = state.json(self.links.balance(link));
+                if json.get("airtime").is_some() {
+                    json["jamming_suspected"] = json!(self.engine.suspects_jamming(link));
+                }
+                json
+            })
             .collect();
         let now = self.clock.now();
         json!({
@@ -484,7 +515,7 @@ impl Daemon {
 
 impl LinkState {
     fn new(name: String) -> Self {
-        Self { name, up: false, fault: None }
+        Self { name, up: false, fault: None, noise_dbm: None }
     }
 
     fn set(&mut self, up: bool, fault: Option<String>) {
@@ -495,6 +526,7 @@ impl LinkState {
     fn json(&self, balance: Option<Balance>) -> Value {
         let mut state = json!({ "name": self.name, "up": self.up, "fault": self.fault });
         if let Some(balance) = balance {
+            state["noise_dbm"] = json!(self.noise_dbm);
             state["deaf_permille"] = json!(balance.deaf_permille);
             state["airtime"] = balance.airtime.map_or(Value::Null, |airtime| {
                 json!({

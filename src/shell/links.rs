@@ -2,8 +2,10 @@
 
 use super::radios::{self, Ledgers, Outlet};
 use crate::config::{Config, LinkKind, SerialCodec};
+use crate::engine::air::AirReport;
 use crate::engine::seam::{LinkId, Signal};
 use pendant_hal::radio::account::{Account, Balance};
+use pendant_hal::radio::meter::ChannelReport;
 use pendant_hal::serial::{self, Codec, SerialSettings};
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
 use tokio::sync::mpsc;
@@ -41,6 +43,17 @@ impl Links {
     pub fn balance(&self, link: LinkId) -> Option<Balance> {
         let account = self.accounts.get(usize::from(link.0))?.as_ref()?;
         Some(account.balance(Instant::now()))
+    }
+
+    /// What each radio noticed of its channel since this was asked last.
+    #[must_use]
+    pub fn channels(&self) -> Vec<(LinkId, AirReport)> {
+        let radios = (0u8..).zip(&self.accounts);
+        let report = |(tag, account): (u8, &Option<Account>)| {
+            let ChannelReport { noise_dbm, failures, frames } = account.as_ref()?.channel().take();
+            Some((LinkId(tag), AirReport { noise_dbm, failures, frames }))
+        };
+        radios.filter_map(report).collect()
     }
 
     /// Hands a transmission to its link. False if the link does not take it now.

@@ -2,6 +2,7 @@
 
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::air::{AirReport, Sign};
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::seam::{DiskFault, Input, LinkId};
 
@@ -25,6 +26,39 @@ fn a_port_that_was_never_there_is_told() {
     rig.input(Input::Link { link: LinkId(0), up: false });
     rig.run_ms(100);
     assert_eq!(rig.count("link_down"), 1);
+}
+
+#[test]
+fn a_jammed_channel_is_told_with_its_sign_and_so_is_its_end() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    let second = |rig: &mut Rig, noise_dbm| {
+        let report = AirReport { noise_dbm: Some(noise_dbm), failures: 0, frames: 0 };
+        rig.input(Input::Air { link: LinkId(1), report });
+        rig.run_ms(1_000);
+    };
+    for _ in 0..100 {
+        second(&mut rig, -116);
+    }
+    assert_eq!(rig.count("jamming_suspected"), 0);
+    for _ in 0..30 {
+        second(&mut rig, -88);
+    }
+    assert_eq!((rig.count("jamming_suspected"), rig.count("jamming_over")), (1, 0));
+    let told = rig.seen.iter().find(|seen| seen.kind() == "jamming_suspected").expect("told");
+    let expected = serde_json::json!({
+        "air": { "link": "rx1", "sign": "noise", "noise_dbm": -88, "usual_dbm": -116 }
+    });
+    assert_eq!((told.lane(), &told.json["data"]["detail"]), ("trouble", &expected));
+    assert!(rig.gateway.as_ref().expect("running").suspects_jamming(LinkId(1)));
+    for _ in 0..90 {
+        second(&mut rig, -116);
+    }
+    assert_eq!(rig.count("jamming_over"), 1);
+    let sign = Some(Sign::Noise);
+    for sign in [sign, None] {
+        assert!(rig.notices.contains(&Notice::Jamming { link: LinkId(1), sign }));
+    }
 }
 
 #[test]
