@@ -3,7 +3,7 @@
 
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::sim::ether::{
-    Air, Antenna, Ether, Field, Handset, Jamming, Position, Station, Wall,
+    Air, Antenna, Ether, Field, Handset, HandsetSettings, Jamming, Port, Position, Station, Wall,
 };
 use pendant_hal::sim::waves::Band;
 use pendant_hal::sim::{spawn_radio, sx1262};
@@ -34,6 +34,11 @@ fn air() -> Air {
 }
 
 const BAND: Band = Band { centre_hz: SETTINGS.frequency_hz, width_hz: 200_000 };
+
+fn handset(port: Port, power_dbm: i16, listens: Option<Duration>) -> Handset {
+    let (uplink, downlink) = (air(), air());
+    Handset::new(port, HandsetSettings { uplink, downlink, power_dbm, offset_hz: 0, listens })
+}
 
 /// SplitMix64: what a seed gives.
 struct Chance(u64);
@@ -100,7 +105,7 @@ async fn load(
     let ether = Ether::with_path_loss(118);
     let mut gateway = Gateway::at(&ether, &Antenna::default()).await;
     gateway.faults.slow_bus(bus);
-    let mut ideal = Handset::new(ether.port(), air(), 0, 0, None);
+    let mut ideal = handset(ether.port(), 0, None);
     let hearing = tokio::spawn(async move {
         let mut frames = Vec::new();
         while let Ok(Some((bytes, _))) = timeout(Duration::from_secs(60), ideal.hear()).await {
@@ -182,8 +187,7 @@ async fn walls_and_distance_decide_who_is_heard() {
     let ether = Ether::in_field(field);
     let mut gateway = Gateway::at(&ether, &Antenna::default()).await;
     let antenna = Antenna::default();
-    let mut pendant =
-        Handset::new(ether.port_at(&antenna), air(), 5, 0, Some(Duration::from_secs(3)));
+    let mut pendant = handset(ether.port_at(&antenna), 5, Some(Duration::from_secs(3)));
     // 5 dBm - 31.2 - 35 log10(d) is -124.5 at 644 m, and through the wall at 124 m.
     for (x_m, y_m, heard) in [
         (95.0, 0.0, true),
@@ -202,7 +206,7 @@ async fn walls_and_distance_decide_who_is_heard() {
 #[tokio::test(start_paused = true)]
 async fn a_handset_hears_after_its_own_frame_and_not_while_it_sends() {
     let ether = Ether::default();
-    let mut pendant = Handset::new(ether.port(), air(), 14, 0, Some(Duration::from_secs(3)));
+    let mut pendant = handset(ether.port(), 14, Some(Duration::from_secs(3)));
     let other = Station::new(ether.port());
     // Before it has sent anything it is deaf.
     other.send(air(), 14, &[1; 24]).await;

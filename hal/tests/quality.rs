@@ -6,7 +6,7 @@ use pendant_hal::radio::account::Account;
 use pendant_hal::radio::chip::{Board127, Sx127x};
 use pendant_hal::radio::meter::ChannelReport;
 use pendant_hal::radio::{self, RadioSettings};
-use pendant_hal::sim::ether::{Air, Antenna, Ether, Handset, Jamming, Station};
+use pendant_hal::sim::ether::{Air, Antenna, Ether, Handset, HandsetSettings, Jamming, Station};
 use pendant_hal::sim::waves::Band;
 use pendant_hal::sim::{sx1262, sx1276};
 use pendant_hal::{LinkEvent, LinkFault, Reception, Transmission};
@@ -124,7 +124,10 @@ async fn every_frame_says_how_far_its_carrier_is_off() {
         let (other, _) = sx1276::in_ether(&ether);
         let mut sx1262 = Bench::up(SETTINGS, chip).await;
         let mut sx1276 = Bench::up_127(other).await;
-        let mut pendant = Handset::new(ether.port(), air(), 14, offset_hz, None);
+        let (uplink, downlink) = (air(), air());
+        let settings =
+            HandsetSettings { uplink, downlink, power_dbm: 14, offset_hz, listens: None };
+        let mut pendant = Handset::new(ether.port(), settings);
         pendant.send(&[1; 24]).await;
         for bench in [&mut sx1262, &mut sx1276] {
             let signal = bench.received().await.signal;

@@ -12,4 +12,5 @@ pub mod export;
 pub mod pendant;
 pub mod pki;
 pub mod sim;
+pub mod site;
 pub mod wire;

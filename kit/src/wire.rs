@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::serial::cobs;
 use pendant_hal::serial::{self, SerialSettings};
-use pendant_hal::sim::ether::{Air, Ether, Station};
+use pendant_hal::sim::ether::{Air, Antenna, Ether, Handset, HandsetSettings};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_hal::sim::socket::EtherServer;
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
@@ -37,7 +37,7 @@ pub struct Wire(Kind);
 enum Kind {
     Stream(Stream),
     Port(Port),
-    Radio(Radio),
+    Radio(Box<Radio>),
 }
 
 impl fmt::Debug for Kind {
@@ -70,11 +70,7 @@ struct Port {
 
 /// A pendant's radio in the virtual air.
 struct Radio {
-    station: Station,
-    air: Air,
-    /// Where answers come.
-    downlink: Air,
-    power_dbm: i16,
+    handset: Handset,
     /// Lets the gateway into the air as long as the radio is there.
     _host: Option<EtherServer>,
 }
@@ -146,20 +142,25 @@ impl Wire {
         Self::in_air(settings, ether, None)
     }
 
+    /// One pendant's radio on an antenna that may move. It listens for `listens`
+    /// after each frame; its crystal puts every carrier off by `offset_hz`.
+    #[must_use]
+    pub fn on_antenna(
+        settings: &RadioSettings,
+        ether: &Ether,
+        antenna: &Antenna,
+        offset_hz: i32,
+        listens: Duration,
+    ) -> Self {
+        let settings =
+            HandsetSettings { offset_hz, listens: Some(listens), ..handset_settings(settings) };
+        let handset = Handset::new(ether.port_at(antenna), settings);
+        Self(Kind::Radio(Box::new(Radio { handset, _host: None })))
+    }
+
     fn in_air(settings: &RadioSettings, ether: &Ether, host: Option<EtherServer>) -> Self {
-        let air = Air {
-            frequency_hz: settings.frequency_hz,
-            shape: settings.shape(),
-            iq_inverted: false,
-            sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
-        };
-        Self(Kind::Radio(Radio {
-            station: Station::new(ether.port()),
-            downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..air },
-            air,
-            power_dbm: settings.power_dbm.into(),
-            _host: host,
-        }))
+        let handset = Handset::new(ether.port(), handset_settings(settings));
+        Self(Kind::Radio(Box::new(Radio { handset, _host: host })))
     }
 
     /// Sends a frame at once; says when its last byte left. A frame that could
@@ -175,7 +176,7 @@ impl Wire {
                 Ok(Instant::now())
             }
             Kind::Port(port) => port.send(frame).await,
-            Kind::Radio(radio) => Ok(radio.station.send(radio.air, radio.power_dbm, frame).await),
+            Kind::Radio(radio) => Ok(radio.handset.send(frame).await),
         }
     }
 
@@ -193,14 +194,26 @@ impl Wire {
                 }
                 port.next_event().await?;
             },
-            Kind::Radio(radio) => loop {
-                let heard = radio.station.hear().await.ok_or_else(gone)?;
-                // Other pendants are heard too; the pendant knows them by the direction bit.
-                if heard.arrival.air.is_same_channel(&radio.downlink) {
-                    return Ok((heard.arrival.bytes, heard.ended));
-                }
-            },
+            // Other pendants are heard too; the pendant knows them by the direction bit.
+            Kind::Radio(radio) => radio.handset.hear().await.ok_or_else(gone),
         }
+    }
+}
+
+/// A handset that always listens, as several pendants on one wire need.
+fn handset_settings(settings: &RadioSettings) -> HandsetSettings {
+    let uplink = Air {
+        frequency_hz: settings.frequency_hz,
+        shape: settings.shape(),
+        iq_inverted: false,
+        sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
+    };
+    HandsetSettings {
+        uplink,
+        downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..uplink },
+        power_dbm: settings.power_dbm.into(),
+        offset_hz: 0,
+        listens: None,
     }
 }
 

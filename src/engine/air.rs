@@ -89,10 +89,14 @@ const FAILURES_SHARE: u32 = 4;
 /// So many frames must be missing at the usual rate. One in e^12 gaps is as long
 /// if the rate has halved unnoticed.
 const MISSING_FRAMES: u64 = 25;
-/// The usual rate is a mean over this time, seconds.
-const RATE_SECONDS: u64 = 600;
+/// The usual rate is the lesser of the means over these times, seconds: neither a
+/// busy hour nor one that was is usual.
+const RATE_SECONDS: [u64; 2] = [600, 3_600];
 /// Parts of a frame a second in which the rate is kept.
 const RATE_SCALE: u64 = 1 << 24;
+/// With fewer frames than one in so many seconds silence says nothing; then each
+/// pendant's own supervision tells.
+const RARE_SECONDS: u64 = 20;
 
 /// Without any sign for this long it is over, ms.
 const QUIET_MS: u64 = 60_000;
@@ -104,8 +108,8 @@ pub struct AirWatch {
     usual: Option<i32>,
     samples: VecDeque<bool>,
     seconds: VecDeque<(u32, u32)>,
-    /// Frames a second in the mean, in [`RATE_SCALE`].
-    rate: u64,
+    /// Frames a second in each mean, in [`RATE_SCALE`].
+    rates: [u64; 2],
     /// Seconds in which reports came since a frame was received.
     silent_seconds: u64,
     suspected: bool,
@@ -157,7 +161,7 @@ impl AirWatch {
     /// The usual level of the channel, dBm, once it is known.
     #[must_use]
     pub fn usual_dbm(&self) -> Option<i16> {
-        let usual = self.usual? / SCALE;
+        let usual = (self.usual? + SCALE / 2).div_euclid(SCALE);
         i16::try_from(usual).ok()
     }
 
@@ -192,15 +196,17 @@ impl AirWatch {
         if frames == 0 {
             self.silent_seconds += 1;
         } else {
-            let seconds = self.silent_seconds.min(RATE_SECONDS) + 1;
-            for _ in 1..seconds {
-                self.rate -= self.rate / RATE_SECONDS;
+            for (rate, mean) in self.rates.iter_mut().zip(RATE_SECONDS) {
+                for _ in 0..=self.silent_seconds.min(2 * mean) {
+                    *rate -= *rate / mean;
+                }
+                *rate += u64::from(frames) * RATE_SCALE / mean;
             }
-            let frames = u64::from(frames) * RATE_SCALE;
-            self.rate = self.rate - self.rate / RATE_SECONDS + frames / RATE_SECONDS;
             self.silent_seconds = 0;
         }
-        self.silent_seconds.saturating_mul(self.rate) >= MISSING_FRAMES * RATE_SCALE
+        let usual = self.rates.iter().copied().min().unwrap_or(0);
+        usual >= RATE_SCALE / RARE_SECONDS
+            && self.silent_seconds.saturating_mul(usual) >= MISSING_FRAMES * RATE_SCALE
     }
 }
 

@@ -265,48 +265,46 @@ impl Station {
     }
 }
 
+/// How a pendant's radio is set.
+#[derive(Clone, Copy, Debug)]
+pub struct HandsetSettings {
+    /// How it sends.
+    pub uplink: Air,
+    /// How it is answered.
+    pub downlink: Air,
+    /// Radiated power, dBm.
+    pub power_dbm: i16,
+    /// How far its crystal puts every carrier off, Hz.
+    pub offset_hz: i32,
+    /// For how long it listens after each frame; `None`: always.
+    pub listens: Option<Duration>,
+}
+
 /// A pendant's radio: it hears what reaches it undamaged while it does not send
 /// (half-duplex), and only for a while after it has sent.
 pub struct Handset {
     port: Port,
-    air: Air,
-    power_dbm: i16,
-    offset_hz: i32,
-    listens: Option<Duration>,
+    settings: HandsetSettings,
     listening_since: Instant,
     demodulator: Demodulator,
 }
 
 impl Handset {
-    /// A radio on an antenna that is set so. It listens for `listens` after each
-    /// frame, or always. Its crystal puts every carrier off by `offset_hz`.
-    pub fn new(
-        port: Port,
-        air: Air,
-        power_dbm: i16,
-        offset_hz: i32,
-        listens: Option<Duration>,
-    ) -> Self {
+    /// A radio on an antenna.
+    pub fn new(port: Port, settings: HandsetSettings) -> Self {
         let now = Instant::now();
-        if listens.is_some() {
+        if settings.listens.is_some() {
             port.outlet.listen_until(now);
         }
-        Self {
-            port,
-            air,
-            power_dbm,
-            offset_hz,
-            listens,
-            listening_since: now,
-            demodulator: Demodulator::default(),
-        }
+        Self { port, settings, listening_since: now, demodulator: Demodulator::default() }
     }
 
     /// Sends a frame now and returns at its end.
     pub async fn send(&mut self, bytes: &[u8]) -> Instant {
+        let HandsetSettings { uplink, power_dbm, offset_hz, listens, .. } = self.settings;
         self.demodulator.release();
-        let ended = send(&self.port.outlet, self.air, self.power_dbm, self.offset_hz, bytes).await;
-        if let Some(listens) = self.listens {
+        let ended = send(&self.port.outlet, uplink, power_dbm, offset_hz, bytes).await;
+        if let Some(listens) = listens {
             self.port.outlet.listen_until(ended + listens);
         }
         self.listening_since = ended;
@@ -322,11 +320,9 @@ impl Handset {
                 biased;
                 wave = self.port.waves.recv() => self.demodulator.hear(wave?),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                    let tuning = Tuning {
-                        air: self.air,
-                        since: self.listening_since,
-                        low_data_rate: self.air.shape.is_low_data_rate(),
-                    };
+                    let air = self.settings.downlink;
+                    let low_data_rate = air.shape.is_low_data_rate();
+                    let tuning = Tuning { air, since: self.listening_since, low_data_rate };
                     let at = next?;
                     match self.demodulator.step(at, Some(&tuning)) {
                         Some(Sight::Frame(frame)) if !frame.damaged => {

@@ -20,7 +20,7 @@
 //! A message is sent when its frame begins and holds all of it; the other side
 //! knows the airtime.
 
-use super::ether::{Air, Arrival, Emission, Ether, Noise, Outlet, Port, Wave};
+use super::ether::{Air, Antenna, Arrival, Emission, Ether, Noise, Outlet, Port, Wave};
 use super::waves::Band;
 use crate::airtime::Shape;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -60,6 +60,14 @@ impl EtherServer {
     /// # Panics
     /// Outside a tokio runtime with I/O.
     pub fn bind(path: &Path, ether: Ether) -> io::Result<Self> {
+        Self::bind_at(path, ether, Antenna::default())
+    }
+
+    /// The same, where all who join have their antennas at one place.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O.
+    pub fn bind_at(path: &Path, ether: Ether, antenna: Antenna) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -70,7 +78,7 @@ impl EtherServer {
             loop {
                 tokio::select! {
                     stream = listener.accept() => match stream {
-                        Ok((stream, _)) => drop(guests.spawn(host(stream, ether.port()))),
+                        Ok((stream, _)) => drop(guests.spawn(host(stream, ether.port_at(&antenna)))),
                         Err(error) => {
                             tracing::warn!(%error, "the ether's socket failed");
                             return;
