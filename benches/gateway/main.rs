@@ -13,6 +13,7 @@ mod mqtt;
 #[path = "../../tests/support/pendant.rs"]
 mod pendant;
 mod press;
+mod radio;
 mod site;
 mod stats;
 mod store;
@@ -26,8 +27,12 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 type Measurement = (&'static [&'static str], fn() -> Outcome);
 
 /// The large journal comes last: writing it back would disturb the others.
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     (&["engine.frames_per_s", "engine.broker_down_frames_per_s"], engine::frames),
+    (
+        &["radio.listening_cpu_percent", "radio.answer_off_max_us", "radio.hand_over_max_us"],
+        radio::radio,
+    ),
     (&["store.commit_p50_ratio", "store.bytes_per_event"], store::commit),
     (&["start.ms_to_first_event", "rss.idle_mib"], footprint::start),
     (&["press_to_centre.p50_ratio", "press_to_centre.p99_ratio"], press::to_centre),

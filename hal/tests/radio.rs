@@ -431,6 +431,22 @@ async fn a_line_that_never_rises_is_found_at_the_start_and_frames_are_heard() {
     link.stop().await;
 }
 
+/// The wrong supply of the oscillator: the chip talks, and does nothing.
+#[tokio::test(start_paused = true)]
+async fn a_board_whose_tcxo_is_not_supplied_is_told_and_one_that_is_works() {
+    let tcxo = Board { tcxo: Some(TcxoCtrlVoltage::Ctrl1V8), ..sx1262::BOARD };
+    for (board, expected) in
+        [(sx1262::BOARD, LinkEvent::Down(LinkFault::Oscillator)), (tcxo, LinkEvent::Up)]
+    {
+        let (chip, faults) = sx1262::in_ether(&Ether::default(), board);
+        faults.need_tcxo();
+        let (sender, mut events) = mpsc::channel(64);
+        let link = spawn_radio(settings(), chip, TAG, sender);
+        assert_eq!(events.recv().await, Some((TAG, expected)));
+        link.stop().await;
+    }
+}
+
 /// The first frame's header is heard when the answer to another is due.
 #[tokio::test(start_paused = true)]
 async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {

@@ -3,10 +3,11 @@
 #![cfg(feature = "sim")]
 
 use pendant_hal::radio::account::Account;
+use pendant_hal::radio::chip::{Board127, Bus, Sx127x};
 use pendant_hal::radio::{self, RadioSettings};
 use pendant_hal::sim::ether::{Air, Ether, Station};
 use pendant_hal::sim::socket::{self, EtherServer};
-use pendant_hal::sim::sx1262;
+use pendant_hal::sim::{sx1262, sx1276};
 use pendant_hal::{LinkEvent, LinkFault, Transmission};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -91,6 +92,38 @@ async fn a_radio_on_a_socket_hears_answers_and_survives_the_host() {
         }
     }
     assert_eq!(faults.violations(), Vec::<String>::new());
+    link.stop().await;
+}
+
+/// A bus whose driver panics when it is opened for the first time.
+struct PanicsOnce {
+    bus: sx1276::Sx1276,
+    opened: bool,
+}
+
+impl Bus for PanicsOnce {
+    type Spi = <sx1276::Sx1276 as Bus>::Spi;
+    type Lines = <sx1276::Sx1276 as Bus>::Lines;
+
+    fn open(&mut self) -> Result<(Self::Spi, Self::Lines), LinkFault> {
+        assert!(std::mem::replace(&mut self.opened, true), "planted");
+        self.bus.open()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_driver_is_a_fault_and_the_radio_is_begun_anew() {
+    let ether = Ether::default();
+    let (bus, _faults) = sx1276::in_ether(&ether);
+    let board = Board127 { pa_boost: true, tcxo: false, receive_boost: false };
+    let chip = Sx127x::new(PanicsOnce { bus, opened: false }, board);
+    let (sender, mut events) = mpsc::channel(64);
+    let link = radio::spawn(settings(), chip, Account::default(), 1, sender);
+    assert_eq!(next(&mut events).await, LinkEvent::Down(LinkFault::Crashed));
+    assert_eq!(next(&mut events).await, LinkEvent::Up);
+    Station::new(ether.port()).send(uplink(), 14, &[0x40; 24]).await;
+    let LinkEvent::Received(reception) = next(&mut events).await else { panic!("not heard") };
+    assert_eq!(reception.bytes, [0x40; 24]);
     link.stop().await;
 }
 

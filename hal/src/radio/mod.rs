@@ -27,6 +27,8 @@ use account::Account;
 use chip::Chip;
 use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How a radio listens and speaks.
@@ -180,15 +182,17 @@ pub fn spawn<C: Chip>(
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
-    let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
+    let (handle, mut transmissions, running) = LinkHandle::new(tag, events.clone());
     let refused = events.clone();
     let thread = std::thread::Builder::new().name(format!("radio-{tag}")).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => {
-                runtime.block_on(run(settings, chip, account, tag, events, transmissions));
-            }
-            Err(error) => refuse(tag, &events, &error),
+        let mut chip = chip;
+        while let Err(fault) =
+            run_guarded(&settings, &mut chip, &account, (tag, &events), &mut transmissions)
+        {
+            // The channel has room unless the gateway is gone.
+            let _ = events.try_send((tag, LinkEvent::Down(fault)));
+            // Whoever drops the handle meanwhile waits for no more than this.
+            std::thread::park_timeout(CRASH_PAUSE);
         }
         drop(running);
     });
@@ -207,6 +211,33 @@ pub async fn probe<C: Chip>(settings: &RadioSettings, chip: C) -> Result<(), Lin
     task::probe(settings, chip).await
 }
 
+/// A driver that panics over what a chip said is begun anew after this pause.
+const CRASH_PAUSE: Duration = Duration::from_secs(5);
+
+/// One life of the link. A panic is an error: one radio's must not be the others',
+/// nor the end of this one.
+fn run_guarded<C: Chip>(
+    settings: &RadioSettings,
+    chip: &mut C,
+    account: &Account,
+    (tag, events): (u8, &mpsc::Sender<(u8, LinkEvent)>),
+    transmissions: &mut mpsc::Receiver<Transmission>,
+) -> Result<(), LinkFault> {
+    let life = AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| LinkFault::Io {
+            doing: "starting the radio's thread",
+            says: error.to_string(),
+        })?;
+        let events = events.clone();
+        runtime.block_on(task::run(settings, chip, account, tag, events, transmissions));
+        Ok(())
+    });
+    // Whatever a panic left behind, the next life sets up anew: the chip is reset,
+    // its wires are opened again.
+    catch_unwind(life).unwrap_or(Err(LinkFault::Crashed))
+}
+
 fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Error) {
     let fault = LinkFault::Io { doing: "starting the radio's thread", says: error.to_string() };
     // The channel of a gateway that is starting has room.
@@ -218,13 +249,13 @@ fn refuse(tag: u8, events: &mpsc::Sender<(u8, LinkEvent)>, error: &std::io::Erro
 /// dropped before.
 pub async fn run<C: Chip>(
     settings: RadioSettings,
-    chip: C,
+    mut chip: C,
     account: Account,
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
-    transmissions: mpsc::Receiver<Transmission>,
+    mut transmissions: mpsc::Receiver<Transmission>,
 ) {
-    task::run(settings, chip, account, tag, events, transmissions).await;
+    task::run(&settings, &mut chip, &account, tag, events, &mut transmissions).await;
 }
 
 #[cfg(test)]

@@ -35,22 +35,26 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
 pub(super) async fn run<C: Chip>(
-    settings: RadioSettings,
-    chip: C,
-    account: Account,
+    settings: &RadioSettings,
+    chip: &mut C,
+    account: &Account,
     tag: u8,
     events: Events,
-    transmissions: mpsc::Receiver<Transmission>,
+    transmissions: &mut mpsc::Receiver<Transmission>,
 ) {
     let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
     let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
     let tally = Tally::new(Outbox::new(tag, events.clone()));
-    let drive = supervise((&settings, &account), chip, &desk, &tally, Outbox::new(tag, events));
+    let drive = supervise((settings, account), chip, &desk, &tally, Outbox::new(tag, events));
     tokio::join!(intake, drive);
 }
 
 /// Reads the channel onto the desk, whatever the radio is doing.
-async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Receiver<Transmission>) {
+async fn take_in(
+    desk: &Desk,
+    mut outbox: Outbox,
+    transmissions: &mut mpsc::Receiver<Transmission>,
+) {
     while let Some(transmission) = transmissions.recv().await {
         let ticket = transmission.ticket;
         if let Err(fault) = desk.insert(transmission) {
@@ -62,7 +66,7 @@ async fn take_in(desk: &Desk, mut outbox: Outbox, mut transmissions: mpsc::Recei
 
 async fn supervise<C: Chip>(
     (settings, account): (&RadioSettings, &Account),
-    mut chip: C,
+    chip: &mut C,
     desk: &Desk,
     tally: &Tally,
     mut outbox: Outbox,
@@ -70,7 +74,7 @@ async fn supervise<C: Chip>(
     let mut outage = Outage::default();
     while !desk.is_stopped() {
         let watch = Watch::new(desk.clone(), tally.clone(), &settings.shape());
-        let fault = match bring_up(settings, &mut chip, &watch).await {
+        let fault = match bring_up(settings, chip, &watch).await {
             Ok(radio) => {
                 if radio.line_works {
                     desk.open();

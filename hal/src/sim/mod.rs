@@ -14,8 +14,9 @@ pub mod sx1276;
 pub mod waves;
 mod wires;
 
-use crate::link::{LinkEvent, LinkHandle};
+use crate::link::{LinkEvent, LinkHandle, Transmission};
 use crate::radio::account::Account;
+use crate::radio::chip::Sx127x;
 use crate::radio::{self, RadioSettings};
 use tokio::sync::mpsc;
 
@@ -45,9 +46,37 @@ pub fn spawn_radio_under(
     tag: u8,
     events: mpsc::Sender<(u8, LinkEvent)>,
 ) -> LinkHandle {
+    spawn_link(tag, events, |events, transmissions| {
+        radio::run(settings, chip, account, tag, events, transmissions)
+    })
+}
+
+/// The same, on a virtual SX1276.
+///
+/// # Panics
+/// Outside a tokio runtime with time.
+pub fn spawn_sx1276(
+    settings: RadioSettings,
+    chip: Sx127x<sx1276::Sx1276>,
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+) -> LinkHandle {
+    spawn_link(tag, events, |events, transmissions| {
+        radio::run(settings, chip, Account::default(), tag, events, transmissions)
+    })
+}
+
+/// With a chip of unknown kind the link's future is not known to be `Send`, so
+/// each kind makes its own.
+fn spawn_link<F: Future<Output = ()> + Send + 'static>(
+    tag: u8,
+    events: mpsc::Sender<(u8, LinkEvent)>,
+    link: impl FnOnce(mpsc::Sender<(u8, LinkEvent)>, mpsc::Receiver<Transmission>) -> F,
+) -> LinkHandle {
     let (handle, transmissions, running) = LinkHandle::new(tag, events.clone());
+    let link = link(events, transmissions);
     tokio::spawn(async move {
-        radio::run(settings, chip, account, tag, events, transmissions).await;
+        link.await;
         drop(running);
     });
     handle
