@@ -1,6 +1,7 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod answers;
 mod brokers;
 #[cfg(feature = "leaks")]
 pub mod leak;
@@ -16,6 +17,7 @@ use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, Receipted};
+use super::downlinks::Downlinks;
 use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
 use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
@@ -24,7 +26,7 @@ use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
 use super::pendant::PendantState;
 use super::record::{Hearing, record};
-use super::seam::{Answer, BrokerId, Input, LinkId, Output, TransmitId};
+use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
 use super::time::{Mono, Now};
 use brokers::BrokerWatch;
@@ -103,6 +105,7 @@ pub struct Gateway {
     journal: Journal,
     delivery: Delivery,
     custody: Custody,
+    downlinks: Downlinks,
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
@@ -169,6 +172,7 @@ impl Gateway {
             journal: found.journal,
             delivery: Delivery::new(settings.delivery, settings.brokers.len(), now.mono),
             custody: Custody::default(),
+            downlinks: Downlinks::default(),
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
@@ -215,6 +219,7 @@ impl Gateway {
             }
         }
         self.handle_timers(now);
+        self.hand_over_due(now);
         self.handle_silence(now);
         self.handle_brokers(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
@@ -237,6 +242,7 @@ impl Gateway {
             self.journal.next_deadline(),
             self.next_timer(),
             self.silence.next_deadline(),
+            self.downlinks.next_deadline(),
             self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
         ];
         parts.into_iter().flatten().min()
@@ -296,7 +302,7 @@ impl Gateway {
         let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         let waiting = Waiting {
             pendant,
-            link: hearing.link,
+            receivers: self.receivers(&hearing),
             ended: hearing.received.mono,
             reply: record.reply,
             event: record.event.id,
@@ -311,9 +317,8 @@ impl Gateway {
             Some(_) => self.volatile.remove(&pendant),
             None => self.volatile.insert(pendant),
         };
-        if self.acknowledges(hearing.link) {
-            self.custody.take(Waiting { lsn, ..waiting });
-        }
+        // One that only listens may be followed by one that answers.
+        self.custody.take(Waiting { lsn, ..waiting });
         self.notice(Notice::Heard { link: hearing.link, pendant });
         #[cfg(feature = "leaks")]
         self.leak(&record.event, record.reply, now);
@@ -327,25 +332,31 @@ impl Gateway {
         hearing: Hearing,
         now: Now,
     ) {
-        self.notice(Notice::HeardAgain { link: hearing.link, pendant });
         let (link, ended) = (hearing.link, hearing.received.mono);
         let copy = self.latest.get(&pendant).is_some_and(|latest| {
             latest.counter == counter
                 && latest.link != link
                 && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
         });
-        if copy || !self.acknowledges(link) {
+        if copy {
+            self.notice(Notice::HeardBeside { link, pendant });
+            self.heard_beside(&reply, &hearing);
             return;
         }
+        self.notice(Notice::HeardAgain { link, pendant });
+        if !self.acknowledges(link) {
+            return;
+        }
+        let receivers = self.receivers(&hearing);
         #[cfg(feature = "leaks")]
         if self.leaking.ignores(&reply) {
             return;
         }
         self.latest.insert(pendant, Latest { counter, link, ended });
-        if self.custody.postpone(&reply, link, ended) {
+        if self.custody.postpone(&reply, &receivers, ended) {
             return;
         }
-        let waiting = Waiting { pendant, link, ended, reply, event, lsn: None };
+        let waiting = Waiting { pendant, receivers, ended, reply, event, lsn: None };
         let released = match self.receipted.get(&event) {
             Some(receipted) => Released::again_by_centre(waiting, *receipted),
             None if self.volatile.contains(&pendant) => Err(waiting),
@@ -355,7 +366,7 @@ impl Gateway {
             }
         };
         match released {
-            Ok(released) => self.transmit(&released, now),
+            Ok(released) => self.transmit(released, now),
             Err(waiting) => self.custody.take(waiting),
         }
     }
@@ -466,19 +477,6 @@ impl Gateway {
             self.stopping = false;
             self.outputs.push_back(Output::Stopped);
         }
-    }
-
-    fn transmit(&mut self, released: &Released, now: Now) {
-        self.transmits += 1;
-        let id = TransmitId(self.transmits);
-        match released.transmit(id, self.settings.chance, now.mono) {
-            Some(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
-            None => self.notice(Notice::AcknowledgementLate { pendant: released.pendant() }),
-        }
-    }
-
-    fn acknowledges(&self, link: LinkId) -> bool {
-        self.settings.links.get(usize::from(link.0)).is_some_and(|link| link.acknowledges)
     }
 
     fn next_number(&mut self, lane: Lane) -> u64 {

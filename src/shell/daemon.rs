@@ -363,9 +363,10 @@ impl Daemon {
     /// The history gets what anyone could have heard: who, where, how well.
     fn note_history(&mut self, notice: &Notice) {
         let (link, fact) = match (notice, self.hearing) {
-            (Notice::Heard { pendant, .. }, Some((link, signal))) => {
-                (link, Fact::Heard(*pendant, signal))
-            }
+            (
+                Notice::Heard { pendant, .. } | Notice::HeardBeside { pendant, .. },
+                Some((link, signal)),
+            ) => (link, Fact::Heard(*pendant, signal)),
             (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
             _ => return,
         };

@@ -204,7 +204,7 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
         ("coding_rate = \"5\"", "7:15: `coding_rate` is one of", "4/5"),
         ("power_dbm = \"14dBm\"", "7:13: `power_dbm`", "power_dbm = 14"),
         ("power_dbm = 30", "7:13: `power_dbm` is a whole number of dBm, -9 to 22", "-9 to 22"),
-        ("region = \"EU863\"", "7:10: `region` is one of", "region = \"EU868\""),
+        ("region = \"EU863\"", "7:10: `region` is one of", "\"EU868\", \"US915\""),
     ] {
         let told = refusal(&radio(line));
         assert!(told.starts_with(&format!("gateway.toml:{place}")), "{told}");

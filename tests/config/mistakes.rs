@@ -90,7 +90,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "6:12: an RYLR998 module",
         "envelope = false",
     ),
-    ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "virtual-radio"),
+    ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "kind \"radio\""),
 ];
 
 #[test]

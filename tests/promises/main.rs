@@ -24,5 +24,6 @@ mod p6_covert_incidents;
 mod p7_urgent_first;
 mod p8_quiet_or_lost;
 mod p9_time;
+mod p_receivers;
 mod p_response;
 mod p_wearers;
