@@ -16,6 +16,7 @@ mod window;
 
 use super::event::{Boot, Event, EventId, Lane};
 use super::journal::{Journal, Lsn};
+use super::mutant::{Mutant, planted};
 use super::payload::Voice;
 use super::seam::{BrokerId, Publish, PublishId};
 use super::settings::DeliverySettings;
@@ -25,6 +26,7 @@ use backlog::Backlog;
 pub use line::OFFERS_MAX;
 use line::{Brokers, Line, UNHEARD_PAUSE_MS};
 use pace::Pace;
+use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most events that may wait for a receipt before the backlog pauses.
@@ -79,7 +81,7 @@ pub(super) enum DeliveryNews {
     /// The centre does not receipt what it gets through a broker, or does again.
     Centre { broker: BrokerId, heard: bool },
     /// An event that only memory held was given up.
-    Dropped { boot: Boot, lane: Lane, number: u64 },
+    Dropped { event: EventId, boot: Boot, lane: Lane, number: u64 },
 }
 
 /// The way of events to the centre.
@@ -232,7 +234,7 @@ impl Delivery {
         {
             self.set_apart(*lsn, broker, now);
         }
-        for event in events {
+        for event in events.into_iter().filter(|_| !planted(Mutant::LoseOpenOffers)) {
             self.offer_ended(event, broker);
         }
         if self.any_up() {
@@ -270,7 +272,7 @@ impl Delivery {
         let Some(sent) = self.sent.get_mut(&event) else { return };
         sent.open.remove(broker);
         sent.taken.insert(broker);
-        if !self.settings.receipts {
+        if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
             return;
         }
@@ -293,6 +295,11 @@ impl Delivery {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let Some(event) = line.refused(publish) else { return };
         self.news.push_back(DeliveryNews::Refused { broker, reason, event });
+        let unheard = planted(Mutant::UnheardIsDelivered) && reason == NO_SUBSCRIBERS;
+        if unheard || (planted(Mutant::DropRefused) && reason != NO_SUBSCRIBERS) {
+            self.done(event);
+            return;
+        }
         if reason == NO_SUBSCRIBERS {
             line.unheard(now);
         } else {
@@ -331,6 +338,17 @@ impl Delivery {
             Place::Journal(_) => None,
         });
         open.chain(&self.memory).cloned().collect()
+    }
+
+    /// Whether only memory holds an event of a pendant.
+    pub(super) fn alone_has_of(&self, pendant: PendantId) -> bool {
+        let of_pendant =
+            |event: &Event| event.from.as_ref().is_some_and(|from| from.pendant == pendant.get());
+        let mut sent = self.sent.values().filter_map(|sent| match &sent.place {
+            Place::Memory(event) => Some(&**event),
+            Place::Journal(_) => None,
+        });
+        sent.any(of_pendant) || self.memory.iter().any(of_pendant)
     }
 
     /// There are still events without a place in the journal.
@@ -453,12 +471,15 @@ impl Delivery {
         if !self.apart.is_apart(lsn, first) {
             return Some(first);
         }
-        let others = BrokerId::all().zip(&self.lines);
-        let mut others = others
-            .filter(|(broker, line)| line.takes_fresh() && !self.apart.is_apart(lsn, *broker));
-        let other = others.find(|(_, line)| line.admits_backlog(now)).map(|(broker, _)| broker);
+        let others = || {
+            let lines = BrokerId::all().zip(&self.lines);
+            lines.filter(|(broker, line)| line.up && !self.apart.is_apart(lsn, *broker))
+        };
+        let admits = |line: &Line| line.takes_fresh() && line.admits_backlog(now);
+        let other = others().find(|(_, line)| admits(line)).map(|(broker, _)| broker);
         if other.is_none() {
-            let full: Brokers = others.map(|(broker, _)| broker).collect();
+            // None that is there may be asked for it again in the same moment.
+            let full: Brokers = others().map(|(broker, _)| broker).collect();
             for broker in full.iter() {
                 self.apart.wait(lsn, broker, now, UNHEARD_PAUSE_MS);
             }
@@ -489,12 +510,24 @@ impl Delivery {
         voice: &Voice,
         now: Now,
     ) -> Vec<Publish> {
-        if let Place::Journal(lsn) = place {
+        let at = match place {
+            Place::Journal(lsn) => Some(lsn),
+            Place::Memory(_) => None,
+        };
+        if let Some(lsn) = at {
             self.backlog.claim(lsn);
         }
         let (open, taken, until) = (to, Brokers::default(), None);
-        let before = self.sent.insert(event.id, Sent { place, open, taken, until });
-        self.awaiting -= usize::from(before.is_some_and(|sent| sent.until.is_some()));
+        if let Some(before) = self.sent.insert(event.id, Sent { place, open, taken, until }) {
+            self.awaiting -= usize::from(before.until.is_some());
+            match before.place {
+                // A crash in the middle of cleaning leaves an event twice. One is enough.
+                Place::Journal(twin) if at.is_some_and(|lsn| lsn != twin) => {
+                    self.to_release.insert(twin);
+                }
+                _ => {}
+            }
+        }
         let offers = to.iter().map(|broker| {
             self.publishes += 1;
             let id = PublishId(self.publishes);
@@ -548,8 +581,9 @@ impl Delivery {
     fn remember(&mut self, event: Event) {
         self.memory.push_back(event);
         if self.memory.len() > UNJOURNALLED_MAX {
-            if let Some(Event { boot, kind, number, .. }) = self.memory.pop_front() {
-                self.news.push_back(DeliveryNews::Dropped { boot, lane: kind.lane(), number });
+            if let Some(Event { id: event, boot, kind, number, .. }) = self.memory.pop_front() {
+                let lane = kind.lane();
+                self.news.push_back(DeliveryNews::Dropped { event, boot, lane, number });
             }
         }
     }

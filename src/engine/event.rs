@@ -227,6 +227,9 @@ pub enum Kind {
     /// A broker has not been connected for a while, or is again.
     BrokerLost,
     BrokerBack,
+    /// The clock is set since now: with this event's two times those stamps of the
+    /// boot that were told as unset can be put right.
+    ClockSet,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -297,7 +300,8 @@ impl Kind {
             | Self::CentreBack
             | Self::CounterStale
             | Self::BrokerLost
-            | Self::BrokerBack => Lane::Trouble,
+            | Self::BrokerBack
+            | Self::ClockSet => Lane::Trouble,
         }
     }
 
@@ -360,6 +364,7 @@ impl Kind {
             Self::CounterStale => "counter_stale",
             Self::BrokerLost => "broker_lost",
             Self::BrokerBack => "broker_back",
+            Self::ClockSet => "clock_set",
         }
     }
 

@@ -22,13 +22,14 @@ use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member};
 use super::lamp::Lamps;
+use super::mutant::{Mutant, planted};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
 use super::pendant::{Latest, PendantState, Supervision};
 use super::record::{Hearing, record};
 use super::seam::{Answer, BrokerId, Input, LinkId, Output, TransmitId};
 use super::settings::Settings;
-use super::time::{Mono, Now};
+use super::time::{Mono, Now, Wall};
 use brokers::BrokerWatch;
 use news::start_news;
 use pendant_protocol::{FrameBytes, Instruction, PendantId};
@@ -90,6 +91,8 @@ pub struct Gateway {
     members: ByPendant<Member>,
     states: ByPendant<PendantState>,
     age: AgeClock,
+    /// Something of this boot was stamped while the clock was not set.
+    stamped_unset: bool,
     timers: Timers,
     commands: Commands,
     silence: CentreSilence,
@@ -133,7 +136,7 @@ impl Gateway {
         replay: Replay,
     ) -> Result<(Self, RecoveryReport), RecoverError> {
         let mut chance = Chance::new(seed);
-        let boot = chance.number();
+        let boot = if planted(Mutant::RepeatBoot) { 7 } else { chance.number() };
         let mut secret = [0; 32];
         for word in secret.chunks_exact_mut(8) {
             word.copy_from_slice(&chance.number().to_le_bytes());
@@ -152,6 +155,7 @@ impl Gateway {
             secret,
             members: ByPendant::default(),
             age: AgeClock::resume(found.tick, latest_age(&found.states), now),
+            stamped_unset: false,
             timers: Timers::new(now.mono),
             commands: Commands::new(
                 &topic_base(&settings),
@@ -273,6 +277,9 @@ impl Gateway {
     }
 
     fn frame(&mut self, bytes: &[u8], hearing: Hearing, now: Now) {
+        if planted(Mutant::RefuseWhileUnset) && now.wall == Wall::Unset {
+            return;
+        }
         let members = std::mem::take(&mut self.members);
         match Sealed::identify(bytes, &members).and_then(Sealed::authenticate) {
             Err(why) => self.notice(Notice::FrameRefused { link: hearing.link, why }),
@@ -422,7 +429,8 @@ impl Gateway {
             (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment.id)))
         };
         self.states = members.iter().map(state).collect();
-        for (pendant, state) in self.states.iter() {
+        let timed = self.states.iter().filter(|_| !planted(Mutant::ForgetTimers));
+        for (pendant, state) in timed {
             self.timers.set(pendant, state, &self.settings.policies);
         }
     }
@@ -451,6 +459,7 @@ impl Gateway {
 
     /// Records an event and offers it at once, beside the sync and not after it.
     fn keep(&mut self, event: &Event, state: Option<PendantState>, now: Now) -> Option<Lsn> {
+        self.stamped_unset |= event.received.wall == Wall::Unset;
         let lsn = self.journal.append_event(event.clone(), state).ok();
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);

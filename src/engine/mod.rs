@@ -19,6 +19,10 @@ pub mod keyring;
 pub mod lamp;
 #[cfg(test)]
 mod limits_test;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 pub mod name;
 pub mod notice;
 pub mod payload;

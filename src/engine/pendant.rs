@@ -209,9 +209,13 @@ impl PendantState {
         }
     }
 
+    /// Keeps the answers to the highest counters: frames that were held back and
+    /// are released now must not cost the newest one its answer.
     pub(super) fn remember(&mut self, reply: Reply) {
-        self.replies.rotate_right(1);
-        self.replies[0] = Some(reply);
+        let lowest = self.replies.iter_mut().min_by_key(|kept| kept.map(|kept| kept.counter));
+        if let Some(kept) = lowest.filter(|kept| kept.is_none_or(|k| k.counter < reply.counter)) {
+            *kept = Some(reply);
+        }
     }
 
     pub(super) fn reply_to(&self, counter: u32, tag: u64) -> Option<FrameBytes> {

@@ -3,6 +3,7 @@
 
 use super::decide::Decision;
 use super::event::{Boot, Event, Freshness, FromPendant, HeardFrame, Stamp};
+use super::mutant::{Mutant, planted};
 use super::pendant::{PendantState, Reply};
 use super::seam::{LinkId, Signal};
 use pendant_protocol::{FrameBytes, Slot};
@@ -46,8 +47,9 @@ pub(super) fn record(
     let message = authentic.message();
     let counter = authentic.counter();
     let reply = decision.answer.seal(&member.downlink, slot, authentic.pendant(), counter, salt);
+    let ordinal = if planted(Mutant::ChanceInEventId) { salt.to_le_bytes()[0] } else { 0 };
     let event = Event {
-        id: member.event_id.of_frame(counter, 0),
+        id: member.event_id.of_frame(counter, ordinal),
         kind: decision.kind,
         boot,
         number,

@@ -53,6 +53,38 @@ async fn every_answer_follows_a_sync() {
     assert_eq!(seen, 5, "{text}");
 }
 
+/// A gateway that was killed may have left frames that only the cache has.
+#[tokio::test]
+async fn the_journal_is_synced_before_it_is_read() {
+    let mut world = World::new(None).await;
+    world.site.start().await;
+    world.site.until("it runs", |status| status["boot"].is_string()).await;
+    world.site.kill_9();
+    let trace = world.site.path("trace");
+    let calls = "trace=read,pread64,fdatasync";
+    world.site.wrapper = [which("strace").as_str(), "-f", "-y", "-e", calls, "-o"]
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain([trace.display().to_string()])
+        .collect();
+    world.site.start().await;
+    world.site.until("it runs again", |status| status["boot"].is_string()).await;
+    let text = std::fs::read_to_string(&trace).expect("the trace");
+    let mut synced = BTreeSet::new();
+    let mut read = 0;
+    for line in text.lines() {
+        let Some((before, _)) = line.split_once(".seg>") else { continue };
+        let file = before.rsplit('/').next().expect("a name").to_owned();
+        if before.contains("fdatasync(") {
+            synced.insert(file);
+        } else if before.contains("read") {
+            assert!(synced.contains(&file), "{file} is read before its sync:\n{text}");
+            read += 1;
+        }
+    }
+    assert!(read > 0, "{text}");
+}
+
 fn call(line: &str) -> Option<Call> {
     let done = line.contains(" = ") && !line.contains("unfinished");
     if line.contains("pwrite64(") && line.contains(".seg>") {

@@ -253,6 +253,26 @@ fn impossible_sequences_get_the_defined_answer() {
     assert_eq!(rig.count("panic"), 1);
 }
 
+/// A pendant that fell silent waits for others that did; its alarm does not.
+#[test]
+fn silence_does_not_hold_an_alarm_back() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.policies.site.heartbeat_interval_ms = 60_000;
+    rig.settings.policies.site.heartbeats_missed_max = 1;
+    rig.settings.policies.site.grace_ms = 10_000;
+    rig.start();
+    rig.run_ms(200);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.exchange(&mut pendant, start(1));
+    // Silent from a minute on, overdue ten seconds later.
+    rig.run_ms(72_000);
+    assert_eq!(rig.count("overdue"), 1);
+    rig.run_ms(30_000);
+    assert_eq!(rig.count("overdue"), 1);
+    assert_eq!(rig.count("supervision_lost"), 1);
+}
+
 /// Whatever a pendant says, in whatever order, with whatever counters: each new
 /// frame gets one answer and one event.
 fn anything() -> impl Strategy<Value = Body> {

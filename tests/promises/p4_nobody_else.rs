@@ -139,3 +139,25 @@ proptest! {
         prop_assert_eq!(rig.backlog(), backlog);
     }
 }
+
+/// Whoever jams frames and releases them later must not keep the newest one from
+/// being answered.
+#[test]
+fn released_frames_do_not_cost_the_newest_its_answer() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let jammed: Vec<_> = (0..3).map(|_| pendant.say(HEARTBEAT)).collect();
+    let newest = pendant.say(PANIC);
+    rig.frame(0, &newest);
+    rig.run_ms(3_000);
+    for frame in &jammed {
+        rig.frame(0, frame);
+        rig.run_ms(3_000);
+    }
+    let before = rig.downlinks.len();
+    rig.frame(0, &newest);
+    rig.run_ms(3_000);
+    assert_eq!(rig.downlinks.len(), before + 1, "the repetition is answered");
+    assert!(rig.answer_to(&mut pendant).is_some());
+}

@@ -1,6 +1,7 @@
 //! What the centre is told, and what stays open until the centre closes it.
 
 use crate::engine::event::Kind;
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::Actual;
 use crate::engine::pin::Entered;
 use crate::engine::policy::Policy;
@@ -60,6 +61,9 @@ pub(super) fn step(
     let opens = matches!(kind, Kind::Duress | Kind::DiscreetPanic | Kind::WrongPinRepeated);
     // The newest alarm names the incident: a closing that left the centre before it
     // knew of that alarm names an older one, and closes nothing.
-    let covert_incident = opens.then_some(counter).or(before.covert_incident);
+    let mut covert_incident = opens.then_some(counter).or(before.covert_incident);
+    if planted(Mutant::SafePinCloses) && entered == Some(Entered::Safe) {
+        covert_incident = None;
+    }
     (Actual { covert_incident, ..before }, kind)
 }

@@ -20,8 +20,13 @@ pub(in crate::engine) struct Fired {
 
 /// The next moment at which something is due for this pendant.
 pub(in crate::engine) fn next_due(state: &PendantState, policy: &Policy) -> Option<Age> {
+    [next_alarm(state, policy), silent_at(state, policy)].into_iter().flatten().min()
+}
+
+/// The next moment at which an alarm is due for this pendant.
+pub(in crate::engine) fn next_alarm(state: &PendantState, policy: &Policy) -> Option<Age> {
     let pre_alarm = state.apparent.pre_alarm.map(|pre_alarm| pre_alarm.fires);
-    [overdue_at(state, policy), pre_alarm, silent_at(state, policy)].into_iter().flatten().min()
+    [overdue_at(state, policy), pre_alarm].into_iter().flatten().min()
 }
 
 /// The alarm that is due first, if one is. To be asked again until there is none.

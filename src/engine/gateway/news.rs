@@ -117,7 +117,8 @@ impl Gateway {
                 let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
                 self.tell(kind, Detail::Broker(broker), now);
             }
-            DeliveryNews::Dropped { boot, lane, number } => {
+            DeliveryNews::Dropped { event, boot, lane, number } => {
+                self.custody.give_up(event);
                 self.notice(Notice::JournalOverflow);
                 let dropped = &mut self.dropped[lane as usize];
                 let range = dropped.get_or_insert(Shed {
@@ -134,14 +135,21 @@ impl Gateway {
         }
     }
 
-    /// States that must move on, and states that found no room before.
+    /// States that must move on, and states that found no room before. None goes
+    /// before an event that only memory holds: a state that is durable says that the
+    /// event is, and a repetition would be answered on its word.
     pub(super) fn carry_states(&mut self) {
         let carry = self.journal.states_to_carry();
         let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
         for pendant in carry.into_iter().chain(volatile) {
+            if self.delivery.alone_has_of(pendant) {
+                continue;
+            }
             let Some(state) = self.states.get(pendant) else { continue };
             if self.journal.carry_state(pendant, state.clone()) {
                 self.volatile.remove(&pendant);
+                let lsn = self.journal.state_at(pendant);
+                self.custody.settle_state(pendant, lsn);
             }
         }
     }

@@ -4,17 +4,19 @@
 use super::Gateway;
 use crate::engine::age::{Age, TICK_MS, Tick};
 use crate::engine::by_pendant::ByPendant;
-use crate::engine::decide::timers::{Fired, fire, is_silent, next_due};
+use crate::engine::decide::timers::{Fired, fire, is_silent, next_alarm, next_due};
 use crate::engine::event::{Detail, Event, EventId, FromPendant, Kind, Stamp};
 use crate::engine::pendant::{PendantState, Supervision};
 use crate::engine::policy::Policies;
 use crate::engine::record::Record;
-use crate::engine::time::{Mono, Now};
+use crate::engine::time::{Mono, Now, Wall};
 use pendant_protocol::PendantId;
 use std::collections::BTreeSet;
 
 /// Pendants that fall silent within this time of each other are counted together, ms.
 const TOGETHER_MS: u64 = 30_000;
+/// How soon the age is journalled again if there was no room for it, ms.
+const TICK_AGAIN_MS: u64 = 1_000;
 /// Fewest pendants that make a suspicion, and the least share of those supervised.
 const MANY: usize = 5;
 const MANY_SHARE: usize = 4;
@@ -54,6 +56,10 @@ impl Timers {
             return;
         }
         self.forget(pendant);
+        self.note(pendant, due);
+    }
+
+    fn note(&mut self, pendant: PendantId, due: Option<Age>) {
         if let Some(age) = due {
             self.due.insert((age, pendant));
             self.of.insert(pendant, age);
@@ -72,9 +78,10 @@ impl Timers {
         self.group > 0
     }
 
-    /// A silent pendant waits for its companions; it is not due meanwhile.
-    fn hold_back(&mut self, pendant: PendantId, now: Mono) {
+    /// A silent pendant waits for its companions; its alarms do not.
+    fn hold_back(&mut self, pendant: PendantId, alarm: Option<Age>, now: Mono) {
         self.forget(pendant);
+        self.note(pendant, alarm);
         self.silent.insert(pendant);
         self.silent_until.get_or_insert(now.plus_ms(TOGETHER_MS));
     }
@@ -84,6 +91,9 @@ impl Gateway {
     /// Everything that has become due by now.
     pub(super) fn handle_timers(&mut self, now: Now) {
         self.age.take_wall(now);
+        if now.wall != Wall::Unset && std::mem::take(&mut self.stamped_unset) {
+            self.tell(Kind::ClockSet, Detail::None, now);
+        }
         if self.timers.tick_at <= now.mono {
             self.tick(now);
         }
@@ -110,8 +120,9 @@ impl Gateway {
 
     /// Journals the age, so that timers run on after a restart.
     pub(super) fn tick(&mut self, now: Now) {
-        self.timers.tick_at = now.mono.plus_ms(TICK_MS);
-        self.journal.append_tick(Tick { age: self.age.at(now), wall: now.wall });
+        let kept = self.journal.append_tick(Tick { age: self.age.at(now), wall: now.wall });
+        let wait_ms = if kept { TICK_MS } else { TICK_AGAIN_MS };
+        self.timers.tick_at = now.mono.plus_ms(wait_ms);
     }
 
     pub(super) fn next_timer(&self) -> Option<Mono> {
@@ -130,7 +141,8 @@ impl Gateway {
             let id = self.timer_id(pendant, fired.counter, fired.kind);
             self.tell_of(pendant, id, fired, now);
         } else if is_silent(state, policy, age) {
-            self.timers.hold_back(pendant, now.mono);
+            let alarm = next_alarm(state, policy);
+            self.timers.hold_back(pendant, alarm, now.mono);
         } else {
             self.timers.forget(pendant);
             self.timers.set(pendant, state, &self.settings.policies);

@@ -10,7 +10,9 @@ use super::slot::{Record, SLOTS_PER_SEGMENT};
 use super::space::Room;
 use super::{Journal, Lsn, News, NoRoom, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Event, Lane};
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::PendantState;
+use crate::engine::time::Mono;
 use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +53,20 @@ enum Step {
     Settling(Lsn),
     /// The new tail is told below this; once that is durable the file is free.
     Freeing(Lsn, u32),
+}
+
+/// How long to wait before cleaning is tried again where the disk gave no
+/// answer, ms, and after how many times that counts as damage: five minutes, so
+/// that a device that hangs and comes back loses nothing.
+const CLEAN_AGAIN_MS: u64 = 10_000;
+const UNREADABLE_TIMES_MAX: u32 = 30;
+
+/// A frame in the way of cleaning that the disk does not give.
+pub(super) struct Unreadable {
+    lsn: Lsn,
+    times: u32,
+    /// `None`: the wait is over.
+    pub(super) again_at: Option<Mono>,
 }
 
 impl Cleaning {
@@ -105,7 +121,9 @@ impl Journal {
             return;
         }
         let trouble = self.indexed[Lane::Trouble as usize].len() as u64;
-        let least = if trouble > TROUBLE_MAX {
+        let least = if planted(Mutant::ShedUrgent) {
+            Some(Lane::Urgent)
+        } else if trouble > TROUBLE_MAX {
             Some(Lane::Trouble)
         } else if self.live > self.limits.events_max(self.present()) {
             Some(Lane::Routine)
@@ -126,6 +144,33 @@ impl Journal {
         }
         self.cleaning = Some(cleaning);
         self.clean_from(Lsn::first_of(id));
+    }
+
+    /// Whether cleaning may begin: none is under way, and none waits for the disk.
+    pub(super) fn may_clean(&self) -> bool {
+        let waits = self.unreadable.as_ref().is_some_and(|waiting| waiting.again_at.is_some());
+        self.cleaning.is_none() && !waits
+    }
+
+    /// The disk does not give a frame that is to be carried forward. That may pass:
+    /// the round is given up and begun again later. False if it was too often.
+    pub(super) fn may_read_later(&mut self, lsn: Lsn, now: Mono) -> bool {
+        if planted(Mutant::ReadErrorIsDamage) {
+            return false;
+        }
+        let times = match &self.unreadable {
+            Some(before) if before.lsn == lsn => before.times + 1,
+            _ => 1,
+        };
+        let again_at = Some(now.plus_ms(CLEAN_AGAIN_MS));
+        self.unreadable =
+            (times < UNREADABLE_TIMES_MAX).then_some(Unreadable { lsn, times, again_at });
+        if self.unreadable.is_some() {
+            if let Some(cleaning) = self.cleaning.take() {
+                self.report(cleaning);
+            }
+        }
+        self.unreadable.is_some()
     }
 
     /// Up to where a segment's events are given up, so that enough stay; and how
@@ -214,6 +259,7 @@ impl Journal {
     /// must be handed to `carry_state` before the segment can go.
     pub(in crate::engine) fn states_to_carry(&self) -> Vec<PendantId> {
         match &self.cleaning {
+            Some(Cleaning { .. }) if planted(Mutant::LeaveStatesBehind) => Vec::new(),
             Some(Cleaning { segment, step: Step::States, .. }) => {
                 self.states.in_segment(*segment).collect()
             }
@@ -264,7 +310,9 @@ impl Journal {
             }
         }
         match &self.cleaning {
-            Some(Cleaning { segment, step: Step::Settling(end), .. }) if *end <= self.durable => {
+            Some(Cleaning { segment, step: Step::Settling(end), .. })
+                if *end <= self.durable || planted(Mutant::FreeTooSoon) =>
+            {
                 self.move_tail(*segment);
             }
             Some(Cleaning { step: Step::Freeing(end, file), .. }) if *end <= self.durable => {

@@ -22,10 +22,11 @@ pub use space::Limits;
 use super::age::Tick;
 use super::command::Answered;
 use super::event::{Boot, Event, Lane};
+use super::mutant::{Mutant, planted};
 use super::pendant::{Change, PendantState};
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use super::time::Mono;
-use cleaning::Cleaning;
+use cleaning::{Cleaning, Unreadable};
 use pendant_protocol::PendantId;
 use segment::Segment;
 use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
@@ -178,6 +179,8 @@ pub(super) struct Journal {
     /// The disk gave no room for another file.
     tight: bool,
     cleaning: Option<Cleaning>,
+    /// A frame in the way of cleaning that the disk does not give.
+    unreadable: Option<Unreadable>,
     reads: BTreeMap<DiskTicket, Reading>,
     states: States,
     indexed: [BTreeSet<Lsn>; 2],
@@ -209,10 +212,9 @@ impl Journal {
         Ok(lsn)
     }
 
-    /// Records the gateway's age.
-    pub(super) fn append_tick(&mut self, tick: Tick) {
-        // Without room a timer merely runs on from an earlier tick after a restart.
-        let _ = self.append(&Record::Tick(tick), Room::Urgent);
+    /// Records the gateway's age. False if there was no room for it.
+    pub(super) fn append_tick(&mut self, tick: Tick) -> bool {
+        planted(Mutant::ForgetAge) || self.append(&Record::Tick(tick), Room::Urgent).is_ok()
     }
 
     /// Records what a message of the centre led to: always two frames, whatever
@@ -344,7 +346,7 @@ impl Journal {
                 } else if self.allocating.is_some_and(|(waiting, _)| waiting == ticket) {
                     self.allocation_failed(fault, now);
                 } else if let Some(reading) = self.reads.remove(&ticket) {
-                    self.read_failed(reading);
+                    self.read_failed(reading, now);
                 }
             }
         }
@@ -438,6 +440,10 @@ impl Journal {
         let due = |failure: &&mut Failure| !failure.reopened && failure.retry_at <= now;
         let Some(failure) = self.failure.as_mut().filter(due) else { return };
         failure.retry_at = now.plus_ms(failure.wait_ms);
+        if planted(Mutant::SyncAgainInPlace) {
+            failure.reopened = true;
+            return;
+        }
         let Some(moved) = self.reopen() else { return };
         if let Some(failure) = &mut self.failure {
             failure.reopened = true;
@@ -486,13 +492,14 @@ impl Journal {
 
     /// A stretch that cannot be read is tried frame by frame, so that one bad
     /// sector hides no more than its own frame.
-    fn read_failed(&mut self, reading: Reading) {
+    fn read_failed(&mut self, reading: Reading, now: Mono) {
         if reading.slots > 1 {
             self.read(reading.first, 1, reading.purpose);
             return;
         }
         match reading.purpose {
             ReadFor::Backlog => self.news.push_back(News::Unreadable(reading.first)),
+            ReadFor::Cleaning if self.may_read_later(reading.first, now) => {}
             ReadFor::Cleaning => self.take_read(&reading, &[]),
         }
     }

@@ -15,6 +15,7 @@ use super::{Journal, JournalKey, Leftovers, Lsn, Shed};
 use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Lane};
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::{Change, PendantState};
 use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -100,6 +101,8 @@ pub struct Replay {
     answered: Answered,
     numbers: BTreeMap<Boot, [u64; 3]>,
     newest_boot: Option<Boot>,
+    /// How the boot before that one ended.
+    before: Option<EndedBoot>,
     previous_end: Option<Lsn>,
     findings: Findings,
     gap_open: [bool; 3],
@@ -137,6 +140,7 @@ impl Replay {
             answered: Answered::default(),
             numbers: BTreeMap::new(),
             newest_boot: None,
+            before: None,
             previous_end: (tail != Lsn(0)).then_some(tail),
             gap_open: [false; 3],
             voids: Vec::new(),
@@ -264,6 +268,7 @@ impl Replay {
     }
 
     fn take_opened(&mut self, boot: Boot, opened: &Opened) {
+        self.before = opened.previous;
         for lane in Lane::ALL {
             self.reach(boot, lane, opened.last[lane as usize] + 1);
             if let Some(previous) = &opened.previous {
@@ -312,12 +317,19 @@ impl Replay {
             boot,
             last: self.numbers.get(&boot).copied().unwrap_or_default(),
         });
+        // A boot that died before it could tell anything did not tell how the one
+        // before it ended.
+        let told_nothing = previous.is_some_and(|ended| ended.last == [0; 3]);
+        let previous = if told_nothing { self.before.or(previous) } else { previous };
         let oldest = self.segments.keys().next().copied();
         let next = self.plan.newest_id + 1;
         let mut places = States::default();
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
             state.suspect |= self.findings.damaged > 0;
+            if planted(Mutant::ForgetWindow) {
+                state.highest = None;
+            }
             places.note(pendant, lsn);
             states.insert(pendant, state);
         }
@@ -350,6 +362,7 @@ impl Replay {
             starved: false,
             tight: false,
             cleaning: None,
+            unreadable: None,
             reads: BTreeMap::new(),
             states: places,
             indexed: self.lanes,
@@ -359,7 +372,7 @@ impl Replay {
             news: VecDeque::new(),
         };
         if goes_on.is_some() {
-            journal.say_opened();
+            journal.say_opened(journal.opened);
         }
         Ok(Recovered {
             journal,

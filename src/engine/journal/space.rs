@@ -3,8 +3,10 @@
 use super::segment::Segment;
 use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
 use super::{Journal, Lsn, NoRoom, Plain};
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
+use std::collections::VecDeque;
 
 /// Free segments kept at all times: one for cleaning, one for urgent events, and
 /// one to write into while another is made.
@@ -89,7 +91,7 @@ impl Journal {
         let file = self.free.pop_front().ok_or(NoRoom)?;
         // A boot begins a segment of its own wherever the log ended before.
         let previous_end = if self.open.is_empty() { self.durable } else { self.head };
-        self.begin(file, self.head.segment(), previous_end);
+        self.begin(file, self.head.segment(), previous_end, self.opened);
         Ok(())
     }
 
@@ -101,7 +103,8 @@ impl Journal {
         let next = self.segments.keys().next_back().map_or(1, |last| last + 1);
         // Segments of which nothing is durable never were: their files are free.
         let previous_end = self.durable;
-        self.begin(file, next, previous_end);
+        let opened = self.opened_before(&open);
+        self.begin(file, next, previous_end, opened);
         let mut moved = Vec::new();
         for (old, plain) in open {
             if matches!(plain.record(), Some(Record::Opened(_) | Record::Answered(_))) {
@@ -142,16 +145,34 @@ impl Journal {
         }
     }
 
-    fn begin(&mut self, file: u32, id: u64, previous_end: Lsn) {
+    /// The last numbers without those of events that are not durable: they come
+    /// behind what says this.
+    fn opened_before(&self, open: &VecDeque<(Lsn, Plain)>) -> Opened {
+        let mut opened = self.opened;
+        if planted(Mutant::TellOpenNumbers) {
+            return opened;
+        }
+        for (_, plain) in open {
+            if let Some(Record::Event(event, _)) = plain.record() {
+                let last = &mut opened.last[event.kind.lane() as usize];
+                if event.boot == self.boot {
+                    *last = (*last).min(event.number - 1);
+                }
+            }
+        }
+        opened
+    }
+
+    fn begin(&mut self, file: u32, id: u64, previous_end: Lsn, opened: Opened) {
         self.segments.insert(id, Segment::new(file, previous_end));
         self.head = Lsn::first_of(id);
-        self.say_opened();
+        self.say_opened(opened);
     }
 
     /// What every segment and every boot begins with: what outlives the segments
     /// before it.
-    pub(super) fn say_opened(&mut self) {
-        self.open.push_back((self.head, Plain::new(&Record::Opened(self.opened))));
+    pub(super) fn say_opened(&mut self, opened: Opened) {
+        self.open.push_back((self.head, Plain::new(&Record::Opened(opened))));
         self.head = self.head.next();
         self.open.push_back((self.head, Plain::new(&Record::Answered(self.answered.clone()))));
         self.head = self.head.next();
@@ -163,6 +184,9 @@ impl Journal {
     pub(super) fn keep_room(&mut self, now: Mono) {
         self.advance_cleaning();
         self.growth_blocked_until.take_if(|until| *until <= now);
+        if let Some(unreadable) = &mut self.unreadable {
+            unreadable.again_at.take_if(|at| *at <= now);
+        }
         // A disk that was full is tried again, so that its state is not told for ever.
         let tight = self.tight && self.growth_blocked_until.is_none();
         let short = self.free.len() < FREE_SEGMENTS_MIN;
@@ -174,7 +198,7 @@ impl Journal {
         if short && !reserving {
             let cheap = |id: u64| self.carried_by(id) <= CHEAP_SLOTS;
             let oldest = self.segments.first_key_value().map(|(id, _)| *id);
-            if self.cleaning.is_none() && oldest.is_some_and(cheap) {
+            if self.may_clean() && oldest.is_some_and(cheap) {
                 self.start_cleaning();
             }
             // Without a free file a journal that fails cannot be begun anew.
@@ -188,7 +212,7 @@ impl Journal {
             let file = self.vacant.last().copied().unwrap_or(self.files);
             self.allocating = Some((ticket, file));
             self.operations.push_back(DiskOp::Allocate { ticket, file, bytes: SEGMENT_BYTES });
-        } else if short && self.cleaning.is_none() {
+        } else if short && self.may_clean() {
             self.start_cleaning();
         }
     }
@@ -199,7 +223,11 @@ impl Journal {
     }
 
     pub(super) fn growth_deadline(&self) -> Option<Mono> {
-        self.growth_blocked_until.filter(|_| self.tight || self.free.len() < FREE_SEGMENTS_MIN)
+        let short = self.free.len() < FREE_SEGMENTS_MIN;
+        let clean = self.unreadable.as_ref().and_then(|unreadable| unreadable.again_at);
+        let clean = clean.filter(|_| short && self.cleaning.is_none());
+        let grow = self.growth_blocked_until.filter(|_| self.tight || short);
+        grow.into_iter().chain(clean).min()
     }
 
     pub(super) fn allocated(&mut self, ticket: crate::engine::seam::DiskTicket) {

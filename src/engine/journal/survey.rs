@@ -4,6 +4,7 @@
 use super::segment::Bits;
 use super::slot::{self, Header, SLOT_BYTES, Slot};
 use super::{Lsn, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
+use crate::engine::mutant::{Mutant, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -294,6 +295,12 @@ impl Survey {
             }
             match self.found.get(&at.segment()) {
                 Some(found) if found.valid.get(at.index()) => at = at.next(),
+                Some(found)
+                    if planted(Mutant::TornTailCounts)
+                        && found.valid.next(at.index()).is_some() =>
+                {
+                    at = at.next();
+                }
                 _ => return at,
             }
         }
