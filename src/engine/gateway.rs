@@ -484,7 +484,7 @@ impl Gateway {
             self.carry_states();
             let publish = self.delivery.poll(&mut self.journal, &self.voice, now);
             let operation = self.journal.poll_operation(now.mono);
-            if publish.is_none() && operation.is_none() {
+            if publish.is_none() && operation.is_none() && !self.journal.has_news() {
                 break;
             }
             self.outputs.extend(operation.map(Output::Disk));

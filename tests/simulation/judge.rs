@@ -88,6 +88,12 @@ pub struct Life {
     restored_us: u64,
     /// Reasons with which the broker refused, and when first.
     pub refusals: BTreeMap<u8, u64>,
+    /// Brokers that are connected.
+    lines: BTreeSet<usize>,
+    /// Since when the centre's message is waited for.
+    waits_us: u64,
+    /// That it does not come was told.
+    pub centre_lost: bool,
 }
 
 /// An event as the centre first got it.
@@ -107,6 +113,9 @@ pub struct Void {
 
 pub struct Judge {
     pub grace_ms: u64,
+    silence_ms: u64,
+    /// The highest counter that was heard of each pendant.
+    newest: BTreeMap<u32, u32>,
     /// Else the broker's word counts.
     receipts_asked: bool,
     pub said: BTreeMap<Press, Said>,
@@ -141,9 +150,11 @@ pub struct Judge {
 }
 
 impl Judge {
-    pub fn new(swarm: &Swarm) -> Self {
+    pub fn new(swarm: &Swarm, silence_ms: u64) -> Self {
         Self {
             grace_ms: swarm.grace_ms,
+            silence_ms,
+            newest: BTreeMap::new(),
             receipts_asked: swarm.receipts,
             said: BTreeMap::new(),
             frames: BTreeMap::new(),
@@ -194,6 +205,49 @@ impl Judge {
         let press = *self.frames.get(&frame)?;
         self.said.get_mut(&press)?.heard.push(at_us);
         Some(press)
+    }
+
+    /// P4, P9: what is new and genuine is taken, whatever came before and whatever
+    /// the clock says.
+    pub fn handled(&mut self, at_us: u64, press: Press, taken: bool) {
+        let newest = self.newest.entry(press.0).or_default();
+        let is_new = press.1 > *newest;
+        *newest = press.1.max(*newest);
+        if is_new && !taken {
+            let unset = matches!(self.clock.last(), Some((_, None)));
+            let promise = if unset { Promise::HonestTime } else { Promise::NobodyElse };
+            self.blame(at_us, promise, format!("{press:?} is new, and was not taken"));
+        }
+    }
+
+    /// A broker is connected to the gateway, or is not any more.
+    pub fn line(&mut self, at_us: u64, broker: usize, up: bool) {
+        self.judge_silence(at_us);
+        let Some(life) = self.lives.last_mut() else { return };
+        life.waits_us = at_us;
+        if up {
+            life.lines.insert(broker)
+        } else {
+            life.lines.remove(&broker)
+        };
+    }
+
+    /// The centre's message reached the gateway.
+    pub fn message(&mut self, at_us: u64) {
+        self.judge_silence(at_us);
+        let Some(life) = self.lives.last_mut() else { return };
+        life.waits_us = at_us;
+        life.centre_lost = false;
+    }
+
+    /// P10: that the centre's message does not come is told.
+    pub fn judge_silence(&mut self, at_us: u64) {
+        let Some(life) = self.lives.last().filter(|life| life.ended_us.is_none()) else { return };
+        let late = at_us > life.waits_us + (self.silence_ms + 2_000) * 1000;
+        if late && !life.lines.is_empty() && !life.centre_lost {
+            let why = format!("no message of the centre since {}, not told", life.waits_us);
+            self.blame(at_us, Promise::FailLoud, why);
+        }
     }
 
     /// P1: what a pendant is told to be kept is on the medium, or the journal has
@@ -283,6 +337,9 @@ impl Judge {
             failing: false,
             restored_us: 0,
             refusals: BTreeMap::new(),
+            lines: BTreeSet::new(),
+            waits_us: at_us,
+            centre_lost: false,
         });
     }
 
@@ -304,6 +361,7 @@ impl Judge {
                 life.failing = false;
                 life.restored_us = at_us;
             }
+            Notice::CentreMessages { come } => life.centre_lost = !come,
             _ => {}
         }
     }

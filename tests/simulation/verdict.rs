@@ -42,6 +42,7 @@ impl Judge {
     }
 
     pub fn conclude(&mut self, at_us: u64) {
+        self.judge_silence(at_us);
         self.conclude_losses(at_us);
         self.conclude_numbers(at_us);
         self.conclude_timers(at_us);
@@ -201,6 +202,9 @@ impl Judge {
         let Some(life) = self.lives.last() else { return };
         let told = |kind: &str| self.kinds(kind).any(|got| got.event.boot() == life.boot);
         let mut silent = Vec::new();
+        if life.centre_lost {
+            silent.push("that the centre is back".to_owned());
+        }
         if life.journal_failed && !(told("journal_failed") && told("journal_restored")) {
             silent.push("the journal's failure, or its end".to_owned());
         }

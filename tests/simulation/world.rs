@@ -19,7 +19,9 @@ use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::Notice;
-use pendant_gateway::engine::seam::{DiskDone, DiskOp, Input, LinkId, Output, Publish};
+use pendant_gateway::engine::seam::{
+    BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Publish,
+};
 use pendant_gateway::engine::settings::Settings;
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, Seed};
@@ -27,6 +29,8 @@ use pendant_protocol::FrameBytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const STORE_KEY: [u8; 32] = [7; 32];
+/// Three of the centre's intervals.
+const SILENCE_MS: u64 = 60_000;
 /// More happenings than in any seed in which nobody is busy with nothing.
 const HAPPENINGS_MAX: u64 = 200_000;
 /// Most starts of the gateway in the safety phase.
@@ -105,7 +109,7 @@ fn settings(swarm: &Swarm) -> Settings {
     settings.delivery.receipts = swarm.receipts;
     settings.delivery.receipt_wait_ms = 20_000;
     settings.delivery.escalate_after_ms = 10_000;
-    settings.centre.silence_ms = 60_000;
+    settings.centre.silence_ms = SILENCE_MS;
     settings.journal = Limits { files_max: swarm.files_max, files_reserved: swarm.files_reserved };
     settings
 }
@@ -134,7 +138,7 @@ impl World {
             air,
             brokers: (0..swarm.brokers).map(|_| Broker::default()).collect(),
             centre: Centre::new(seed),
-            judge: Judge::new(&swarm),
+            judge: Judge::new(&swarm, SILENCE_MS),
             trace,
             happenings: 0,
             fate: Chance::of(seed, "fate"),
@@ -358,6 +362,16 @@ impl World {
     pub fn input(&mut self, input: Input, about: Option<Press>) {
         let Some(process) = &self.process else { return };
         let now = self.now(process.began_us);
+        match &input {
+            Input::Broker(broker, BrokerInput::Up { .. }) => {
+                self.judge.line(self.now_us, usize::from(broker.0), true);
+            }
+            Input::Broker(broker, BrokerInput::Down) => {
+                self.judge.line(self.now_us, usize::from(broker.0), false);
+            }
+            Input::Broker(_, BrokerInput::CentreMessage(_)) => self.judge.message(self.now_us),
+            _ => {}
+        }
         let process = self.process.as_mut().expect("just seen");
         process.gateway.handle(now, input);
         self.drain(about);
@@ -484,6 +498,7 @@ impl World {
     /// P7: a fresh frame's event is offered in the same moment, whatever waits.
     fn judge_priority(&mut self, press: Press, outputs: &[Output]) {
         let fresh = outputs.iter().any(|o| matches!(o, Output::Tell(Notice::Heard { .. })));
+        self.judge.handled(self.now_us, press, fresh);
         let may = self.brokers.iter().any(Broker::takes_fresh);
         if !fresh || !may {
             return;

@@ -40,7 +40,6 @@ pub(super) struct Cleaning {
     /// To be carried when the whole segment is read.
     held: Option<Vec<(Lsn, Event)>>,
     shed: BTreeMap<(u64, Lane), Shed>,
-    moved: Vec<(Lsn, Lsn)>,
     step: Step,
 }
 
@@ -71,14 +70,7 @@ pub(super) struct Unreadable {
 
 impl Cleaning {
     fn of(segment: u64) -> Self {
-        Self {
-            segment,
-            giving_up: None,
-            held: None,
-            shed: BTreeMap::new(),
-            moved: Vec::new(),
-            step: Step::Reading,
-        }
+        Self { segment, giving_up: None, held: None, shed: BTreeMap::new(), step: Step::Reading }
     }
 
     /// Frames that were not durable stand elsewhere now, all below `end`.
@@ -213,6 +205,7 @@ impl Journal {
     /// Takes a part of the segment that was read; `next` is where to read on.
     pub(super) fn clean_chunk(&mut self, next: Lsn, events: Vec<(Lsn, Event)>) {
         let Some(mut cleaning) = self.cleaning.take() else { return };
+        let mut moved = Vec::new();
         for (old, event) in events {
             let lane = event.kind.lane();
             let given_up = cleaning.gives_up(old, lane);
@@ -221,12 +214,16 @@ impl Journal {
                 self.forget(old);
             } else if let Some(held) = &mut cleaning.held {
                 held.push((old, event));
-            } else if let Err(NoRoom) = self.carry(&mut cleaning, old, event) {
+            } else if let Ok(new) = self.carry(old, event) {
+                moved.push((old, new));
+            } else {
                 // The disk is behind: give this round up, begin again later.
+                self.news.push_back(News::Moved(moved));
                 self.report(cleaning);
                 return;
             }
         }
+        self.news.push_back(News::Moved(moved));
         // What is held is live still, and must not be read again.
         self.cleaning = Some(cleaning);
         self.clean_from(next);
@@ -234,25 +231,31 @@ impl Journal {
 
     fn carry_held(&mut self) {
         let Some(mut cleaning) = self.cleaning.take() else { return };
+        let mut moved = Vec::new();
         for (old, event) in cleaning.held.take().unwrap_or_default() {
             // It may have been delivered meanwhile.
-            if self.is_live(old) && self.carry(&mut cleaning, old, event).is_err() {
+            if !self.is_live(old) {
+                continue;
+            }
+            let Ok(new) = self.carry(old, event) else {
+                self.news.push_back(News::Moved(moved));
                 self.report(cleaning);
                 return;
-            }
+            };
+            moved.push((old, new));
         }
+        self.news.push_back(News::Moved(moved));
         cleaning.step = Step::States;
         self.cleaning = Some(cleaning);
     }
 
-    fn carry(&mut self, cleaning: &mut Cleaning, old: Lsn, event: Event) -> Result<(), NoRoom> {
+    fn carry(&mut self, old: Lsn, event: Event) -> Result<Lsn, NoRoom> {
         let lane = event.kind.lane();
         let record = Record::Event(Box::new(event), None);
         let new = self.append(&record, Room::Cleaning)?;
         self.forget(old);
         self.keep(new, lane);
-        cleaning.moved.push((old, new));
-        Ok(())
+        Ok(new)
     }
 
     /// The pendants whose latest state stands in the segment being cleaned. Each
@@ -288,9 +291,8 @@ impl Journal {
         self.states.forget(pendant);
     }
 
-    /// Tells what a round of cleaning moved and gave up.
+    /// Tells what a round of cleaning gave up.
     fn report(&mut self, cleaning: Cleaning) {
-        self.news.push_back(News::Moved(cleaning.moved));
         if !cleaning.shed.is_empty() {
             let ranges = cleaning.shed.into_values().collect();
             let pendants = cleaning.giving_up.map(|what| what.by_pendant).unwrap_or_default();

@@ -126,9 +126,9 @@ struct Running {
     end: Lsn,
 }
 
-/// Frames behind the end of the log that a commit left which was cut off. They are
-/// written over with zeros before the log goes on there, so that they never pass
-/// for its continuation.
+/// Frames behind the end of the log that a commit left which was cut off, or failed.
+/// They are written over with zeros before the log goes on there, so that they never
+/// pass for its continuation.
 #[derive(Clone, Copy, Debug)]
 struct Leftovers {
     first: Lsn,
@@ -138,7 +138,7 @@ struct Leftovers {
 struct Failure {
     retry_at: Mono,
     wait_ms: u64,
-    /// The open frames stand under new positions and may be written.
+    /// The open frames may be written again.
     reopened: bool,
 }
 
@@ -330,6 +330,11 @@ impl Journal {
         retry.into_iter().chain(self.growth_deadline()).min()
     }
 
+    /// Whether there is a report.
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
     /// Takes the end of an operation.
     pub(super) fn handle(&mut self, done: DiskDone, now: Mono) {
         match done {
@@ -444,11 +449,21 @@ impl Journal {
             failure.reopened = true;
             return;
         }
-        let Some(moved) = self.reopen() else { return };
-        if let Some(failure) = &mut self.failure {
-            failure.reopened = true;
+        failure.reopened = true;
+        match self.reopen() {
+            Some(moved) => self.news.push_back(News::Moved(moved)),
+            None => self.blank_open(),
         }
-        self.news.push_back(News::Moved(moved));
+    }
+
+    /// Without a free file the open frames are written again where they stand, but
+    /// zeros are synced there before: bytes that differ from what the failed sync
+    /// left in a cache, and which may believe that it has them on the medium.
+    fn blank_open(&mut self) {
+        let Some(&(first, _)) = self.open.front() else { return };
+        let written = self.open.iter().take_while(|(lsn, _)| lsn.segment() == first.segment());
+        let slots = written.take(COMMIT_SLOTS_MAX).count() as u64;
+        self.leftovers = Some(Leftovers { first, slots });
     }
 
     fn read(&mut self, from: Lsn, slots_max: u64, purpose: ReadFor) {

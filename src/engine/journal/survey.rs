@@ -257,7 +257,7 @@ impl Survey {
         let (id, last) = self.found.last_key_value()?;
         // A segment that was begun later, and is void, names the same end.
         let alone = *id == self.newest_id && !self.doubled.contains(id);
-        let within = cut.segment() == *id && (2..=GOES_ON_MAX).contains(&cut.index());
+        let within = cut.segment() == *id && (1..=GOES_ON_MAX).contains(&cut.index());
         if !alone || !within || !last.full_length {
             return None;
         }
