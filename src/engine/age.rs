@@ -40,6 +40,8 @@ pub(super) const TICK_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AgeClock {
     base: Age,
+    /// The age with which this boot began.
+    begun: Age,
     /// The last tick before this boot, until a set clock has told how long the
     /// gateway was off.
     unproven: Option<Tick>,
@@ -49,10 +51,16 @@ impl AgeClock {
     /// Goes on after `tick`; `known` is the latest age that anything journalled bears.
     pub(super) fn resume(tick: Option<Tick>, known: Age, now: Now) -> Self {
         let since = tick.map_or(Age::default(), |tick| tick.age).max(known);
-        let begun = Age(since.0.saturating_sub(now.mono.us() / 1000));
-        let mut clock = Self { base: begun, unproven: tick };
-        clock.take_wall(now);
+        let base = Age(since.0.saturating_sub(now.mono.us() / 1000));
+        let mut clock = Self { base, begun: since, unproven: tick };
+        let off_ms = clock.take_wall(now);
+        clock.begun = since.plus_ms(off_ms);
         clock
+    }
+
+    /// The age with which this boot began, as far as it was known then.
+    pub(super) fn begun(&self) -> Age {
+        self.begun
     }
 
     /// The age at a moment of this boot.
@@ -60,17 +68,17 @@ impl AgeClock {
         self.base.plus_ms(now.mono.us() / 1000)
     }
 
-    /// The first set clock of the boot tells how long the gateway was off.
-    /// True if that made it older.
-    pub(super) fn take_wall(&mut self, now: Now) -> bool {
-        let Wall::Set { unix_ms: this, .. } = now.wall else { return false };
+    /// The first set clock of the boot tells how long the gateway was off: by so
+    /// many ms is it older than was known.
+    pub(super) fn take_wall(&mut self, now: Now) -> u64 {
+        let Wall::Set { unix_ms: this, .. } = now.wall else { return 0 };
         let Some(Tick { age, wall: Wall::Set { unix_ms: then, .. } }) = self.unproven.take() else {
-            return false;
+            return 0;
         };
         let proven = age.plus_ms(u64::try_from(this.saturating_sub(then)).unwrap_or(0));
         let missing = proven.ms_since(self.at(now));
         self.base = self.base.plus_ms(missing);
-        missing > 0
+        missing
     }
 
     /// Milliseconds of this boot's steady time at which an age is reached.

@@ -14,7 +14,7 @@ mod pace;
 mod receipts;
 mod window;
 
-use super::event::{Boot, Event, EventId, Lane};
+use super::event::{Event, EventId, Lane};
 use super::journal::{Journal, Lsn};
 use super::mutant::{Mutant, planted};
 use super::payload::Voice;
@@ -74,14 +74,14 @@ impl Receipted {
 }
 
 /// What delivery has to report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryNews {
     /// A broker refused an event.
     Refused { broker: BrokerId, reason: u8, event: EventId },
     /// The centre does not receipt what it gets through a broker, or does again.
     Centre { broker: BrokerId, heard: bool },
     /// An event that only memory held was given up.
-    Dropped { event: EventId, boot: Boot, lane: Lane, number: u64 },
+    Dropped(Box<Event>),
 }
 
 /// The way of events to the centre.
@@ -99,8 +99,8 @@ pub(super) struct Delivery {
     escalations: VecDeque<(Mono, EventId)>,
     backlog: Backlog,
     memory: VecDeque<Event>,
-    /// Something stands in memory only, here or in an open offer.
-    homeless: bool,
+    /// Something of a lane stands in memory only, here or in an open offer.
+    homeless: [bool; 3],
     /// A broker refused one of those in memory: not before this moment.
     memory_after: Option<Mono>,
     apart: Apart,
@@ -124,7 +124,7 @@ impl Delivery {
             escalations: VecDeque::new(),
             backlog: Backlog::default(),
             memory: VecDeque::new(),
-            homeless: false,
+            homeless: [false; 3],
             memory_after: None,
             apart: Apart::default(),
             to_release: BTreeSet::new(),
@@ -170,7 +170,7 @@ impl Delivery {
         let place = match lsn {
             Some(lsn) => Place::Journal(lsn),
             None => {
-                self.homeless = true;
+                self.remain_homeless(event.kind.lane());
                 Place::Memory(Box::new(event.clone()))
             }
         };
@@ -328,32 +328,37 @@ impl Delivery {
         }
     }
 
-    /// Events that only memory holds. Each may be handed to `settle`.
-    pub(super) fn homeless(&mut self) -> Vec<Event> {
-        if !std::mem::take(&mut self.homeless) {
+    /// Events of these lanes that only memory holds. Each may be handed to `settle`.
+    pub(super) fn homeless(&mut self, lanes: impl Fn(Lane) -> bool) -> Vec<Event> {
+        let mut asked = [false; 3];
+        for lane in Lane::ALL.into_iter().filter(|lane| lanes(*lane)) {
+            asked[lane as usize] = std::mem::take(&mut self.homeless[lane as usize]);
+        }
+        if asked == [false; 3] {
             return Vec::new();
         }
+        self.only_here().filter(|event| asked[event.kind.lane() as usize]).cloned().collect()
+    }
+
+    fn only_here(&self) -> impl Iterator<Item = &Event> {
         let open = self.sent.values().filter_map(|sent| match &sent.place {
             Place::Memory(event) => Some(&**event),
             Place::Journal(_) => None,
         });
-        open.chain(&self.memory).cloned().collect()
+        open.chain(&self.memory)
     }
 
-    /// Whether only memory holds an event of a pendant.
-    pub(super) fn alone_has_of(&self, pendant: PendantId) -> bool {
-        let of_pendant =
-            |event: &Event| event.from.as_ref().is_some_and(|from| from.pendant == pendant.get());
-        let mut sent = self.sent.values().filter_map(|sent| match &sent.place {
-            Place::Memory(event) => Some(&**event),
-            Place::Journal(_) => None,
-        });
-        sent.any(of_pendant) || self.memory.iter().any(of_pendant)
+    /// Events of a pendant that only memory holds.
+    pub(super) fn only_here_of(&self, pendant: PendantId) -> impl Iterator<Item = &Event> {
+        let of_pendant = move |event: &&Event| {
+            event.from.as_ref().is_some_and(|from| from.pendant == pendant.get())
+        };
+        self.only_here().filter(of_pendant)
     }
 
-    /// There are still events without a place in the journal.
-    pub(super) fn remain_homeless(&mut self) {
-        self.homeless = true;
+    /// There are still events of a lane without a place in the journal.
+    pub(super) fn remain_homeless(&mut self, lane: Lane) {
+        self.homeless[lane as usize] = true;
     }
 
     /// The journal has taken an event that only memory held.
@@ -581,10 +586,8 @@ impl Delivery {
     fn remember(&mut self, event: Event) {
         self.memory.push_back(event);
         if self.memory.len() > UNJOURNALLED_MAX {
-            if let Some(Event { id: event, boot, kind, number, .. }) = self.memory.pop_front() {
-                let lane = kind.lane();
-                self.news.push_back(DeliveryNews::Dropped { event, boot, lane, number });
-            }
+            let dropped = self.memory.pop_front().map(Box::new);
+            self.news.extend(dropped.map(DeliveryNews::Dropped));
         }
     }
 }

@@ -328,11 +328,7 @@ impl Gateway {
         let (link, ended) = (hearing.link, hearing.received.mono);
         record.state.latest = Some(Latest { counter, link, ended });
         self.put_state(pendant, record.state.clone());
-        let lsn = self.keep(&record.event, Some(record.state), now);
-        match lsn {
-            Some(_) => self.volatile.remove(&pendant),
-            None => self.volatile.insert(pendant),
-        };
+        let lsn = self.keep_with_state(&record.event, pendant, record.state, now);
         if self.acknowledges(hearing.link) {
             self.custody.take(Waiting { lsn, ..waiting });
         }
@@ -455,6 +451,27 @@ impl Gateway {
             detail,
         };
         self.keep(&event, None, now);
+    }
+
+    /// Records an event of a pendant with the state that it left.
+    fn keep_with_state(
+        &mut self,
+        event: &Event,
+        pendant: PendantId,
+        state: PendantState,
+        now: Now,
+    ) -> Option<Lsn> {
+        let (state, whole) = if self.volatile.contains(&pendant) {
+            self.withhold(state, None)
+        } else {
+            (state, true)
+        };
+        let lsn = self.keep(event, Some(state), now);
+        match lsn {
+            Some(_) if whole => self.volatile.remove(&pendant),
+            _ => self.volatile.insert(pendant),
+        };
+        lsn
     }
 
     /// Records an event and offers it at once, beside the sync and not after it.

@@ -209,6 +209,31 @@ impl PendantState {
         }
     }
 
+    /// Takes back that a frame was heard: what it led to is not kept, so that its
+    /// repetition must be taken anew and not merely answered.
+    pub(super) fn unsay(&mut self, counter: u32) {
+        self.forget_reply(counter);
+        let Some(behind) = self.highest.and_then(|highest| highest.checked_sub(counter)) else {
+            return;
+        };
+        self.window &= !1u64.checked_shl(behind).unwrap_or(0);
+        let newer = self.window.trailing_zeros();
+        // With nothing left in the window its place must stay: all below it is used.
+        let highest = self.highest.and_then(|highest| highest.checked_sub(newer));
+        if let Some(highest) = highest.filter(|_| newer > 0 && self.window != 0) {
+            self.highest = Some(highest);
+            // What comes into the window from below was heard, as far as is known.
+            self.window = self.window >> newer | !(u64::MAX >> newer);
+        }
+    }
+
+    /// A repetition of this frame is not answered any more.
+    pub(super) fn forget_reply(&mut self, counter: u32) {
+        for reply in &mut self.replies {
+            reply.take_if(|reply| reply.counter == counter);
+        }
+    }
+
     /// Keeps the answers to the highest counters: frames that were held back and
     /// are released now must not cost the newest one its answer.
     pub(super) fn remember(&mut self, reply: Reply) {
@@ -224,5 +249,44 @@ impl PendantState {
             .flatten()
             .find(|reply| reply.counter == counter && reply.tag == tag)
             .map(|reply| reply.frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CounterVerdict::{Late, Newest, TooOld, Used};
+
+    fn heard(counters: impl IntoIterator<Item = u32>) -> PendantState {
+        let mut state = PendantState::new(PendantId::new(1).expect("a number"), 7);
+        counters.into_iter().for_each(|counter| state.mark(counter));
+        state
+    }
+
+    #[test]
+    fn what_is_taken_back_is_taken_anew_and_nothing_else_is() {
+        let mut state = heard([90, 99, 100]);
+        state.unsay(100);
+        assert_eq!(state.judge_counter(100), Newest);
+        assert_eq!([99, 90].map(|n| state.judge_counter(n)), [Used; 2]);
+        assert_eq!([98, 89].map(|n| state.judge_counter(n)), [Late; 2]);
+        // Counter 36 was below the window of 100, and 35 below that of 99.
+        assert_eq!([36, 35].map(|n| state.judge_counter(n)), [Used, TooOld]);
+        state.unsay(90);
+        assert_eq!([90, 99].map(|n| state.judge_counter(n)), [Late, Used]);
+    }
+
+    #[test]
+    fn taking_everything_back_opens_nothing_that_was_closed() {
+        for first in [0, 1, 70] {
+            let mut state = heard([first, first + 1]);
+            state.unsay(first);
+            state.unsay(first + 1);
+            assert_eq!(state.judge_counter(first + 1), Late, "{first}");
+            state.unsay(first + 1);
+            for older in 0..first.saturating_sub(62) {
+                assert_eq!(state.judge_counter(older), TooOld, "{older}");
+            }
+        }
     }
 }

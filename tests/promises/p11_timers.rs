@@ -112,6 +112,28 @@ fn with_an_unset_clock_it_runs_on_and_fires_at_once_when_the_clock_proves_it_ove
 }
 
 #[test]
+fn time_off_that_is_proven_late_does_not_count_for_what_was_set_since() {
+    let (mut rig, mut pendant) = in_session();
+    rig.run_ms(MINUTE_MS);
+    rig.crash();
+    rig.run_ms(20 * MINUTE_MS);
+    rig.wall_set = false;
+    rig.start();
+    rig.run_ms(1_000);
+    // Due in 30 minutes again, set while nobody knew of the twenty.
+    rig.exchange(&mut pendant, Body::CheckIn { place: 0 });
+    rig.run_ms(MINUTE_MS);
+    rig.wall_set = true;
+    rig.run_ms(28 * MINUTE_MS);
+    assert_eq!((rig.count("overdue"), rig.count("supervision_lost")), (0, 0));
+    rig.restart();
+    rig.run_ms(MINUTE_MS / 2);
+    assert_eq!(rig.count("overdue"), 0, "nor after a restart");
+    rig.run_ms(MINUTE_MS + GRACE_MS);
+    assert_eq!(rig.count("overdue"), 1);
+}
+
+#[test]
 fn a_clock_that_stays_unset_loses_at_most_a_minute_and_the_time_off() {
     let (mut rig, _) = in_session();
     rig.wall_set = false;

@@ -3,7 +3,7 @@
 
 use crate::engine::age::Age;
 use crate::engine::event::{Detail, Kind};
-use crate::engine::pendant::{PendantState, Supervision};
+use crate::engine::pendant::{PendantState, PreAlarm, Supervision};
 use crate::engine::policy::Policy;
 
 /// A timer that fires this much after its time is told as late, ms.
@@ -48,6 +48,51 @@ pub(in crate::engine) fn fire(state: &PendantState, policy: &Policy, age: Age) -
     let detail = Detail::Overdue { minutes, due_unix_ms, late_ms };
     let counter = session.set_by;
     Some(Fired { state, kind: Kind::Overdue, detail, counter })
+}
+
+/// Takes back what an alarm, or the word of a pendant's silence, left in its state,
+/// so that it is told again: at the age at which it was.
+pub(in crate::engine) fn unfire(state: &mut PendantState, kind: Kind, counter: u32, at: Age) {
+    match kind {
+        Kind::Fall | Kind::ManDown => {
+            let pre_alarm = PreAlarm { counter, fires: at, fall: kind == Kind::Fall };
+            state.apparent.pre_alarm.get_or_insert(pre_alarm);
+        }
+        Kind::Overdue => {
+            let session = state.apparent.session.as_mut();
+            if let Some(session) = session.filter(|session| session.set_by == counter) {
+                session.overdue = false;
+            }
+        }
+        Kind::SupervisionLost => state.supervision = Supervision::Heard,
+        Kind::SupervisionRestored => state.supervision = Supervision::Lost,
+        _ => {}
+    }
+}
+
+/// Puts off by some ms what was set at an age after `begun`. True if that is more
+/// than silence, which is reckoned anew at every start.
+pub(in crate::engine) fn put_off(
+    state: &mut PendantState,
+    policy: &Policy,
+    begun: Age,
+    off_ms: u64,
+) -> bool {
+    let before = state.apparent;
+    let was_set_since = |due: Age, ms_before: u64| due.ms_since(begun) > ms_before;
+    if let Some(session) = &mut state.apparent.session {
+        // Extensions leave a session set when it began.
+        if was_set_since(session.due, u64::from(session.minutes) * 60_000) {
+            session.due = session.due.plus_ms(off_ms);
+        }
+    }
+    if let Some(pre_alarm) = &mut state.apparent.pre_alarm {
+        if was_set_since(pre_alarm.fires, policy.pre_alarm_ms) {
+            pre_alarm.fires = pre_alarm.fires.plus_ms(off_ms);
+        }
+    }
+    state.heard = state.heard.plus_ms(off_ms);
+    state.apparent != before
 }
 
 /// Whether a pendant has been silent for too long, and that is news.

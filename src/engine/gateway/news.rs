@@ -1,11 +1,13 @@
 //! What the journal and the delivery report, and what follows from it.
 
 use super::{Gateway, TELL_AGAIN_MS};
+use crate::engine::decide::timers::unfire;
 use crate::engine::delivery::DeliveryNews;
-use crate::engine::event::{Detail, FromPendant, GIVEN_UP_MAX, Kind, Lane};
+use crate::engine::event::{Detail, Event, EventId, FromPendant, GIVEN_UP_MAX, Kind, Lane};
 use crate::engine::journal::recover::Recovered;
 use crate::engine::journal::{News, Shed};
 use crate::engine::notice::Notice;
+use crate::engine::pendant::PendantState;
 use crate::engine::time::Now;
 use pendant_protocol::PendantId;
 use std::collections::VecDeque;
@@ -22,24 +24,49 @@ impl Gateway {
     /// Events that found no room go into the journal as soon as there is some, and
     /// then their pendants are answered on its word.
     pub(super) fn house_homeless(&mut self) {
-        if !self.journal.has_room() || self.journal.has_failed() {
-            return;
-        }
-        for event in self.delivery.homeless() {
-            let id = event.id;
+        let homeless = self.delivery.homeless(|lane| self.journal.has_room_for_lane(lane));
+        for event in homeless {
+            let (id, lane) = (event.id, event.kind.lane());
             let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
             let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
             let state = volatile.and_then(|pendant| self.states.get(pendant)).cloned();
+            let withheld = state.map(|state| self.withhold(state, Some(id)));
+            let whole = withheld.as_ref().is_some_and(|(_, whole)| *whole);
+            let state = withheld.map(|(state, _)| state);
             let Ok(lsn) = self.journal.append_event(event, state) else {
-                self.delivery.remain_homeless();
-                return;
+                self.delivery.remain_homeless(lane);
+                continue;
             };
-            if let Some(pendant) = volatile {
+            if let Some(pendant) = volatile.filter(|_| whole) {
                 self.volatile.remove(&pendant);
             }
             self.delivery.settle(id, lsn);
             self.custody.settle(id, lsn);
         }
+    }
+
+    /// A pendant's state as it may become durable: without what came of events that
+    /// only memory holds, the one `beside` which it is written excepted. A state that
+    /// is durable says that its events are, and a repetition would be answered on its
+    /// word. Also whether that is all of it.
+    pub(super) fn withhold(
+        &self,
+        mut state: PendantState,
+        beside: Option<EventId>,
+    ) -> (PendantState, bool) {
+        let Some(pendant) = PendantId::new(state.pendant) else { return (state, true) };
+        let mut whole = true;
+        for event in self.delivery.only_here_of(pendant).filter(|event| Some(event.id) != beside) {
+            whole = false;
+            let Some(from) = &event.from else { continue };
+            if from.heard.is_none() || event.kind == Kind::SupervisionRestored {
+                let told = Now { mono: event.received.mono, wall: event.received.wall };
+                unfire(&mut state, event.kind, from.counter, self.age.at(told));
+            } else {
+                state.unsay(from.counter);
+            }
+        }
+        (state, whole)
     }
 
     pub(super) fn say_dropped(&mut self, now: Now) {
@@ -117,8 +144,15 @@ impl Gateway {
                 let kind = if heard { Kind::CentreHeard } else { Kind::CentreSilent };
                 self.tell(kind, Detail::Broker(broker), now);
             }
-            DeliveryNews::Dropped { event, boot, lane, number } => {
-                self.custody.give_up(event);
+            DeliveryNews::Dropped(event) => {
+                let Event { id, boot, kind, number, ref from, .. } = *event;
+                let lane = kind.lane();
+                self.custody.give_up(id);
+                if let Some(from) = from.as_ref().filter(|from| from.heard.is_some()) {
+                    let state = from.pendant_id().and_then(|pendant| self.states.get_mut(pendant));
+                    // Nobody is answered for it later either.
+                    state.into_iter().for_each(|state| state.forget_reply(from.counter));
+                }
                 self.notice(Notice::JournalOverflow);
                 let dropped = &mut self.dropped[lane as usize];
                 let range = dropped.get_or_insert(Shed {
@@ -135,18 +169,23 @@ impl Gateway {
         }
     }
 
-    /// States that must move on, and states that found no room before. None goes
-    /// before an event that only memory holds: a state that is durable says that the
-    /// event is, and a repetition would be answered on its word.
+    /// States that must move on, and states that found no room before.
     pub(super) fn carry_states(&mut self) {
         let carry = self.journal.states_to_carry();
         let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
-        for pendant in carry.into_iter().chain(volatile) {
-            if self.delivery.alone_has_of(pendant) {
+        let moves_on = carry.len();
+        for (n, pendant) in carry.into_iter().chain(volatile).enumerate() {
+            let Some(state) = self.states.get(pendant).cloned() else { continue };
+            let (state, whole) = if self.volatile.contains(&pendant) {
+                self.withhold(state, None)
+            } else {
+                (state, true)
+            };
+            // What is withheld comes with its event.
+            if !whole && n >= moves_on {
                 continue;
             }
-            let Some(state) = self.states.get(pendant) else { continue };
-            if self.journal.carry_state(pendant, state.clone()) {
+            if self.journal.carry_state(pendant, state) && whole {
                 self.volatile.remove(&pendant);
                 let lsn = self.journal.state_at(pendant);
                 self.custody.settle_state(pendant, lsn);

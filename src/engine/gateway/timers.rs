@@ -4,7 +4,7 @@
 use super::Gateway;
 use crate::engine::age::{Age, TICK_MS, Tick};
 use crate::engine::by_pendant::ByPendant;
-use crate::engine::decide::timers::{Fired, fire, is_silent, next_alarm, next_due};
+use crate::engine::decide::timers::{Fired, fire, is_silent, next_alarm, next_due, put_off};
 use crate::engine::event::{Detail, Event, EventId, FromPendant, Kind, Stamp};
 use crate::engine::pendant::{PendantState, Supervision};
 use crate::engine::policy::Policies;
@@ -90,7 +90,10 @@ impl Timers {
 impl Gateway {
     /// Everything that has become due by now.
     pub(super) fn handle_timers(&mut self, now: Now) {
-        self.age.take_wall(now);
+        let off_ms = self.age.take_wall(now);
+        if off_ms > 0 {
+            self.put_off(off_ms);
+        }
         if now.wall != Wall::Unset && std::mem::take(&mut self.stamped_unset) {
             self.tell(Kind::ClockSet, Detail::None, now);
         }
@@ -107,6 +110,21 @@ impl Gateway {
         if self.timers.silent_until.is_some_and(|until| until <= now.mono) {
             self.timers.silent_until = None;
             self.tell_silent(now);
+        }
+    }
+
+    /// It turns out that the gateway was off for longer than it knew when it began:
+    /// that time counts for what was set before, not for what was set since.
+    fn put_off(&mut self, off_ms: u64) {
+        let begun = self.age.begun();
+        let pendants: Vec<PendantId> = self.states.iter().map(|(pendant, _)| pendant).collect();
+        for pendant in pendants {
+            let Some(mut state) = self.states.get(pendant).cloned() else { continue };
+            let policy = self.settings.policies.of(pendant);
+            if put_off(&mut state, policy, begun, off_ms) {
+                self.volatile.insert(pendant);
+            }
+            self.put_state(pendant, state);
         }
     }
 
@@ -170,10 +188,7 @@ impl Gateway {
             detail: fired.detail,
         };
         self.put_state(pendant, fired.state.clone());
-        match self.keep(&event, Some(fired.state), now) {
-            Some(_) => self.volatile.remove(&pendant),
-            None => self.volatile.insert(pendant),
-        };
+        self.keep_with_state(&event, pendant, fired.state, now);
     }
 
     fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {

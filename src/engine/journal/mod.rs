@@ -201,8 +201,7 @@ impl Journal {
         let pendant = state.as_ref().and_then(|state| PendantId::new(state.pendant));
         let number = event.number;
         let record = Record::Event(Box::new(event), state.map(Box::new));
-        let room = if lane == Lane::Urgent { Room::Urgent } else { Room::Routine };
-        let lsn = self.append(&record, room)?;
+        let lsn = self.append(&record, Room::of(lane))?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(number);
         self.keep(lsn, lane);
@@ -287,6 +286,11 @@ impl Journal {
     /// Whether an event of any lane would find room now.
     pub(super) fn has_room(&self) -> bool {
         self.has_room_for(Room::Routine)
+    }
+
+    /// Whether an event of a lane would find room now.
+    pub(super) fn has_room_for_lane(&self, lane: Lane) -> bool {
+        self.open.len() < OPEN_MAX && self.has_room_for(Room::of(lane))
     }
 
     /// The first live event at or after `from`.

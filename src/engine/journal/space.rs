@@ -3,6 +3,7 @@
 use super::segment::Segment;
 use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
 use super::{Journal, Lsn, NoRoom, Plain};
+use crate::engine::event::Lane;
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
@@ -53,6 +54,12 @@ pub(super) enum Room {
     Urgent,
     /// Cleaning: all there is, so that it can always be ended.
     Cleaning,
+}
+
+impl Room {
+    pub(super) fn of(lane: Lane) -> Self {
+        if lane == Lane::Urgent { Self::Urgent } else { Self::Routine }
+    }
 }
 
 impl Journal {
