@@ -59,6 +59,8 @@ struct Sent {
     taken: Brokers,
     /// Until when its receipt is waited for, once a broker has taken it.
     until: Option<Mono>,
+    /// The centre has it, from this life or one before.
+    receipted: bool,
 }
 
 /// The centre has an event. Made from a receipt and nothing else.
@@ -272,7 +274,7 @@ impl Delivery {
         let Some(sent) = self.sent.get_mut(&event) else { return };
         sent.open.remove(broker);
         sent.taken.insert(broker);
-        if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
+        if sent.receipted || !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
             return;
         }
@@ -522,8 +524,9 @@ impl Delivery {
         if let Some(lsn) = at {
             self.backlog.claim(lsn);
         }
-        let (open, taken, until) = (to, Brokers::default(), None);
-        if let Some(before) = self.sent.insert(event.id, Sent { place, open, taken, until }) {
+        let taken = Brokers::default();
+        let sent = Sent { place, open: to, taken, until: None, receipted: false };
+        if let Some(before) = self.sent.insert(event.id, sent) {
             self.awaiting -= usize::from(before.until.is_some());
             match before.place {
                 // A crash in the middle of cleaning leaves an event twice. One is enough.

@@ -9,19 +9,22 @@ use std::collections::VecDeque;
 
 impl Delivery {
     /// The centre has an event, and says so through this broker. `None` if that
-    /// is not news.
+    /// is not news. A boot before may have told the same event under a number of its
+    /// own, and the receipt may mean that: so it releases only what a broker took.
     pub(in crate::engine) fn receipted(
         &mut self,
         broker: BrokerId,
         event: EventId,
     ) -> Option<Receipted> {
-        let Some(sent) = self.sent.get(&event) else {
+        let Some(sent) = self.sent.get_mut(&event) else {
             let line = self.lines.get(broker.index());
             if line.is_some_and(|line| line.comes_late(event)) {
                 self.hears_through(broker);
             }
             return None;
         };
+        sent.receipted = true;
+        let was_taken = !sent.taken.is_empty();
         let hears = sent.taken.contains(broker) || sent.open.contains(broker);
         let others = sent.taken.iter().chain(sent.open.iter()).filter(|other| *other != broker);
         for other in others {
@@ -32,7 +35,9 @@ impl Delivery {
         if hears {
             self.hears_through(broker);
         }
-        self.done(event);
+        if was_taken {
+            self.done(event);
+        }
         Some(Receipted { event })
     }
 
