@@ -436,23 +436,37 @@ impl Delivery {
     ) -> Option<Publish> {
         self.paced = false;
         loop {
-            let first = self.drains()?;
+            let Some(first) = self.drains() else {
+                self.pace.rest();
+                return None;
+            };
+            let up = self.up();
+            let waits = |lsn| self.apart.is_apart_from(lsn, up);
+            self.backlog.fetch(journal, waits);
+            let may = self.memory_after.is_none_or(|after| after <= now.mono);
+            let in_memory = may && !self.memory.is_empty();
+            let waits = self.backlog.has_ready() || in_memory;
+            if waits || self.backlog.is_reading() {
+                self.pace.wake(now.mono);
+            } else {
+                self.pace.rest();
+            }
+            if !waits {
+                return None;
+            }
             let open = self.lines[first.index()].admits_backlog(now.mono)
                 && self.awaiting < AWAITING_DRAIN_MAX;
             if !open {
                 return None;
             }
-            if self.pace.opens() > now.mono {
+            if !self.pace.may_go(now.mono) {
                 self.paced = true;
                 return None;
             }
-            let may = self.memory_after.is_none_or(|after| after <= now.mono);
             if let Some(event) = may.then(|| self.memory.pop_front()).flatten() {
                 let place = Place::Memory(Box::new(event.clone()));
                 return self.offer_old(&event, place, first, voice, now);
             }
-            let up = self.up();
-            self.backlog.fetch(journal, |lsn| self.apart.is_apart_from(lsn, up));
             let (lsn, event) = self.backlog.pop()?;
             if !journal.is_live(lsn) {
                 self.backlog.forget(lsn);
@@ -503,7 +517,7 @@ impl Delivery {
         voice: &Voice,
         now: Now,
     ) -> Option<Publish> {
-        self.pace.spend(now.mono);
+        self.pace.spend();
         self.offer(event, place, Brokers::from_iter([broker]), true, voice, now).pop()
     }
 

@@ -13,6 +13,7 @@ use pendant_protocol::{Body, DownlinkMessage, FrameBytes, SealedDownlink};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,6 +109,7 @@ pub struct Difference {
 
 /// One life of a site, and what was seen of it.
 struct Player<'p> {
+    pair: Pair,
     rig: Rig,
     pendants: Vec<Pendant>,
     said: Vec<Vec<FrameBytes>>,
@@ -115,23 +117,25 @@ struct Player<'p> {
     lines: Vec<Line>,
     seen: usize,
     opened: usize,
-    /// What the twins differ in was said, so it may be in the backlog.
-    waiting: bool,
-    /// Line from which on it came out of the backlog.
+    /// The store has failed.
+    failed: bool,
+    /// Line from which on something came out of the backlog after that.
     drained: Option<usize>,
 }
 
 impl<'p> Player<'p> {
-    fn new(prepare: &'p dyn Fn(&mut Rig)) -> Self {
+    fn new(pair: Pair, prepare: &'p dyn Fn(&mut Rig)) -> Self {
         let pendants: Vec<Pendant> = (1..=PENDANTS).map(Pendant::new).collect();
         let mut rig = Rig::off(&pendants.iter().collect::<Vec<_>>());
         rig.settings.centre.silence_ms = CENTRE_SILENCE_MS;
+        rig.settings.delivery.drain_per_s_max = NonZeroU32::new(200);
         rig.centre = Some(Centre::default());
         rig.start();
         prepare(&mut rig);
         rig.run_ms(200);
         let said = vec![Vec::new(); pendants.len()];
         let mut player = Self {
+            pair,
             rig,
             pendants,
             said,
@@ -139,7 +143,7 @@ impl<'p> Player<'p> {
             lines: Vec::new(),
             seen: 0,
             opened: 0,
-            waiting: false,
+            failed: false,
             drained: None,
         };
         for who in 0..player.pendants.len() {
@@ -148,10 +152,10 @@ impl<'p> Player<'p> {
         player
     }
 
-    fn play(mut self, steps: &[Step], pair: Pair, covert: bool) -> Life {
+    fn play(mut self, steps: &[Step], covert: bool) -> Life {
         for step in steps {
-            self.waiting |= matches!(step, Step::Say(_, Say::Twin, _) | Step::Repeat(..));
-            self.step(step, pair, covert);
+            self.failed |= matches!(step, Step::DiskFault(Some(_)));
+            self.step(step, covert);
             self.look();
         }
         self.rig.brokers[0].answer = |_| Answer::Take;
@@ -163,11 +167,11 @@ impl<'p> Player<'p> {
         Life { lines: self.lines, drained: self.drained, rig: self.rig }
     }
 
-    fn step(&mut self, step: &Step, pair: Pair, covert: bool) {
+    fn step(&mut self, step: &Step, covert: bool) {
         let rig = &mut self.rig;
         match step {
             Step::Say(who, Say::Same(body), heard) => self.say(*who, *body, *heard),
-            Step::Say(who, Say::Twin, heard) => self.say(*who, pair.said(covert), *heard),
+            Step::Say(who, Say::Twin, heard) => self.say(*who, self.pair.said(covert), *heard),
             Step::Repeat(who, back) => {
                 let said = &self.said[*who];
                 let frame = said[said.len() - 1 - back % said.len()];
@@ -225,17 +229,26 @@ impl<'p> Player<'p> {
 
     /// Notes what there was to be seen since the last look.
     fn look(&mut self) {
-        if self.waiting && self.drained.is_none() {
-            let replay = self.rig.replays.iter().find(|at| **at >= self.seen);
-            self.drained = replay.map(|at| self.lines.len() + at - self.seen);
+        let replay = self.rig.replays.iter().find(|at| **at >= self.seen);
+        if let Some(at) = replay.filter(|_| self.failed && self.drained.is_none()) {
+            let seen = self.rig.site[self.seen..*at].iter().filter(|trace| self.is_seen(trace));
+            self.drained = Some(self.lines.len() + seen.count());
         }
-        self.lines.extend(self.rig.site[self.seen..].iter().cloned().map(Line::Site));
+        let new = self.rig.site[self.seen..].iter().filter(|trace| self.is_seen(trace));
+        let new: Vec<Line> = new.cloned().map(Line::Site).collect();
+        self.lines.extend(new);
         self.seen = self.rig.site.len();
         let new = &self.rig.downlinks[self.opened..];
         let shown: Vec<Line> = new.iter().map(|downlink| self.shown(&downlink.frame)).collect();
         self.lines.extend(shown);
         self.opened = self.rig.downlinks.len();
         self.lines.push(Line::Status(self.rig.gateway.as_ref().map(|gateway| gateway.status())));
+    }
+
+    /// Where a discreet panic stands among heartbeats in the backlog decides which
+    /// stretch is read when. Nobody on site sees that, nor does what they see wait.
+    fn is_seen(&self, trace: &SiteTrace) -> bool {
+        self.pair == Pair::Pins || !matches!(trace, SiteTrace::Read { .. })
     }
 
     fn shown(&self, frame: &FrameBytes) -> Line {
@@ -257,12 +270,12 @@ pub struct Life {
 
 /// Both lives of a history; `prepare` is called after every start of a gateway.
 pub fn live(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> [Life; 2] {
-    [false, true].map(|covert| Player::new(prepare).play(steps, pair, covert))
+    [false, true].map(|covert| Player::new(pair, prepare).play(steps, covert))
 }
 
-/// Where the lives of a history part. A discreet panic and a heartbeat are
-/// compared until one comes out of the backlog: that is read lane by lane, so
-/// they come at different moments (docs/sniffer.md, "What can be told").
+/// Where the lives of a history part. With a store that fails, answers wait for the
+/// centre's receipts, and of a backlog those come lane by lane: a discreet panic and
+/// a heartbeat are compared until then (docs/sniffer.md, "What can be told").
 pub fn compare(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> Option<Difference> {
     let [plain, covert] = live(pair, steps, prepare);
     let end = match pair {

@@ -6,7 +6,7 @@ use crate::engine::event::{Event, Lane};
 use crate::engine::journal::{Journal, Lsn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Most events read ahead.
+/// Most events of a lane, and of those before it, that are read ahead.
 const READ_AHEAD: usize = 128;
 
 /// The stored events on their way out of the journal.
@@ -15,15 +15,28 @@ pub(super) struct Backlog {
     /// Events that are read, offered, awaited or released: nobody's next.
     claimed: BTreeSet<Lsn>,
     cursors: [Lsn; 3],
-    /// The lane that is being read, and from where on.
-    reading: Option<(Lane, Lsn)>,
-    ready: VecDeque<(Lsn, Event)>,
+    /// Of all lanes together.
+    cursor: Lsn,
+    /// The lane that is being read, and from where on; all lanes while little waits.
+    reading: Option<(Option<Lane>, Lsn)>,
+    /// Of each lane.
+    ready: [VecDeque<(Lsn, Event)>; 3],
 }
 
 impl Backlog {
     /// The next event, if it has been read.
     pub(super) fn pop(&mut self) -> Option<(Lsn, Event)> {
-        self.ready.pop_front()
+        self.ready.iter_mut().find_map(VecDeque::pop_front)
+    }
+
+    /// Whether an event has been read.
+    pub(super) fn has_ready(&self) -> bool {
+        self.ready.iter().any(|ready| !ready.is_empty())
+    }
+
+    /// Whether a read is under way.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Events read from the journal.
@@ -33,53 +46,88 @@ impl Backlog {
         end: Lsn,
         waits: impl Fn(Lsn) -> bool,
     ) {
-        let Some((lane, from)) = self.reading.take() else { return };
-        // Unless something before it was given back meanwhile.
-        let cursor = &mut self.cursors[lane as usize];
-        if *cursor == from {
-            *cursor = end;
-        }
-        let later = std::mem::take(&mut self.ready);
+        let Some((of, from)) = self.reading.take() else { return };
+        self.pass(of, from, end);
         for (lsn, event) in events {
-            if event.kind.lane() == lane && !self.claimed.contains(&lsn) && !waits(lsn) {
+            let lane = event.kind.lane();
+            let wanted = of.is_none_or(|of| of == lane);
+            if wanted && !self.claimed.contains(&lsn) && !waits(lsn) {
                 self.claimed.insert(lsn);
-                self.ready.push_back((lsn, event));
+                self.ready[lane as usize].push_back((lsn, event));
             }
         }
-        // `fetch` reads only a lane graver than what is ready already.
-        self.ready.extend(later);
     }
 
     /// The disk does not give this frame now.
     pub(super) fn unreadable(&mut self, lsn: Lsn) {
-        let Some((lane, from)) = self.reading.take() else { return };
-        let cursor = &mut self.cursors[lane as usize];
+        let Some((of, from)) = self.reading.take() else { return };
+        self.pass(of, from, Lsn(lsn.0 + 1));
+    }
+
+    /// Moves a cursor on, unless something before it was given back meanwhile.
+    fn pass(&mut self, of: Option<Lane>, from: Lsn, end: Lsn) {
+        let cursor = of.map_or(&mut self.cursor, |lane| &mut self.cursors[lane as usize]);
         if *cursor == from {
-            *cursor = Lsn(lsn.0 + 1);
+            *cursor = end;
         }
     }
 
-    /// Has the next stretch of the gravest lane read, or takes it from memory.
+    /// Has read what comes next, or takes it from memory. If much waits that is the
+    /// next stretch of the gravest lane. If little waits all of it is read, in stretches
+    /// whose borders do not depend on what waits, so that when something can go does
+    /// not tell of the lanes (P5).
     pub(super) fn fetch(&mut self, journal: &mut Journal, waits: impl Fn(Lsn) -> bool) {
-        if self.reading.is_some() || self.ready.len() >= READ_AHEAD {
+        if self.reading.is_some() {
             return;
         }
+        if journal.live() <= (self.claimed.len() + READ_AHEAD) as u64 {
+            while let Some(lsn) = self.next_of_any(journal, &waits) {
+                if self.take_stretch(journal, None, lsn) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut ahead = 0;
         for lane in Lane::ALL {
-            if self.ready.front().is_some_and(|(_, event)| event.kind.lane() <= lane) {
+            ahead += self.ready[lane as usize].len();
+            if ahead >= READ_AHEAD {
                 return;
             }
-            let Some(lsn) = self.next_unclaimed(journal, lane, &waits) else { continue };
-            self.cursors[lane as usize] = lsn;
-            if journal.durable().covers(lsn) {
-                self.reading = Some((lane, lsn));
-                journal.read_backlog(lsn);
+            if let Some(lsn) = self.next_unclaimed(journal, lane, &waits) {
+                self.cursors[lane as usize] = lsn;
+                self.take_stretch(journal, Some(lane), lsn);
                 return;
             }
-            if let Some(event) = journal.open_event(lsn) {
-                self.claimed.insert(lsn);
-                self.ready.push_front((lsn, event));
-                return;
+        }
+    }
+
+    /// Has a stretch read, or takes its first event from memory. True if it is read.
+    fn take_stretch(&mut self, journal: &mut Journal, of: Option<Lane>, lsn: Lsn) -> bool {
+        let durable = journal.durable().covers(lsn);
+        if durable {
+            self.reading = Some((of, lsn));
+            match of {
+                Some(_) => journal.read_backlog(lsn),
+                None => journal.read_stretch(lsn),
             }
+        } else if let Some(event) = journal.open_event(lsn) {
+            self.claimed.insert(lsn);
+            self.ready[event.kind.lane() as usize].push_back((lsn, event));
+        }
+        durable
+    }
+
+    /// The first event of any lane that is to be offered.
+    fn next_of_any(&mut self, journal: &Journal, waits: impl Fn(Lsn) -> bool) -> Option<Lsn> {
+        let mut at = self.cursor;
+        loop {
+            let lsn = journal.next_live(at)?;
+            self.cursor = lsn;
+            if !self.claimed.contains(&lsn) && !waits(lsn) {
+                return Some(lsn);
+            }
+            at = Lsn(lsn.0 + 1);
         }
     }
 
@@ -125,7 +173,7 @@ impl Backlog {
 
     /// Something at this position or after it may be offered that could not be.
     pub(super) fn look_again_from(&mut self, lsn: Lsn) {
-        for cursor in &mut self.cursors {
+        for cursor in self.cursors.iter_mut().chain([&mut self.cursor]) {
             *cursor = (*cursor).min(lsn);
         }
     }
@@ -134,7 +182,7 @@ impl Backlog {
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
         let to = |lsn: &Lsn| moved.get(lsn).copied().unwrap_or(*lsn);
         self.claimed = self.claimed.iter().map(to).collect();
-        for (lsn, _) in &mut self.ready {
+        for (lsn, _) in self.ready.iter_mut().flatten() {
             *lsn = to(lsn);
         }
         let unclaimed = moved.values().filter(|lsn| !self.claimed.contains(lsn));

@@ -196,7 +196,7 @@ impl Journal {
         match next {
             Some(index) => {
                 let lsn = Lsn(Lsn::first_of(cleaning.segment).0 + index);
-                self.read(lsn, READ_SLOTS_MAX, ReadFor::Cleaning);
+                self.read((lsn, lsn), READ_SLOTS_MAX, ReadFor::Cleaning);
             }
             None => self.carry_held(),
         }

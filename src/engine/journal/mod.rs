@@ -41,6 +41,7 @@ const OPEN_MAX: usize = 1024;
 const COMMIT_SLOTS_MAX: usize = 256;
 /// Most frames in one read.
 const READ_SLOTS_MAX: u64 = 64;
+const _: () = assert!(SLOTS_PER_SEGMENT % READ_SLOTS_MAX == 0, "stretches end with a segment");
 /// First and longest wait before a failed journal is tried again, ms.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
 
@@ -151,6 +152,8 @@ struct Reading {
     purpose: ReadFor,
     first: Lsn,
     slots: u64,
+    /// The frame for which the stretch is read.
+    wanted: Lsn,
 }
 
 /// The journal of one boot.
@@ -230,16 +233,19 @@ impl Journal {
 
     /// Marks events as needing no keeping any more, and journals that.
     pub(super) fn release(&mut self, events: &BTreeSet<Lsn>) {
-        let mut runs: Vec<Run> = Vec::new();
-        for &lsn in events.iter().filter(|lsn| self.forget(**lsn)).collect::<Vec<_>>() {
-            match runs.last_mut() {
-                Some(run) if run.first + u64::from(run.count) == lsn.0 => run.count += 1,
-                _ => runs.push(Run { first: lsn.0, count: 1 }),
+        let released: Vec<Lsn> = events.iter().copied().filter(|lsn| self.forget(*lsn)).collect();
+        // As many frames whether they stand in a row or apart: that is a matter of the
+        // lanes in which they went (P5).
+        for some in released.chunks(RUNS_MAX) {
+            let mut runs: Vec<Run> = Vec::with_capacity(RUNS_MAX);
+            for lsn in some {
+                match runs.last_mut() {
+                    Some(run) if run.first + u64::from(run.count) == lsn.0 => run.count += 1,
+                    _ => runs.push(Run { first: lsn.0, count: 1 }),
+                }
             }
-        }
-        for runs in runs.chunks(RUNS_MAX) {
             // Without room the events are merely offered again after a restart.
-            let _ = self.append(&Record::Released(runs.to_vec()), Room::Urgent);
+            let _ = self.append(&Record::Released(runs), Room::Urgent);
         }
     }
 
@@ -312,7 +318,14 @@ impl Journal {
 
     /// Asks for a stretch of the backlog from a durable event on.
     pub(super) fn read_backlog(&mut self, from: Lsn) {
-        self.read(from, READ_SLOTS_MAX, ReadFor::Backlog);
+        self.read((from, from), READ_SLOTS_MAX, ReadFor::Backlog);
+    }
+
+    /// Asks for the stretch of the backlog in which a durable event stands: stretches
+    /// begin at the same places whatever waits.
+    pub(super) fn read_stretch(&mut self, wanted: Lsn) {
+        let first = Lsn(wanted.0 / READ_SLOTS_MAX * READ_SLOTS_MAX);
+        self.read((first, wanted), READ_SLOTS_MAX, ReadFor::Backlog);
     }
 
     /// Next disk operation, if one is due.
@@ -470,13 +483,13 @@ impl Journal {
         self.leftovers = Some(Leftovers { first, slots });
     }
 
-    fn read(&mut self, from: Lsn, slots_max: u64, purpose: ReadFor) {
+    fn read(&mut self, (from, wanted): (Lsn, Lsn), slots_max: u64, purpose: ReadFor) {
         let Some(segment) = self.segments.get(&from.segment()) else { return };
         let file = segment.file;
         let slots = slots_max.min(SLOTS_PER_SEGMENT - from.index());
         let bytes = u32::try_from(slots).expect("at most 64 frames") * SLOT_BYTES as u32;
         let ticket = self.ticket();
-        self.reads.insert(ticket, Reading { purpose, first: from, slots });
+        self.reads.insert(ticket, Reading { purpose, first: from, slots, wanted });
         self.operations.push_back(DiskOp::Read { ticket, file, offset: byte_offset(from), bytes });
     }
 
@@ -513,7 +526,7 @@ impl Journal {
     /// sector hides no more than its own frame.
     fn read_failed(&mut self, reading: Reading, now: Mono) {
         if reading.slots > 1 {
-            self.read(reading.first, 1, reading.purpose);
+            self.read((reading.wanted, reading.wanted), 1, reading.purpose);
             return;
         }
         match reading.purpose {
