@@ -9,7 +9,7 @@ use pendant_protocol::{EnrolmentKey, PendantId};
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use std::fmt;
+use std::fmt::{self, Write};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Random number of one run of the daemon (P8).
@@ -42,6 +42,8 @@ impl Lane {
         }
     }
 }
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// The name by which an event is known for ever (P3): a version 8 UUID (RFC 9562).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,17 +80,26 @@ impl EventId {
         }
         Some(Self(bytes))
     }
+
+    /// The canonical text form, in ASCII.
+    pub(super) fn text(&self) -> [u8; 36] {
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for byte in self.0 {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                at += 1;
+            }
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 0xF)];
+            at += 2;
+        }
+        text
+    }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, byte) in self.0.iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        self.text().iter().try_for_each(|c| f.write_char(char::from(*c)))
     }
 }
 
