@@ -315,7 +315,7 @@ impl Gateway {
         }
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
-        let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
+        let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         let waiting = Waiting {
             pendant,
             link: hearing.link,
@@ -324,11 +324,11 @@ impl Gateway {
             event: record.event.id,
             lsn: None,
         };
-        let mut record = self.supervise(record, supervision, restored, now);
+        self.supervise(&mut record, supervision, restored, now);
         let (link, ended) = (hearing.link, hearing.received.mono);
         record.state.latest = Some(Latest { counter, link, ended });
-        self.put_state(pendant, record.state.clone());
-        let lsn = self.keep(&record.event, Some(record.state), now);
+        let lsn = self.keep(&record.event, Some(&record.state), now);
+        self.put_state(pendant, record.state);
         match lsn {
             Some(_) => self.volatile.remove(&pendant),
             None => self.volatile.insert(pendant),
@@ -458,9 +458,9 @@ impl Gateway {
     }
 
     /// Records an event and offers it at once, beside the sync and not after it.
-    fn keep(&mut self, event: &Event, state: Option<PendantState>, now: Now) -> Option<Lsn> {
+    fn keep(&mut self, event: &Event, state: Option<&PendantState>, now: Now) -> Option<Lsn> {
         self.stamped_unset |= event.received.wall == Wall::Unset;
-        let lsn = self.journal.append_event(event.clone(), state).ok();
+        let lsn = self.journal.append_event(event, state).ok();
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);
         }

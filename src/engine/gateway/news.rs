@@ -29,8 +29,8 @@ impl Gateway {
             let id = event.id;
             let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
             let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
-            let state = volatile.and_then(|pendant| self.states.get(pendant)).cloned();
-            let Ok(lsn) = self.journal.append_event(event, state) else {
+            let state = volatile.and_then(|pendant| self.states.get(pendant));
+            let Ok(lsn) = self.journal.append_event(&event, state) else {
                 self.delivery.remain_homeless();
                 return;
             };
@@ -146,7 +146,7 @@ impl Gateway {
                 continue;
             }
             let Some(state) = self.states.get(pendant) else { continue };
-            if self.journal.carry_state(pendant, state.clone()) {
+            if self.journal.carry_state(pendant, state) {
                 self.volatile.remove(&pendant);
                 let lsn = self.journal.state_at(pendant);
                 self.custody.settle_state(pendant, lsn);

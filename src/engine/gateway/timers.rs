@@ -169,8 +169,9 @@ impl Gateway {
             from: Some(from),
             detail: fired.detail,
         };
-        self.put_state(pendant, fired.state.clone());
-        match self.keep(&event, Some(fired.state), now) {
+        let lsn = self.keep(&event, Some(&fired.state), now);
+        self.put_state(pendant, fired.state);
+        match lsn {
             Some(_) => self.volatile.remove(&pendant),
             None => self.volatile.insert(pendant),
         };
@@ -214,21 +215,20 @@ impl Gateway {
     /// its return. Only one that proves its freshness restores supervision.
     pub(super) fn supervise(
         &mut self,
-        mut record: Record,
+        record: &mut Record,
         before: Supervision,
         restored: Option<EventId>,
         now: Now,
-    ) -> Record {
+    ) {
         let Some(restored) = restored.filter(|_| record.is_fresh()) else {
             record.state.supervision = before;
-            return record;
+            return;
         };
         record.state.supervision = Supervision::Heard;
         match before {
             Supervision::LostWithMany => self.reception_returns(now),
-            _ => self.tell_restored(&record, restored, now),
+            _ => self.tell_restored(record, restored, now),
         }
-        record
     }
 
     fn tell_restored(&mut self, record: &Record, id: EventId, now: Now) {
