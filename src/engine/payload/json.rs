@@ -21,6 +21,7 @@ impl Json {
         json.0
     }
 
+    #[inline]
     pub(super) fn member(&mut self, name: &str, value: impl Value) {
         self.name(name);
         value.write(self);
@@ -33,12 +34,14 @@ impl Json {
         }
     }
 
+    #[inline]
     pub(super) fn object(&mut self, name: &str, members: impl FnOnce(&mut Self)) {
         self.name(name);
         self.braces(members);
     }
 
     /// What needs no escaping, as it stands.
+    #[inline]
     pub(super) fn put(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
@@ -58,12 +61,12 @@ impl Json {
         self.0.push(b'}');
     }
 
+    /// Inlined always, so that the names are known where they are written.
+    #[inline(always)]
     fn name(&mut self, name: &str) {
-        if self.0.last() != Some(&b'{') {
-            self.0.push(b',');
-        }
-        name.write(self);
-        self.0.push(b':');
+        self.put(if self.0.last() == Some(&b'{') { "\"" } else { ",\"" });
+        self.put(name);
+        self.put("\":");
     }
 
     fn digits(&mut self, mut number: u64) {
