@@ -464,8 +464,9 @@ impl Gateway {
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);
         }
-        let offers = self.delivery.offer_fresh(event, lsn, &self.voice, now);
-        self.outputs.extend(offers.into_iter().map(Output::Publish));
+        let outputs = &mut self.outputs;
+        let publish = |publish| outputs.push_back(Output::Publish(publish));
+        self.delivery.offer_fresh(event, lsn, &self.voice, now, publish);
         lsn
     }
 

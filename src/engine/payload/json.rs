@@ -47,12 +47,14 @@ impl Json {
     }
 
     /// Lower-case hexadecimal with at least so many digits.
-    pub(super) fn hex(&mut self, number: u64, digits: u32) {
-        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
-        for place in (0..needed.max(digits)).rev() {
-            let nibble = (number >> (4 * place)) & 0xF;
-            self.0.push(b"0123456789abcdef"[nibble as usize]);
+    pub(super) fn hex(&mut self, mut number: u64, digits: usize) {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4) as usize;
+        let mut text = [0; 16];
+        for digit in text.iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(number & 0xF) as usize];
+            number >>= 4;
         }
+        self.0.extend_from_slice(&text[text.len() - needed.max(digits)..]);
     }
 
     fn braces(&mut self, members: impl FnOnce(&mut Self)) {
