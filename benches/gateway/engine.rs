@@ -18,19 +18,29 @@ const SESSION_MIN: u16 = 240;
 /// Prime to the number of pendants: neighbours are not heard one after the other.
 const STRIDE: usize = 7_919;
 
+/// With a broker that takes everything.
 pub(crate) fn frames() -> Outcome {
+    rates("engine.frames_per_s", true)
+}
+
+/// Without one: everything stays in the journal.
+pub(crate) fn broker_down() -> Outcome {
+    rates("engine.broker_down_frames_per_s", false)
+}
+
+pub(crate) fn bytes() -> Outcome {
+    print("engine.bytes_per_pendant", Site::new().bytes_each()?, "B");
+    Ok(())
+}
+
+fn rates(name: &str, broker: bool) -> Outcome {
     let site = Site::new();
-    for (name, broker) in
-        [("engine.frames_per_s", true), ("engine.broker_down_frames_per_s", false)]
-    {
-        let mut rates = Vec::new();
-        for _ in 0..ROUNDS {
-            rates.push(site.rate(broker)?);
-        }
-        print_noise(name, &rates, "1/s");
-        print(name, median(&rates), "1/s");
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        rates.push(site.rate(broker)?);
     }
-    print("engine.bytes_per_pendant", site.bytes_each()?, "B");
+    print_noise(name, &rates, "1/s");
+    print(name, median(&rates), "1/s");
     Ok(())
 }
 

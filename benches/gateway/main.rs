@@ -33,11 +33,10 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 type Measurement = (&'static [&'static str], fn() -> Outcome);
 
 /// The large journal comes last: writing it back would disturb the others.
-const MEASUREMENTS: [Measurement; 8] = [
-    (
-        &["engine.frames_per_s", "engine.broker_down_frames_per_s", "engine.bytes_per_pendant"],
-        engine::frames,
-    ),
+const MEASUREMENTS: [Measurement; 10] = [
+    (&["engine.frames_per_s"], engine::frames),
+    (&["engine.broker_down_frames_per_s"], engine::broker_down),
+    (&["engine.bytes_per_pendant"], engine::bytes),
     (
         &["radio.listening_cpu_percent", "radio.answer_off_max_us", "radio.hand_over_max_us"],
         radio::radio,

@@ -15,14 +15,15 @@
 use crate::frame::{Direction, FRAME_BYTES, FrameBytes, HEADER_BYTES, SEALED_END, TEXT_BYTES};
 use crate::identity::{PendantId, Slot};
 use crate::keys::KeyBytes;
-use aes::Aes128;
+use aes::Aes128Enc;
 use ccm::aead::AeadInOut;
 use ccm::consts::{U8, U13};
 use ccm::{Ccm, KeyInit};
 use core::fmt;
 use zeroize::Zeroizing;
 
-pub(crate) type Cipher = Ccm<Aes128, U8, U13>;
+/// CCM only ever encrypts blocks; the keys for the other way need not be made.
+pub(crate) type Cipher = Ccm<Aes128Enc, U8, U13>;
 pub(crate) type NonceBytes = [u8; 13];
 pub(crate) type HeaderBytes = [u8; HEADER_BYTES];
 pub(crate) type TextBytes = [u8; TEXT_BYTES];

@@ -119,7 +119,7 @@ fn broker(
         None => Some(Name::new(&format!("broker-{place}")).expect("a name")),
     };
     let client_id = match section.value("client_id") {
-        Some(_) => self::name(section, "client_id", report).map(String::from),
+        Some(_) => self::name(section, "client_id", report).map(|name| name.to_string()),
         None => gateway.map(|gateway| gateway.as_str().to_owned()),
     };
     let keep_alive_s =

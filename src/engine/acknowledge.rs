@@ -175,14 +175,13 @@ impl Custody {
 
     fn sift(&mut self, assure: impl Fn(Waiting) -> Result<Assured, Waiting>) -> Vec<Released> {
         let mut released = Vec::new();
-        let mut kept = VecDeque::with_capacity(self.waiting.len());
-        for waiting in self.waiting.drain(..) {
-            match assure(waiting) {
-                Ok(assured) => released.push(assured.release()),
-                Err(waiting) => kept.push_back(waiting),
+        for _ in 0..self.waiting.len() {
+            match self.waiting.pop_front().map(&assure) {
+                Some(Ok(assured)) => released.push(assured.release()),
+                Some(Err(waiting)) => self.waiting.push_back(waiting),
+                None => {}
             }
         }
-        self.waiting = kept;
         released
     }
 }

@@ -32,13 +32,15 @@ impl<T> ByPendant<T> {
         self.place(pendant).ok().map(|place| &mut self.values[place])
     }
 
-    /// Sets a value; a new pendant moves all that stand behind it.
-    pub(super) fn insert(&mut self, pendant: PendantId, value: T) {
+    /// Sets a value and gives the one before; a new pendant moves all that stand
+    /// behind it.
+    pub(super) fn insert(&mut self, pendant: PendantId, value: T) -> Option<T> {
         match self.place(pendant) {
-            Ok(place) => self.values[place] = value,
+            Ok(place) => Some(std::mem::replace(&mut self.values[place], value)),
             Err(place) => {
                 self.pendants.insert(place, pendant);
                 self.values.insert(place, value);
+                None
             }
         }
     }
@@ -61,8 +63,18 @@ impl<T> ByPendant<T> {
         self.values.iter_mut()
     }
 
+    /// No pendant stands farther from the first than its number does, and where
+    /// none is missing before it, just so far: a box of pendants bears numbers that
+    /// follow each other. The others are searched for below that place.
     fn place(&self, pendant: PendantId) -> Result<usize, usize> {
-        self.pendants.binary_search(&pendant)
+        let first = self.pendants.first().map_or(0, |first| first.get());
+        let farthest = pendant.get().saturating_sub(first) as usize;
+        let before = match self.pendants.get(farthest) {
+            Some(there) if *there == pendant => return Ok(farthest),
+            Some(_) => &self.pendants[..farthest],
+            None => &self.pendants[..],
+        };
+        before.binary_search(&pendant)
     }
 }
 
@@ -106,8 +118,7 @@ mod tests {
             for (pendant, set, value) in steps {
                 let pendant = PendantId::new(pendant).expect("a pendant's number");
                 if set {
-                    model.insert(pendant, value);
-                    map.insert(pendant, value);
+                    prop_assert_eq!(map.insert(pendant, value), model.insert(pendant, value));
                 } else {
                     prop_assert_eq!(map.remove(pendant), model.remove(&pendant));
                 }

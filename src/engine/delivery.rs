@@ -168,7 +168,8 @@ impl Delivery {
         lsn: Option<Lsn>,
         voice: &Voice,
         now: Now,
-    ) -> Vec<Publish> {
+        publish: impl FnMut(Publish),
+    ) {
         let place = match lsn {
             Some(lsn) => Place::Journal(lsn),
             None => {
@@ -179,9 +180,9 @@ impl Delivery {
         let carriers = self.carriers();
         if carriers.is_empty() {
             self.keep(place);
-            return Vec::new();
+        } else {
+            self.offer(event, place, carriers, false, voice, now, publish);
         }
-        self.offer(event, place, carriers, false, voice, now)
     }
 
     /// Where a fresh event goes: down to the first broker that can be relied on.
@@ -518,10 +519,14 @@ impl Delivery {
         now: Now,
     ) -> Option<Publish> {
         self.pace.spend();
-        self.offer(event, place, Brokers::from_iter([broker]), true, voice, now).pop()
+        let mut offered = None;
+        let to = Brokers::from_iter([broker]);
+        self.offer(event, place, to, true, voice, now, |publish| offered = Some(publish));
+        offered
     }
 
     /// Offers an event to all of these; at least one.
+    #[expect(clippy::too_many_arguments, reason = "each is one plain thing")]
     fn offer(
         &mut self,
         event: &Event,
@@ -530,7 +535,8 @@ impl Delivery {
         replayed: bool,
         voice: &Voice,
         now: Now,
-    ) -> Vec<Publish> {
+        mut publish: impl FnMut(Publish),
+    ) {
         let at = match place {
             Place::Journal(lsn) => Some(lsn),
             Place::Memory(_) => None,
@@ -550,13 +556,12 @@ impl Delivery {
                 _ => {}
             }
         }
-        let offers = to.iter().map(|broker| {
+        for broker in to.iter() {
             self.publishes += 1;
             let id = PublishId(self.publishes);
             self.lines[broker.index()].offered(id, event.id, now.mono);
-            voice.publish((id, broker), event, replayed, now)
-        });
-        offers.collect()
+            publish(voice.publish((id, broker), event, replayed, now));
+        }
     }
 
     /// Nothing more is to be done with an event.

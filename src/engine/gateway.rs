@@ -315,7 +315,7 @@ impl Gateway {
         }
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
-        let record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
+        let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         let waiting = Waiting {
             pendant,
             link: hearing.link,
@@ -324,11 +324,11 @@ impl Gateway {
             event: record.event.id,
             lsn: None,
         };
-        let mut record = self.supervise(record, supervision, restored, now);
+        self.supervise(&mut record, supervision, restored, now);
         let (link, ended) = (hearing.link, hearing.received.mono);
         record.state.latest = Some(Latest { counter, link, ended });
-        self.put_state(pendant, record.state.clone());
-        let lsn = self.keep_with_state(&record.event, pendant, record.state, now);
+        let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
+        self.put_state(pendant, record.state);
         if self.acknowledges(hearing.link) {
             self.custody.take(Waiting { lsn, ..waiting });
         }
@@ -458,31 +458,28 @@ impl Gateway {
         &mut self,
         event: &Event,
         pendant: PendantId,
-        state: PendantState,
+        state: &PendantState,
         now: Now,
     ) -> Option<Lsn> {
-        let (state, whole) = if self.volatile.contains(&pendant) {
-            self.withhold(state, None)
-        } else {
-            (state, true)
-        };
-        let lsn = self.keep(event, Some(state), now);
+        let less = self.withhold(pendant, state, None);
+        let lsn = self.keep(event, Some(less.as_ref().unwrap_or(state)), now);
         match lsn {
-            Some(_) if whole => self.volatile.remove(&pendant),
+            Some(_) if less.is_none() => self.volatile.remove(&pendant),
             _ => self.volatile.insert(pendant),
         };
         lsn
     }
 
     /// Records an event and offers it at once, beside the sync and not after it.
-    fn keep(&mut self, event: &Event, state: Option<PendantState>, now: Now) -> Option<Lsn> {
+    fn keep(&mut self, event: &Event, state: Option<&PendantState>, now: Now) -> Option<Lsn> {
         self.stamped_unset |= event.received.wall == Wall::Unset;
-        let lsn = self.journal.append_event(event.clone(), state).ok();
+        let lsn = self.journal.append_event(event, state).ok();
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);
         }
-        let offers = self.delivery.offer_fresh(event, lsn, &self.voice, now);
-        self.outputs.extend(offers.into_iter().map(Output::Publish));
+        let outputs = &mut self.outputs;
+        let publish = |publish| outputs.push_back(Output::Publish(publish));
+        self.delivery.offer_fresh(event, lsn, &self.voice, now, publish);
         lsn
     }
 

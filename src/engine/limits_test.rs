@@ -168,7 +168,7 @@ fn the_longest_record_fits_a_frame() {
         if is_of_the_gateway(&event.detail) {
             event.from = None;
         }
-        let used = longest_record_bytes(event, state());
+        let used = longest_record_bytes(&event, &state());
         assert!(used <= 446, "{used} bytes");
     }
 }

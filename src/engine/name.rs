@@ -1,6 +1,6 @@
 //! Names that become parts of MQTT topics and of constant-size payloads.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Longest name in bytes. With it the longest event still fits the constant
@@ -8,10 +8,14 @@ use std::fmt;
 pub const NAME_BYTES_MAX: usize = 32;
 
 /// A name of a site, gateway, link or wearer: 1 to 32 of `a-z A-Z 0-9 . _ -`,
-/// so that it can stand in a topic, a file name and JSON without escaping.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+/// so that it can stand in a topic, a file name and JSON without escaping. It
+/// stands where it is used and not on the heap: a wearer's goes into every event.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// Zeros behind the text, which keep the order that of the texts.
+    bytes: [u8; NAME_BYTES_MAX],
+    length: u8,
+}
 
 /// Why a text is no [`Name`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,31 +57,38 @@ impl Name {
         if text.len() > NAME_BYTES_MAX {
             return Err(NameError::TooLong);
         }
-        Ok(Self(text.to_owned()))
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self { bytes, length: text.len() as u8 })
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("ASCII, as checked")
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        Self::new(&text)
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Name").field(&self.as_str()).finish()
     }
 }

@@ -2,13 +2,18 @@
 //! (RFC 8259 allows them after a text) so that topic and payload of every event
 //! have one constant sum of lengths. The contract is in `docs/mqtt.md`.
 
+mod json;
+#[cfg(test)]
+mod json_test;
+
 use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Lane};
 use super::name::Name;
 use super::policy::{ListenIn, Policies};
 use super::seam::{BrokerId, Publish, PublishId};
 use super::settings::Settings;
 use super::time::{Now, Wall};
-use serde::{Serialize, Serializer};
+use json::{Json, Quarters, Text, Value};
+use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 /// Topic and payload of any event, bytes. The longest event has room in it,
@@ -49,15 +54,13 @@ impl Voice {
         let lane = event.kind.lane();
         let topic = self.topics[lane as usize].clone();
         let length = EVENT_WIRE_BYTES - topic.len();
-        let mut payload = Vec::with_capacity(length);
-        serde_json::to_writer(&mut payload, &self.envelope(event, replayed, now))
-            .expect("writing JSON to memory does not fail");
+        let mut payload = Json::of(length, |json| self.envelope(json, event, replayed, now));
         assert!(payload.len() <= length, "an event outgrew the constant size");
         payload.resize(length, b' ');
         Publish { id, broker, lane, topic, payload }
     }
 
-    fn envelope<'e>(&'e self, event: &'e Event, replayed: bool, now: Now) -> Envelope<'e> {
+    fn envelope(&self, json: &mut Json, event: &Event, replayed: bool, now: Now) {
         let lane = event.kind.lane();
         let same_boot = event.boot == self.boot;
         let wall = match event.received.wall {
@@ -65,68 +68,117 @@ impl Voice {
             Wall::Unset if same_boot => now.wall_at(event.received.mono),
             known => known,
         };
-        Envelope {
-            specversion: "1.0",
-            id: Text(event.id),
-            source: &self.source,
-            kind: Type(event.kind),
-            subject: event.from.as_ref().map(|from| Text(Subject(from.pendant))),
-            time: time_text(wall),
-            datacontenttype: "application/json",
-            data: Data {
-                lane: lane.as_str(),
-                kind: event.kind.as_str(),
-                covert: event.kind.covert(),
-                test: event.kind == Kind::Test,
-                boot: Text(Hex64(event.boot)),
-                room: lane.as_str(),
-                number: event.number,
-                clock: clock(wall),
-                mono_ms: event.received.mono.us() / 1000,
-                replayed,
-                delay_ms: delay_ms(event, same_boot, now),
-                codes: event.kind.codes().map(|codes| (codes.sia, codes.contact_id)),
-                pendant: event.from.as_ref().map(|from| self.pendant_data(from)),
-                response: self.response(event),
-                detail: DetailData::of(&event.detail, self),
-            },
-        }
+        let from = event.from.as_ref();
+        json.member("specversion", "1.0");
+        json.member("id", event.id);
+        json.member("source", &*self.source);
+        json.member("type", joined("lonework.v1.", event.kind.as_str()));
+        json.member_if_any("subject", from.map(|from| subject(from.pendant)));
+        json.member_if_any("time", time(wall));
+        json.member("datacontenttype", "application/json");
+        json.object("data", |json| {
+            json.member("lane", lane.as_str());
+            json.member("kind", event.kind.as_str());
+            json.member("covert", event.kind.covert());
+            json.member("test", event.kind == Kind::Test);
+            json.member("boot", hex_64(event.boot));
+            json.member("room", lane.as_str());
+            json.member("number", event.number);
+            json.object("clock", |json| clock(json, wall));
+            json.member("mono_ms", event.received.mono.us() / 1000);
+            json.member("replayed", replayed);
+            json.member_if_any("delay_ms", delay_ms(event, same_boot, now));
+            json.member_if_any("codes", event.kind.codes());
+            if let Some(from) = from {
+                self.pendant(json, from);
+            }
+            self.response(json, event);
+            self.detail(json, &event.detail);
+        });
     }
 
     /// What the operator needs at once, as it is decided now: an event out of
     /// the backlog is answered by today's procedure.
-    fn response(&self, event: &Event) -> Option<ResponseData<'_>> {
-        let pendant = event.from.as_ref()?.pendant_id()?;
+    fn response(&self, json: &mut Json, event: &Event) {
+        let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
+        let Some(pendant) = pendant.filter(|_| event.kind.lane() == Lane::Urgent) else { return };
         let response = &self.policies.of(pendant).response;
-        (event.kind.lane() == Lane::Urgent).then(|| ResponseData {
-            procedure: response.procedure(event.kind).map(Name::as_str),
-            listen_in: response.listen_in.as_ref().map(ListenIn::as_str),
-            do_not_call: response.do_not_call(event.kind),
-        })
+        json.object("response", |json| {
+            json.member("procedure", response.procedure(event.kind).map(Name::as_str));
+            json.member("listen_in", response.listen_in.as_ref().map(ListenIn::as_str));
+            json.member("do_not_call", response.do_not_call(event.kind));
+        });
     }
 
-    fn pendant_data<'e>(&'e self, from: &'e FromPendant) -> PendantData<'e> {
-        PendantData {
-            pendant: Text(PendantNumber(from.pendant)),
-            enrolment: Text(Hex64(from.enrolment)),
-            wearer: from.wearer.as_str(),
-            counter: from.counter,
-            authentication: "aes-ccm-64",
-            heard: from.heard.as_ref().map(|heard| self.heard_data(heard)),
+    fn pendant(&self, json: &mut Json, from: &FromPendant) {
+        json.member("pendant", pendant_number(from.pendant));
+        json.member("enrolment", hex_64(from.enrolment));
+        json.member("wearer", from.wearer.as_str());
+        json.member("counter", from.counter);
+        json.member("authentication", "aes-ccm-64");
+        if let Some(heard) = &from.heard {
+            self.heard(json, heard);
         }
     }
 
-    fn heard_data(&self, heard: &HeardFrame) -> HeardData<'_> {
-        HeardData {
-            fresh: heard.freshness == Freshness::Proven,
-            battery_percent: heard.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
-            place: (heard.place != 0).then_some(heard.place),
-            link: name_of(&self.links, heard.link.0),
-            rssi_dbm: heard.signal.rssi_dbm,
-            snr_db: heard.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
-            frequency_hz: heard.signal.frequency_hz,
-            spreading_factor: heard.signal.spreading_factor,
+    fn heard(&self, json: &mut Json, heard: &HeardFrame) {
+        let percent = |fourteenths| u16::from(fourteenths) * 100 / 14;
+        json.member("fresh", heard.freshness == Freshness::Proven);
+        json.member("battery_percent", heard.battery.map(percent));
+        json.member("place", (heard.place != 0).then_some(heard.place));
+        json.member("link", name_of(&self.links, heard.link.0));
+        json.member("rssi_dbm", heard.signal.rssi_dbm);
+        json.member("snr_db", heard.signal.snr_quarter_db.map(Quarters));
+        json.member("frequency_hz", heard.signal.frequency_hz);
+        json.member("spreading_factor", heard.signal.spreading_factor);
+    }
+
+    /// What only some kinds say, under the name of what it is about.
+    fn detail(&self, json: &mut Json, detail: &Detail) {
+        if matches!(detail, Detail::None | Detail::Started { previous: None }) {
+            return;
         }
+        json.object("detail", |json| match *detail {
+            Detail::None | Detail::Started { previous: None } => {}
+            Detail::Session { minutes, due_unix_ms } => json.object("session", |json| {
+                json.member("minutes", minutes);
+                json.member("due", due_unix_ms.and_then(rfc3339));
+            }),
+            Detail::Started { previous: Some(ended) } => json.object("previous", |json| {
+                json.member("boot", hex_64(ended.boot));
+                json.member("last_urgent", ended.last[Lane::Urgent as usize]);
+                json.member("last_trouble", ended.last[Lane::Trouble as usize]);
+                json.member("last_routine", ended.last[Lane::Routine as usize]);
+            }),
+            Detail::Void { boot, lane, first, last, count } => json.object("void", |json| {
+                json.member("boot", hex_64(boot));
+                json.member("room", lane.as_str());
+                json.member("first", first);
+                json.member("last", last);
+                json.member("count", count);
+            }),
+            Detail::Damage { slots } => json.object("damage", |json| json.member("frames", slots)),
+            Detail::Refused { broker, reason, event } => json.object("refused", |json| {
+                json.member("broker", name_of(&self.brokers, broker.0));
+                json.member("reason", reason);
+                json.member("event", event);
+            }),
+            Detail::Link(link) => json.member("link", name_of(&self.links, link.0)),
+            Detail::Broker(broker) => json.member("broker", name_of(&self.brokers, broker.0)),
+            Detail::Pendant(pendant) => json.member("pendant", pendant_number(pendant)),
+            Detail::Times(times) => json.member("times", times),
+            Detail::Overdue { minutes, due_unix_ms, late_ms } => json.object("overdue", |json| {
+                json.member("minutes", minutes);
+                json.member("due", due_unix_ms.and_then(rfc3339));
+                json.member("late_ms", late_ms);
+            }),
+            Detail::Late { late_ms } => json.object("late", |json| json.member("late_ms", late_ms)),
+            Detail::GivenUp { ref pendants } => json.object("given_up", |json| {
+                for (pendant, count) in pendants {
+                    json.member(&format!("{pendant:06x}"), *count);
+                }
+            }),
+        });
     }
 }
 
@@ -147,154 +199,17 @@ pub(super) fn parse_receipt(payload: &[u8]) -> Option<super::event::EventId> {
     super::event::EventId::parse(receipt.received)
 }
 
-#[derive(Serialize)]
-struct Envelope<'e> {
-    specversion: &'static str,
-    id: Text<super::event::EventId>,
-    source: &'e str,
-    #[serde(rename = "type")]
-    kind: Type,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Text<Subject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
-    datacontenttype: &'static str,
-    data: Data<'e>,
-}
-
-#[derive(Serialize)]
-struct Data<'e> {
-    lane: &'static str,
-    kind: &'static str,
-    covert: bool,
-    test: bool,
-    boot: Text<Hex64>,
-    room: &'static str,
-    number: u64,
-    clock: ClockData,
-    mono_ms: u64,
-    replayed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delay_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    codes: Option<(&'static str, u16)>,
-    #[serde(flatten)]
-    pendant: Option<PendantData<'e>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<ResponseData<'e>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<DetailData<'e>>,
-}
-
-#[derive(Serialize)]
-struct ClockData {
-    source: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uncertainty_ms: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct PendantData<'e> {
-    pendant: Text<PendantNumber>,
-    enrolment: Text<Hex64>,
-    wearer: &'e str,
-    counter: u32,
-    authentication: &'static str,
-    #[serde(flatten)]
-    heard: Option<HeardData<'e>>,
-}
-
-#[derive(Serialize)]
-struct HeardData<'e> {
-    fresh: bool,
-    battery_percent: Option<u16>,
-    place: Option<u16>,
-    link: &'e str,
-    rssi_dbm: Option<i16>,
-    snr_db: Option<f32>,
-    frequency_hz: Option<u32>,
-    spreading_factor: Option<u8>,
-}
-
-#[derive(Serialize)]
-struct ResponseData<'e> {
-    procedure: Option<&'e str>,
-    listen_in: Option<&'e str>,
-    do_not_call: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum DetailData<'e> {
-    Session { minutes: u16, due: Option<String> },
-    Previous { boot: Text<Hex64>, last_urgent: u64, last_trouble: u64, last_routine: u64 },
-    Void { boot: Text<Hex64>, room: &'static str, first: u64, last: u64, count: u64 },
-    Damage { frames: u64 },
-    Refused { broker: &'e str, reason: u8, event: Text<super::event::EventId> },
-    Link(&'e str),
-    Broker(&'e str),
-    Pendant(Text<PendantNumber>),
-    Times(u32),
-    Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
-    Late { late_ms: u64 },
-    GivenUp(GivenUp<'e>),
-}
-
-/// An object: number of the pendant, how many of its events.
-struct GivenUp<'e>(&'e [(u32, u32)]);
-
-impl Serialize for GivenUp<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0.iter().map(|(pendant, count)| (Text(PendantNumber(*pendant)), count)),
-        )
-    }
-}
-
-impl<'e> DetailData<'e> {
-    fn of(detail: &'e Detail, voice: &'e Voice) -> Option<Self> {
-        Some(match *detail {
-            Detail::None | Detail::Started { previous: None } => return None,
-            Detail::Session { minutes, due_unix_ms } => {
-                Self::Session { minutes, due: due_unix_ms.and_then(rfc3339) }
-            }
-            Detail::Started { previous: Some(ended) } => Self::Previous {
-                boot: Text(Hex64(ended.boot)),
-                last_urgent: ended.last[Lane::Urgent as usize],
-                last_trouble: ended.last[Lane::Trouble as usize],
-                last_routine: ended.last[Lane::Routine as usize],
-            },
-            Detail::Void { boot, lane, first, last, count } => {
-                Self::Void { boot: Text(Hex64(boot)), room: lane.as_str(), first, last, count }
-            }
-            Detail::Damage { slots } => Self::Damage { frames: slots },
-            Detail::Refused { broker, reason, event } => {
-                let broker = name_of(&voice.brokers, broker.0);
-                Self::Refused { broker, reason, event: Text(event) }
-            }
-            Detail::Link(link) => Self::Link(name_of(&voice.links, link.0)),
-            Detail::Broker(broker) => Self::Broker(name_of(&voice.brokers, broker.0)),
-            Detail::Pendant(pendant) => Self::Pendant(Text(PendantNumber(pendant))),
-            Detail::Times(times) => Self::Times(times),
-            Detail::Overdue { minutes, due_unix_ms, late_ms } => {
-                Self::Overdue { minutes, due: due_unix_ms.and_then(rfc3339), late_ms }
-            }
-            Detail::Late { late_ms } => Self::Late { late_ms },
-            Detail::GivenUp { ref pendants } => Self::GivenUp(GivenUp(pendants)),
-        })
-    }
-}
-
 /// The name of the link or broker that stood at this place when it was told.
 fn name_of(names: &[String], place: u8) -> &str {
     names.get(usize::from(place)).map_or("removed", String::as_str)
 }
 
-fn clock(wall: Wall) -> ClockData {
+fn clock(json: &mut Json, wall: Wall) {
     match wall {
-        Wall::Unset => ClockData { source: "unset", uncertainty_ms: None },
+        Wall::Unset => json.member("source", "unset"),
         Wall::Set { uncertainty_ms, source, .. } => {
-            ClockData { source: source.as_str(), uncertainty_ms: Some(uncertainty_ms) }
+            json.member("source", source.as_str());
+            json.member("uncertainty_ms", uncertainty_ms);
         }
     }
 }
@@ -312,7 +227,7 @@ fn delay_ms(event: &Event, same_boot: bool, now: Now) -> Option<u64> {
     }
 }
 
-fn time_text(wall: Wall) -> Option<String> {
+fn time(wall: Wall) -> Option<impl Value> {
     match wall {
         Wall::Unset => None,
         Wall::Set { unix_ms, .. } => rfc3339(unix_ms),
@@ -320,50 +235,33 @@ fn time_text(wall: Wall) -> Option<String> {
 }
 
 /// RFC 3339 with milliseconds; `None` outside the years 1970 to 9999.
-fn rfc3339(unix_ms: i64) -> Option<String> {
+fn rfc3339(unix_ms: i64) -> Option<impl Value> {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
     let ms = u64::try_from(unix_ms).ok().filter(|ms| *ms < YEAR_10000_MS)?;
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
-    Some(humantime::format_rfc3339_millis(time).to_string())
+    Some(Text(move |json: &mut Json| {
+        write!(json, "{}", humantime::format_rfc3339_millis(time)).expect("memory takes all");
+    }))
 }
 
-/// Serialises by `Display`, without a string in between.
-struct Text<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
+fn joined(first: &'static str, second: &'static str) -> impl Value {
+    Text(move |json: &mut Json| {
+        json.put(first);
+        json.put(second);
+    })
 }
 
-struct Type(Kind);
-
-impl Serialize for Type {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("lonework.v1.{}", self.0.as_str()))
-    }
+fn subject(pendant: u32) -> impl Value {
+    Text(move |json: &mut Json| {
+        json.put("pendant/");
+        json.hex(pendant.into(), 6);
+    })
 }
 
-struct Hex64(u64);
-
-impl std::fmt::Display for Hex64 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
+fn pendant_number(pendant: u32) -> impl Value {
+    Text(move |json: &mut Json| json.hex(pendant.into(), 6))
 }
 
-struct PendantNumber(u32);
-
-impl std::fmt::Display for PendantNumber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:06x}", self.0)
-    }
-}
-
-struct Subject(u32);
-
-impl std::fmt::Display for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pendant/{:06x}", self.0)
-    }
+fn hex_64(number: u64) -> impl Value {
+    Text(move |json: &mut Json| json.hex(number, 16))
 }

@@ -4,7 +4,7 @@ use super::window::Window;
 use crate::engine::event::EventId;
 use crate::engine::seam::{BROKERS_MAX, BrokerId, PublishId};
 use crate::engine::time::Mono;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Most offers open at one broker, fresh ones included; the uplink's queue is longer.
 pub const OFFERS_MAX: usize = 256;
@@ -60,8 +60,9 @@ impl FromIterator<BrokerId> for Brokers {
 
 /// One offer of one event.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offer {
-    pub(super) event: EventId,
+struct Offer {
+    id: PublishId,
+    event: EventId,
     sent: Mono,
     /// Offers that were open before it.
     before: usize,
@@ -71,7 +72,8 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) up: bool,
-    offers: BTreeMap<PublishId, Offer>,
+    /// In the order in which they were made, which is that of their numbers.
+    offers: VecDeque<Offer>,
     window: Window,
     /// The backlog waits: nobody subscribed a moment ago.
     paused_until: Option<Mono>,
@@ -92,7 +94,7 @@ impl Line {
     pub(super) fn new() -> Self {
         Self {
             up: false,
-            offers: BTreeMap::new(),
+            offers: VecDeque::new(),
             window: Window::new(u16::MAX, Mono::ZERO),
             paused_until: None,
             unheard: false,
@@ -115,8 +117,7 @@ impl Line {
     /// that must be what ended it, if there was only that one.
     pub(super) fn lost(&mut self) -> (Vec<EventId>, Option<EventId>) {
         let was_up = std::mem::replace(&mut self.up, false);
-        let events: Vec<EventId> =
-            std::mem::take(&mut self.offers).into_values().map(|offer| offer.event).collect();
+        let events: Vec<EventId> = self.offers.drain(..).map(|offer| offer.event).collect();
         let mut culprit = None;
         if was_up && !events.is_empty() && self.taken_since_up == 0 {
             self.fruitless += 1;
@@ -157,12 +158,17 @@ impl Line {
 
     pub(super) fn offered(&mut self, id: PublishId, event: EventId, now: Mono) {
         let before = self.offers.len();
-        self.offers.insert(id, Offer { event, sent: now, before });
+        self.offers.push_back(Offer { id, event, sent: now, before });
+    }
+
+    fn take(&mut self, id: PublishId) -> Option<Offer> {
+        let place = self.offers.binary_search_by_key(&id, |offer| offer.id).ok()?;
+        self.offers.remove(place)
     }
 
     /// The broker took an offer: it is well.
     pub(super) fn taken(&mut self, id: PublishId, now: Mono) -> Option<EventId> {
-        let offer = self.offers.remove(&id)?;
+        let offer = self.take(id)?;
         self.window.came_back(offer.sent, offer.before, now);
         self.fruitless = 0;
         self.paused_until = None;
@@ -176,7 +182,7 @@ impl Line {
 
     /// The broker refused an offer.
     pub(super) fn refused(&mut self, id: PublishId) -> Option<EventId> {
-        self.offers.remove(&id).map(|offer| offer.event)
+        self.take(id).map(|offer| offer.event)
     }
 
     /// An event that was offered here as well was released through another broker.

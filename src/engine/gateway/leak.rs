@@ -8,7 +8,6 @@ use crate::engine::command::Standing;
 use crate::engine::event::{Event, Kind, Lane};
 use crate::engine::lamp::{Lamps, Light};
 use crate::engine::notice::Notice;
-use crate::engine::pendant::PendantState;
 use crate::engine::seam::{Answer, LinkId, Output, PublishId};
 use crate::engine::time::Now;
 use pendant_protocol::{FrameBytes, PendantId};
@@ -180,7 +179,7 @@ impl Gateway {
 
     fn leak_commit(&mut self, pendant: PendantId, now: Now) {
         self.pump(now);
-        let state: Option<PendantState> = self.states.get(pendant).cloned();
+        let state = self.states.get(pendant);
         state.map(|state| self.journal.carry_state(pendant, state));
     }
 

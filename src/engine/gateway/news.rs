@@ -29,15 +29,14 @@ impl Gateway {
             let (id, lane) = (event.id, event.kind.lane());
             let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
             let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
-            let state = volatile.and_then(|pendant| self.states.get(pendant)).cloned();
-            let withheld = state.map(|state| self.withhold(state, Some(id)));
-            let whole = withheld.as_ref().is_some_and(|(_, whole)| *whole);
-            let state = withheld.map(|(state, _)| state);
-            let Ok(lsn) = self.journal.append_event(event, state) else {
+            let state = volatile.and_then(|pendant| self.states.get(pendant));
+            let less = state.zip(volatile);
+            let less = less.and_then(|(state, pendant)| self.withhold(pendant, state, Some(id)));
+            let Ok(lsn) = self.journal.append_event(&event, less.as_ref().or(state)) else {
                 self.delivery.remain_homeless(lane);
                 continue;
             };
-            if let Some(pendant) = volatile.filter(|_| whole) {
+            if let Some(pendant) = volatile.filter(|_| less.is_none()) {
                 self.volatile.remove(&pendant);
             }
             self.delivery.settle(id, lsn);
@@ -45,28 +44,32 @@ impl Gateway {
         }
     }
 
-    /// A pendant's state as it may become durable: without what came of events that
-    /// only memory holds, the one `beside` which it is written excepted. A state that
-    /// is durable says that its events are, and a repetition would be answered on its
-    /// word. Also whether that is all of it.
+    /// A pendant's state as it may become durable, if not all of it may: without what
+    /// came of events that only memory holds, the one `beside` which it is written
+    /// excepted. A state that is durable says that its events are, and a repetition
+    /// would be answered on its word.
     pub(super) fn withhold(
         &self,
-        mut state: PendantState,
+        pendant: PendantId,
+        state: &PendantState,
         beside: Option<EventId>,
-    ) -> (PendantState, bool) {
-        let Some(pendant) = PendantId::new(state.pendant) else { return (state, true) };
-        let mut whole = true;
+    ) -> Option<PendantState> {
+        // Of others everything is in the journal.
+        if !self.volatile.contains(&pendant) {
+            return None;
+        }
+        let mut less: Option<PendantState> = None;
         for event in self.delivery.only_here_of(pendant).filter(|event| Some(event.id) != beside) {
-            whole = false;
+            let state = less.get_or_insert_with(|| state.clone());
             let Some(from) = &event.from else { continue };
             if from.heard.is_none() || event.kind == Kind::SupervisionRestored {
                 let told = Now { mono: event.received.mono, wall: event.received.wall };
-                unfire(&mut state, event.kind, from.counter, self.age.at(told));
+                unfire(state, event.kind, from.counter, self.age.at(told));
             } else {
                 state.unsay(from.counter);
             }
         }
-        (state, whole)
+        less
     }
 
     pub(super) fn say_dropped(&mut self, now: Now) {
@@ -175,17 +178,13 @@ impl Gateway {
         let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
         let moves_on = carry.len();
         for (n, pendant) in carry.into_iter().chain(volatile).enumerate() {
-            let Some(state) = self.states.get(pendant).cloned() else { continue };
-            let (state, whole) = if self.volatile.contains(&pendant) {
-                self.withhold(state, None)
-            } else {
-                (state, true)
-            };
+            let Some(state) = self.states.get(pendant) else { continue };
+            let less = self.withhold(pendant, state, None);
             // What is withheld comes with its event.
-            if !whole && n >= moves_on {
+            if less.is_some() && n >= moves_on {
                 continue;
             }
-            if self.journal.carry_state(pendant, state) && whole {
+            if self.journal.carry_state(pendant, less.as_ref().unwrap_or(state)) && less.is_none() {
                 self.volatile.remove(&pendant);
                 let lsn = self.journal.state_at(pendant);
                 self.custody.settle_state(pendant, lsn);

@@ -187,8 +187,8 @@ impl Gateway {
             from: Some(from),
             detail: fired.detail,
         };
-        self.put_state(pendant, fired.state.clone());
-        self.keep_with_state(&event, pendant, fired.state, now);
+        self.keep_with_state(&event, pendant, &fired.state, now);
+        self.put_state(pendant, fired.state);
     }
 
     fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {
@@ -229,21 +229,20 @@ impl Gateway {
     /// its return. Only one that proves its freshness restores supervision.
     pub(super) fn supervise(
         &mut self,
-        mut record: Record,
+        record: &mut Record,
         before: Supervision,
         restored: Option<EventId>,
         now: Now,
-    ) -> Record {
+    ) {
         let Some(restored) = restored.filter(|_| record.is_fresh()) else {
             record.state.supervision = before;
-            return record;
+            return;
         };
         record.state.supervision = Supervision::Heard;
         match before {
             Supervision::LostWithMany => self.reception_returns(now),
-            _ => self.tell_restored(&record, restored, now),
+            _ => self.tell_restored(record, restored, now),
         }
-        record
     }
 
     fn tell_restored(&mut self, record: &Record, id: EventId, now: Now) {
@@ -257,7 +256,9 @@ impl Gateway {
             from: record.event.from.clone(),
             detail: Detail::None,
         };
-        self.keep(&event, None, now);
+        if self.keep(&event, None, now).is_none() {
+            self.volatile.extend(PendantId::new(record.state.pendant));
+        }
     }
 
     /// When half of those that fell silent together are back, the suspicion is

@@ -6,7 +6,7 @@
 //! segment a fixed number of frames is carried, urgent ones first and then the
 //! newest routine ones, and they are written when all is read.
 
-use super::slot::{Record, SLOTS_PER_SEGMENT};
+use super::slot::{SLOTS_PER_SEGMENT, Written};
 use super::space::Room;
 use super::{Journal, Lsn, News, NoRoom, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Event, Lane};
@@ -251,8 +251,7 @@ impl Journal {
 
     fn carry(&mut self, old: Lsn, event: Event) -> Result<Lsn, NoRoom> {
         let lane = event.kind.lane();
-        let record = Record::Event(Box::new(event), None);
-        let new = self.append(&record, Room::Cleaning)?;
+        let new = self.append(&Written::Event(&event, None), Room::Cleaning)?;
         self.forget(old);
         self.keep(new, lane);
         Ok(new)
@@ -263,9 +262,7 @@ impl Journal {
     pub(in crate::engine) fn states_to_carry(&self) -> Vec<PendantId> {
         match &self.cleaning {
             Some(Cleaning { .. }) if planted(Mutant::LeaveStatesBehind) => Vec::new(),
-            Some(Cleaning { segment, step: Step::States, .. }) => {
-                self.states.in_segment(*segment).collect()
-            }
+            Some(Cleaning { segment, step: Step::States, .. }) => self.states.in_segment(*segment),
             _ => Vec::new(),
         }
     }
@@ -274,12 +271,12 @@ impl Journal {
     pub(in crate::engine) fn carry_state(
         &mut self,
         pendant: PendantId,
-        state: PendantState,
+        state: &PendantState,
     ) -> bool {
         let cleaned = self.cleaning.as_ref().map(|cleaning| cleaning.segment);
         let carried = cleaned.is_some() && self.state_at(pendant).map(Lsn::segment) == cleaned;
         let room = if carried { Room::Cleaning } else { Room::Urgent };
-        let appended = self.append(&Record::State(Box::new(state)), room);
+        let appended = self.append(&Written::State(state), room);
         if let Ok(lsn) = appended {
             self.note_state(pendant, lsn);
         }
@@ -333,7 +330,7 @@ impl Journal {
         let oldest = self.segments.range(cleaned + 1..).next().map(|(id, _)| *id);
         self.tail = oldest.map_or(before, Lsn::first_of);
         // An empty release: a frame that says nothing but its header.
-        let Ok(told) = self.append(&Record::Released(Vec::new()), Room::Cleaning) else {
+        let Ok(told) = self.append(&Written::Released(Vec::new()), Room::Cleaning) else {
             self.tail = before;
             return;
         };

@@ -29,7 +29,7 @@ use super::time::Mono;
 use cleaning::{Cleaning, Unreadable};
 use pendant_protocol::PendantId;
 use segment::Segment;
-use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot};
+use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot, Written};
 use space::Room;
 use states::States;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -197,18 +197,15 @@ impl Journal {
     /// Records an event with the state that it left; durable later.
     pub(super) fn append_event(
         &mut self,
-        event: Event,
-        state: Option<PendantState>,
+        event: &Event,
+        state: Option<&PendantState>,
     ) -> Result<Lsn, NoRoom> {
         let lane = event.kind.lane();
-        let pendant = state.as_ref().and_then(|state| PendantId::new(state.pendant));
-        let number = event.number;
-        let record = Record::Event(Box::new(event), state.map(Box::new));
-        let lsn = self.append(&record, Room::of(lane))?;
+        let lsn = self.append(&Written::Event(event, state), Room::of(lane))?;
         // Events that found no room at first come after later ones.
-        self.opened.last[lane as usize] = self.opened.last[lane as usize].max(number);
+        self.opened.last[lane as usize] = self.opened.last[lane as usize].max(event.number);
         self.keep(lsn, lane);
-        if let Some(pendant) = pendant {
+        if let Some(pendant) = state.and_then(|state| PendantId::new(state.pendant)) {
             self.note_state(pendant, lsn);
         }
         Ok(lsn)
@@ -216,7 +213,7 @@ impl Journal {
 
     /// Records the gateway's age. False if there was no room for it.
     pub(super) fn append_tick(&mut self, tick: Tick) -> bool {
-        planted(Mutant::ForgetAge) || self.append(&Record::Tick(tick), Room::Urgent).is_ok()
+        planted(Mutant::ForgetAge) || self.append(&Written::Tick(tick), Room::Urgent).is_ok()
     }
 
     /// Records what a message of the centre led to: always two frames, whatever
@@ -227,8 +224,8 @@ impl Journal {
         changes: Vec<Change>,
     ) -> Result<Lsn, NoRoom> {
         self.answered = answered.clone();
-        self.append(&Record::Answered(answered.clone()), Room::Urgent)?;
-        self.append(&Record::Ordered(changes), Room::Urgent)
+        self.append(&Written::Answered(answered.clone()), Room::Urgent)?;
+        self.append(&Written::Ordered(changes), Room::Urgent)
     }
 
     /// Marks events as needing no keeping any more, and journals that.
@@ -245,7 +242,7 @@ impl Journal {
                 }
             }
             // Without room the events are merely offered again after a restart.
-            let _ = self.append(&Record::Released(runs), Room::Urgent);
+            let _ = self.append(&Written::Released(runs), Room::Urgent);
         }
     }
 
@@ -374,7 +371,7 @@ impl Journal {
         }
     }
 
-    fn append(&mut self, record: &Record, room: Room) -> Result<Lsn, NoRoom> {
+    fn append(&mut self, record: &Written<'_>, room: Room) -> Result<Lsn, NoRoom> {
         if self.open.len() >= OPEN_MAX || !self.has_room_for(room) {
             return Err(NoRoom);
         }
@@ -588,6 +585,6 @@ fn byte_offset(lsn: Lsn) -> u32 {
 
 /// Bytes that a record of these needs, for the test that holds the limits.
 #[cfg(test)]
-pub(in crate::engine) fn longest_record_bytes(event: Event, state: PendantState) -> usize {
-    Plain::new(&Record::Event(Box::new(event), Some(Box::new(state)))).used()
+pub(in crate::engine) fn longest_record_bytes(event: &Event, state: &PendantState) -> usize {
+    Plain::new(&Written::Event(event, Some(state))).used()
 }

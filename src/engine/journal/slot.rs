@@ -21,7 +21,7 @@ use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Event};
 use crate::engine::pendant::{Change, PendantState};
-use aes::Aes128;
+use aes::Aes128Enc;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U13, U16};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub(super) const RUNS_MAX: usize = 24;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 48;
 
-type Cipher = ccm::Ccm<Aes128, U16, U13>;
+type Cipher = ccm::Ccm<Aes128Enc, U16, U13>;
 
 /// One frame as it stands on the medium.
 pub(super) type Slot = [u8; SLOT_BYTES];
@@ -94,13 +94,13 @@ pub(super) struct Run {
 
 /// What a frame holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Record {
+pub(super) enum Record<E = Box<Event>, S = Box<PendantState>> {
     /// First frame of every segment.
     Opened(Opened),
     /// An event with the state that it left.
-    Event(Box<Event>, Option<Box<PendantState>>),
+    Event(E, Option<S>),
     /// A pendant's state, carried forward before its segment is recycled.
-    State(Box<PendantState>),
+    State(S),
     /// Events that need no keeping any more.
     Released(Vec<Run>),
     /// The gateway's age, every minute.
@@ -110,6 +110,9 @@ pub(super) enum Record {
     /// What the centre changed, at every message of it, also when that is nothing.
     Ordered(Vec<Change>),
 }
+
+/// A record to be written, of an event and a state that stand elsewhere.
+pub(super) type Written<'r> = Record<&'r Event, &'r PendantState>;
 
 /// What a segment's first frame tells, so that numbers go on although every
 /// event was recycled.
@@ -126,7 +129,7 @@ pub(super) struct Opened {
 pub(super) struct Plain(Box<[u8; RECORD_BYTES]>);
 
 impl Plain {
-    pub(super) fn new(record: &Record) -> Self {
+    pub(super) fn new(record: &Written<'_>) -> Self {
         let mut bytes = Box::new([0u8; RECORD_BYTES]);
         let used = postcard::to_slice(record, &mut bytes[2..])
             .expect("the longest record fits a frame, which a test shows")
@@ -196,7 +199,9 @@ fn nonce(lsn: Lsn) -> [u8; 13] {
 
 /// Seals a record into a frame at the end of `out`.
 pub(super) fn seal(cipher: &BootCipher, header: &Header, plain: &Plain, out: &mut Vec<u8>) {
-    let mut slot: Slot = [0; SLOT_BYTES];
+    let start = out.len();
+    out.resize(start + SLOT_BYTES, 0);
+    let slot: &mut Slot = (&mut out[start..]).try_into().expect("the bytes of one frame");
     slot[4] = VERSION;
     slot[8..16].copy_from_slice(&header.lsn.0.to_le_bytes());
     slot[16..24].copy_from_slice(&header.durable_before.0.to_le_bytes());
@@ -211,9 +216,8 @@ pub(super) fn seal(cipher: &BootCipher, header: &Header, plain: &Plain, out: &mu
         .encrypt_inout_detached(&nonce(header.lsn).into(), &head[4..], text.into())
         .expect("448 bytes are within CCM's limit");
     tag.copy_from_slice(&sealed);
-    let crc = checksum(&slot, header.lsn);
+    let crc = checksum(slot, header.lsn);
     slot[..4].copy_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&slot);
 }
 
 /// Opens a whole frame; `None` if it was sealed with another key or altered.

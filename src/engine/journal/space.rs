@@ -1,12 +1,13 @@
 //! Room: who may write when there is little, segments opened, files grown.
 
 use super::segment::Segment;
-use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT};
+use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Written};
 use super::{Journal, Lsn, NoRoom, Plain};
 use crate::engine::event::Lane;
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
+use pendant_protocol::PendantId;
 use std::collections::VecDeque;
 
 /// Free segments kept at all times: one for cleaning, one for urgent events, and
@@ -114,7 +115,8 @@ impl Journal {
         self.begin(file, next, previous_end, opened);
         let mut moved = Vec::new();
         for (old, plain) in open {
-            if matches!(plain.record(), Some(Record::Opened(_) | Record::Answered(_))) {
+            let record = plain.record();
+            if matches!(record, Some(Record::Opened(_) | Record::Answered(_))) {
                 continue;
             }
             if self.head.index() == 0 && self.open_segment().is_err() {
@@ -124,13 +126,15 @@ impl Journal {
             }
             let new = self.head;
             self.head = new.next();
-            if let Some(Record::Event(event, _)) = plain.record() {
+            if let Some(Record::Event(event, _)) = &record {
                 if self.forget(old) {
                     self.keep(new, event.kind.lane());
                 }
             }
-            if let Some(pendant) = self.states.pendant(old) {
-                self.note_state(pendant, new);
+            if let Some(Record::Event(_, Some(state)) | Record::State(state)) = &record {
+                let pendant = PendantId::new(state.pendant);
+                let latest = pendant.filter(|pendant| self.states.place(*pendant) == Some(old));
+                latest.into_iter().for_each(|pendant| self.note_state(pendant, new));
             }
             self.open.push_back((new, plain));
             moved.push((old, new));
@@ -179,9 +183,9 @@ impl Journal {
     /// What every segment and every boot begins with: what outlives the segments
     /// before it.
     pub(super) fn say_opened(&mut self, opened: Opened) {
-        self.open.push_back((self.head, Plain::new(&Record::Opened(opened))));
+        self.open.push_back((self.head, Plain::new(&Written::Opened(opened))));
         self.head = self.head.next();
-        self.open.push_back((self.head, Plain::new(&Record::Answered(self.answered.clone()))));
+        self.open.push_back((self.head, Plain::new(&Written::Answered(self.answered.clone()))));
         self.head = self.head.next();
     }
 

@@ -2,52 +2,56 @@
 //! segment: room is reckoned at every frame, so that must not be a count.
 
 use super::Lsn;
+use crate::engine::by_pendant::ByPendant;
 use pendant_protocol::PendantId;
 use std::collections::BTreeMap;
 
 /// The places of the states.
 #[derive(Debug, Default)]
 pub(super) struct States {
-    places: BTreeMap<PendantId, Lsn>,
-    pendants: BTreeMap<Lsn, PendantId>,
+    places: ByPendant<Lsn>,
     in_segment: BTreeMap<u64, u64>,
 }
 
 impl States {
     /// A pendant's latest state stands here now.
     pub(super) fn note(&mut self, pendant: PendantId, lsn: Lsn) {
-        self.forget(pendant);
-        self.places.insert(pendant, lsn);
-        self.pendants.insert(lsn, pendant);
+        let before = self.places.insert(pendant, lsn);
+        self.leave(before);
         *self.in_segment.entry(lsn.segment()).or_default() += 1;
     }
 
     /// A pendant's state need not be kept.
     pub(super) fn forget(&mut self, pendant: PendantId) {
-        let Some(lsn) = self.places.remove(&pendant) else { return };
-        self.pendants.remove(&lsn);
-        if let Some(count) = self.in_segment.get_mut(&lsn.segment()) {
+        let before = self.places.remove(pendant);
+        self.leave(before);
+    }
+
+    fn leave(&mut self, place: Option<Lsn>) {
+        let Some(id) = place.map(Lsn::segment) else { return };
+        if let Some(count) = self.in_segment.get_mut(&id) {
             *count -= 1;
             if *count == 0 {
-                self.in_segment.remove(&lsn.segment());
+                self.in_segment.remove(&id);
             }
         }
     }
 
     /// Where a pendant's latest state stands.
     pub(super) fn place(&self, pendant: PendantId) -> Option<Lsn> {
-        self.places.get(&pendant).copied()
+        self.places.get(pendant).copied()
     }
 
-    /// Whose latest state stands here.
-    pub(super) fn pendant(&self, lsn: Lsn) -> Option<PendantId> {
-        self.pendants.get(&lsn).copied()
-    }
-
-    /// Whose latest states stand in a segment.
-    pub(super) fn in_segment(&self, id: u64) -> impl Iterator<Item = PendantId> + '_ {
-        let range = Lsn::first_of(id)..Lsn::first_of(id + 1);
-        self.pendants.range(range).map(|(_, pendant)| *pendant)
+    /// Whose latest states stand in a segment, oldest first. Looks at all places:
+    /// a segment is asked for once when it is cleaned, a place changes at every frame.
+    pub(super) fn in_segment(&self, id: u64) -> Vec<PendantId> {
+        if self.count_in_segment(id) == 0 {
+            return Vec::new();
+        }
+        let here = self.places.iter().filter(|(_, lsn)| lsn.segment() == id);
+        let mut here: Vec<(Lsn, PendantId)> = here.map(|(pendant, lsn)| (*lsn, pendant)).collect();
+        here.sort_unstable();
+        here.into_iter().map(|(_, pendant)| pendant).collect()
     }
 
     /// How many latest states stand in a segment.
@@ -71,7 +75,7 @@ mod tests {
                 states.note(pendant(n * 3), Lsn(u64::from(n) * 97));
             }
             for id in 0..30 {
-                let counted = states.in_segment(id).count() as u64;
+                let counted = states.in_segment(id).len() as u64;
                 assert_eq!(states.count_in_segment(id), counted, "segment {id} after {n}");
             }
         }
