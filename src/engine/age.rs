@@ -40,8 +40,6 @@ pub(super) const TICK_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AgeClock {
     base: Age,
-    /// The age with which this boot began.
-    begun: Age,
     /// The last tick before this boot, until a set clock has told how long the
     /// gateway was off.
     unproven: Option<Tick>,
@@ -52,15 +50,9 @@ impl AgeClock {
     pub(super) fn resume(tick: Option<Tick>, known: Age, now: Now) -> Self {
         let since = tick.map_or(Age::default(), |tick| tick.age).max(known);
         let base = Age(since.0.saturating_sub(now.mono.us() / 1000));
-        let mut clock = Self { base, begun: since, unproven: tick };
-        let off_ms = clock.take_wall(now);
-        clock.begun = since.plus_ms(off_ms);
+        let mut clock = Self { base, unproven: tick };
+        clock.take_wall(now);
         clock
-    }
-
-    /// The age with which this boot began, as far as it was known then.
-    pub(super) fn begun(&self) -> Age {
-        self.begun
     }
 
     /// The age at a moment of this boot.

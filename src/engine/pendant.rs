@@ -122,6 +122,9 @@ pub(super) struct PendantState {
     /// When its last new frame was heard.
     pub(super) heard: Age,
     pub(super) supervision: Supervision,
+    /// The highest counter before this boot.
+    #[serde(skip)]
+    pub(super) highest_before: Option<u32>,
     /// When stale counters were last told, to limit the rate. Of this boot.
     #[serde(skip)]
     pub(super) stale_told: Option<Mono>,
@@ -165,6 +168,7 @@ impl PendantState {
             actual: Actual::default(),
             heard: Age::default(),
             supervision: Supervision::default(),
+            highest_before: None,
             stale_told: None,
             latest: None,
         }

@@ -120,11 +120,11 @@ fn time_off_that_is_proven_late_does_not_count_for_what_was_set_since() {
     rig.wall_set = false;
     rig.start();
     rig.run_ms(1_000);
-    // Due in 30 minutes again, set while nobody knew of the twenty.
-    rig.exchange(&mut pendant, Body::CheckIn { place: 0 });
+    // Due in 31 minutes, as the wearer is told while nobody knows of the twenty.
+    rig.exchange(&mut pendant, Body::SessionExtend { minutes: 2, place: 0 });
     rig.run_ms(MINUTE_MS);
     rig.wall_set = true;
-    rig.run_ms(28 * MINUTE_MS);
+    rig.run_ms(29 * MINUTE_MS);
     assert_eq!((rig.count("overdue"), rig.count("supervision_lost")), (0, 0));
     rig.restart();
     rig.run_ms(MINUTE_MS / 2);

@@ -70,26 +70,16 @@ pub(in crate::engine) fn unfire(state: &mut PendantState, kind: Kind, counter: u
     }
 }
 
-/// Puts off by some ms what was set at an age after `begun`. True if that is more
-/// than silence, which is reckoned anew at every start.
-pub(in crate::engine) fn put_off(
-    state: &mut PendantState,
-    policy: &Policy,
-    begun: Age,
-    off_ms: u64,
-) -> bool {
+/// Puts off by some ms what frames of this boot have set. True if that is more than
+/// silence, which is reckoned anew at every start.
+pub(in crate::engine) fn put_off(state: &mut PendantState, off_ms: u64) -> bool {
     let before = state.apparent;
-    let was_set_since = |due: Age, ms_before: u64| due.ms_since(begun) > ms_before;
-    if let Some(session) = &mut state.apparent.session {
-        // Extensions leave a session set when it began.
-        if was_set_since(session.due, u64::from(session.minutes) * 60_000) {
-            session.due = session.due.plus_ms(off_ms);
-        }
+    let is_of_boot = |counter: u32| Some(counter) > state.highest_before;
+    if let Some(session) = state.apparent.session.as_mut().filter(|it| is_of_boot(it.set_by)) {
+        session.due = session.due.plus_ms(off_ms);
     }
-    if let Some(pre_alarm) = &mut state.apparent.pre_alarm {
-        if was_set_since(pre_alarm.fires, policy.pre_alarm_ms) {
-            pre_alarm.fires = pre_alarm.fires.plus_ms(off_ms);
-        }
+    if let Some(alarm) = state.apparent.pre_alarm.as_mut().filter(|it| is_of_boot(it.counter)) {
+        alarm.fires = alarm.fires.plus_ms(off_ms);
     }
     state.heard = state.heard.plus_ms(off_ms);
     state.apparent != before

@@ -116,12 +116,10 @@ impl Gateway {
     /// It turns out that the gateway was off for longer than it knew when it began:
     /// that time counts for what was set before, not for what was set since.
     fn put_off(&mut self, off_ms: u64) {
-        let begun = self.age.begun();
         let pendants: Vec<PendantId> = self.states.iter().map(|(pendant, _)| pendant).collect();
         for pendant in pendants {
             let Some(mut state) = self.states.get(pendant).cloned() else { continue };
-            let policy = self.settings.policies.of(pendant);
-            if put_off(&mut state, policy, begun, off_ms) {
+            if put_off(&mut state, off_ms) {
                 self.volatile.insert(pendant);
             }
             self.put_state(pendant, state);
@@ -133,6 +131,7 @@ impl Gateway {
         let age = self.age.at(now);
         for state in self.states.values_mut() {
             state.heard = age;
+            state.highest_before = state.highest;
         }
     }
 
