@@ -7,6 +7,10 @@ use super::past::{Past, Waiting, gateway, speaker};
 use crate::rig::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Kinds of events that tell that a state changed in a way that no alarm does.
+pub(super) const CHANGES: [&str; 4] =
+    ["session_started", "session_extended", "session_ended", "alert_cancelled"];
+
 /// What of the log is left: every position of which a whole frame stands somewhere.
 struct Left {
     whole: BTreeSet<u64>,
@@ -186,9 +190,8 @@ fn repeat_old_presses(past: &Past, rig: &mut Rig, told: bool, name: &str) {
             "{name}: an old press has a new id: {} of {speaker:?}",
             seen.kind()
         );
-        let changes = ["session_started", "session_extended", "session_ended", "alert_cancelled"];
         assert!(
-            !told || !changes.contains(&seen.kind()),
+            !told || !CHANGES.contains(&seen.kind()),
             "{name}: an old press changed a state: {}",
             seen.kind()
         );
