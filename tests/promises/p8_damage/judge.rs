@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const CHANGES: [&str; 4] =
     ["session_started", "session_extended", "session_ended", "alert_cancelled"];
 
-/// What of the log is left: every position of which a whole frame stands somewhere.
+/// What of the log is left: every position of which a whole frame stands in the file
+/// that counts for its segment.
 struct Left {
     whole: BTreeSet<u64>,
     /// From here on no frame that is left vouches for anything.
@@ -27,7 +28,16 @@ impl Left {
         let before: BTreeMap<u64, u64> =
             frames(&past.image).map(|(_, frame)| (frame.position, frame.boot)).collect();
         let after: Vec<_> = frames(&damaged.image).map(|(_, frame)| frame).collect();
-        let whole: BTreeSet<u64> = after.iter().map(|frame| frame.position).collect();
+        // Of two files with frames of one segment the fuller counts.
+        let mut segments: BTreeMap<u64, BTreeMap<u32, BTreeSet<u64>>> = BTreeMap::new();
+        for (file, frame) in frames(&damaged.image) {
+            let files = segments.entry(frame.position / SLOTS).or_default();
+            files.entry(file).or_default().insert(frame.position);
+        }
+        let fullest = |files: BTreeMap<u32, BTreeSet<u64>>| {
+            files.into_values().max_by_key(BTreeSet::len).unwrap_or_default()
+        };
+        let whole: BTreeSet<u64> = segments.into_values().flat_map(fullest).collect();
         let mark = after.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
         let hole = before.range(mark..).map(|(position, _)| *position);
         let unvouched_from =
