@@ -34,8 +34,11 @@ impl Left {
             let files = segments.entry(frame.position / SLOTS).or_default();
             files.entry(file).or_default().insert(frame.position);
         }
+        // Of equally full ones either may: what both have is left for sure.
         let fullest = |files: BTreeMap<u32, BTreeSet<u64>>| {
-            files.into_values().max_by_key(BTreeSet::len).unwrap_or_default()
+            let most = files.values().map(BTreeSet::len).max();
+            let full = files.into_values().filter(|held| Some(held.len()) == most);
+            full.reduce(|one, other| &one & &other).unwrap_or_default()
         };
         let whole: BTreeSet<u64> = segments.into_values().flat_map(fullest).collect();
         let mark = after.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);

@@ -45,7 +45,8 @@ const NEVER_US: u64 = 1_000_000_000_000;
 pub(super) fn gateway(pendants: &[Pendant], image: Image) -> Rig {
     let mut rig = Rig::off(&pendants.iter().collect::<Vec<_>>());
     rig.settings.journal.files_max = 8;
-    rig.settings.journal.files_reserved = 6;
+    // So few that nothing is given up for room, also if copies come back.
+    rig.settings.journal.files_reserved = 2;
     rig.disk.files = image;
     rig
 }
@@ -72,6 +73,8 @@ impl Past {
         let mut chance = Chance(seed ^ 0x00DA_4A6E);
         let mut pendants: Vec<Pendant> = (1..=4).map(Pendant::new).collect();
         let mut rig = gateway(&pendants, Image::new());
+        // So many that it is not cleaned before several segments stand.
+        rig.settings.journal.files_reserved = 6;
         // A part of what is told is lost on its way, and waits everywhere in the log.
         rig.settings.delivery.receipt_wait_ms = 1_000_000_000;
         rig.settings.delivery.escalate_after_ms = 1_000_000_000;
