@@ -33,6 +33,7 @@ mod end_to_end;
 mod failover;
 mod kill;
 mod network;
+mod refusals;
 mod service;
 mod store_and_forward;
 mod twins;

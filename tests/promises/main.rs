@@ -26,6 +26,7 @@ mod p4_nobody_else;
 mod p5_non_interference;
 mod p6_covert_incidents;
 mod p7_urgent_first;
+mod p8_damage;
 mod p8_quiet_or_lost;
 mod p9_time;
 mod p_response;

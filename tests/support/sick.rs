@@ -109,3 +109,64 @@ pub fn resize(process: u32, folder: &Path, size: &str) {
         .status();
     assert!(done.expect("nsenter is part of util-linux").success(), "remount");
 }
+
+/// A file system ext4 on a loop device, which turns read-only at its first error.
+pub struct LoopDisk {
+    _folder: tempfile::TempDir,
+    device: String,
+}
+
+impl LoopDisk {
+    /// Needs root, a loop device and e2fsprogs.
+    pub fn new(size: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let image = folder.path().join("image").display().to_string();
+        system(&["truncate", "--size", size, &image]);
+        system(&["mkfs.ext4", "-q", "-F", &image]);
+        let device = system(&["losetup", "--find", "--show", &image]);
+        Self { _folder: folder, device }
+    }
+
+    /// Words before a daemon's command that mount it at `folder`, at first with what
+    /// stood there.
+    pub fn mounted_at(&self, folder: &Path) -> Vec<String> {
+        let (folder, device) = (folder.display(), &self.device);
+        let script = format!(
+            "set -e; test -e {folder}.before || cp -a {folder} {folder}.before; \
+             mount -t ext4 -o errors=remount-ro {device} {folder}; \
+             test -e {folder}/store.key || cp -a {folder}.before/. {folder}/; sync; exec \"$0\" \"$@\""
+        );
+        ["unshare", "--mount", "sh", "-c", &script].map(str::to_owned).to_vec()
+    }
+
+    /// It meets an error.
+    pub fn fails(&self) {
+        let name = self.device.rsplit('/').next().expect("a device's name");
+        let trigger = format!("/sys/fs/ext4/{name}/trigger_fs_error");
+        std::fs::write(&trigger, "1").unwrap_or_else(|error| panic!("{trigger}: {error}"));
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        // What failed before must not be hidden by a panic here.
+        let _ = Command::new("losetup").args(["--detach", &self.device]).output();
+    }
+}
+
+/// Runs a program of the system; what it prints.
+fn system(words: &[&str]) -> String {
+    let output = Command::new(words[0]).args(&words[1..]).output();
+    let output = output.unwrap_or_else(|error| panic!("{words:?}: {error}. Is it installed?"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}. Root and loop devices are needed");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Memory of a process that is in use, KiB.
+pub fn resident_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number.and_then(|number| number.trim().parse().ok()).expect("a number of kB")
+}

@@ -9,7 +9,7 @@
 use super::slot::{SLOTS_PER_SEGMENT, Written};
 use super::space::Room;
 use super::{Journal, Lsn, News, NoRoom, READ_SLOTS_MAX, ReadFor, Shed};
-use crate::engine::event::{Event, Lane};
+use crate::engine::event::{Detail, Event, Lane};
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::PendantState;
 use crate::engine::time::Mono;
@@ -92,16 +92,35 @@ impl Cleaning {
         if !given_up {
             return;
         }
-        let shed = self.shed.entry((event.boot, lane)).or_insert(Shed {
-            boot: event.boot,
-            lane,
-            first: event.number,
-            last: event.number,
-            count: 0,
-        });
-        shed.first = shed.first.min(event.number);
-        shed.last = shed.last.max(event.number);
-        shed.count += 1;
+        let Event { boot, number, .. } = *event;
+        self.give_up(Shed { boot, lane, first: number, last: number, count: 1 });
+        // What it told is told again: else numbers would be missing without a word.
+        match &event.detail {
+            Detail::Void { boot, lane, first, last, count } => {
+                self.give_up(Shed {
+                    boot: *boot,
+                    lane: *lane,
+                    first: *first,
+                    last: *last,
+                    count: *count,
+                });
+            }
+            Detail::GivenUp { pendants } => {
+                let Some(what) = &mut self.giving_up else { return };
+                for (pendant, count) in pendants {
+                    let sum = what.by_pendant.entry(*pendant).or_default();
+                    *sum = sum.saturating_add(*count);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn give_up(&mut self, new: Shed) {
+        let shed = self.shed.entry((new.boot, new.lane)).or_insert(Shed { count: 0, ..new });
+        shed.first = shed.first.min(new.first);
+        shed.last = shed.last.max(new.last);
+        shed.count += new.count;
     }
 }
 

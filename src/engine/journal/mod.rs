@@ -396,6 +396,8 @@ impl Journal {
             return;
         }
         let segment = &self.segments[&first.segment()];
+        let after = self.segments.range(first.segment() + 1..).next();
+        let next_file = after.map(|(_, next)| next.file).or(self.free.front().copied());
         let cipher = &self.ciphers[&self.boot];
         let mut bytes = Vec::with_capacity(self.open.len().min(COMMIT_SLOTS_MAX) * SLOT_BYTES);
         let mut end = first;
@@ -407,6 +409,7 @@ impl Journal {
                 previous_end: segment.previous_end,
                 tail: self.tail,
                 boot: self.boot,
+                next_file,
             };
             slot::seal(cipher, &header, plain, &mut bytes);
             end = lsn.next();

@@ -105,7 +105,10 @@ pub struct Replay {
     before: Option<EndedBoot>,
     previous_end: Option<Lsn>,
     findings: Findings,
-    gap_open: [bool; 3],
+    /// How often damage was met so far.
+    damages: u64,
+    /// How often when the last number of each boot and lane was seen.
+    damages_at: BTreeMap<Boot, [u64; 3]>,
     voids: Vec<Shed>,
     opened: u64,
     sealed_elsewhere: u64,
@@ -142,7 +145,8 @@ impl Replay {
             newest_boot: None,
             before: None,
             previous_end: (tail != Lsn(0)).then_some(tail),
-            gap_open: [false; 3],
+            damages: 0,
+            damages_at: BTreeMap::new(),
             voids: Vec::new(),
             opened: 0,
             sealed_elsewhere: 0,
@@ -185,6 +189,13 @@ impl Replay {
             }
         }
         self.previous_end = Some(Lsn(first.0 + end));
+        if self.plan.end_is_missing && self.plan.segments.last().map(|last| last.file) == Some(file)
+        {
+            // How many frames there were, nothing tells: a segment's worth at most is
+            // known to be gone.
+            let cut = self.plan.cut;
+            self.damage(cut, Lsn(Lsn::first_of(cut.segment() + 1).0 - 1), None);
+        }
     }
 
     /// What was found so far; all of it once every file was given.
@@ -221,7 +232,7 @@ impl Replay {
 
     fn damage(&mut self, first: Lsn, last: Lsn, file: Option<u32>) {
         self.findings.lost(first, last, file);
-        self.gap_open = [true; 3];
+        self.damages += 1;
     }
 
     fn take_frame(&mut self, lsn: Lsn, boot: Boot, said: Said) {
@@ -283,16 +294,17 @@ impl Replay {
         // Events carried forward bear old numbers and close no gap.
         if number > *last {
             *last = number;
-            self.gap_open[lane as usize] = false;
+            self.damages_at.entry(boot).or_default()[lane as usize] = self.damages;
         }
     }
 
     /// Numbers below `number` that were never seen were in damaged frames, if
-    /// there were any since the last of this lane.
+    /// there were any since the last of this boot and lane. Of a boot that was not
+    /// met before, all of them may have been.
     fn reach(&mut self, boot: Boot, lane: Lane, number: u64) {
-        let known = self.numbers.get(&boot).map(|last| last[lane as usize]);
-        let last = known.unwrap_or(0);
-        if self.gap_open[lane as usize] && known.is_some() && number > last + 1 {
+        let last = self.numbers.get(&boot).map_or(0, |last| last[lane as usize]);
+        let damages = self.damages_at.get(&boot).map_or(0, |at| at[lane as usize]);
+        if self.damages > damages && number > last + 1 {
             self.voids.push(Shed {
                 boot,
                 lane,

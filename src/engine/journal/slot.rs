@@ -4,7 +4,7 @@
 //! ```text
 //!   0  4  CRC-32C of bytes 4..512, seeded with the segment's id
 //!   4  1  format version, 1
-//!   5  3  zero
+//!   5  3  number of the file in which the log goes on after this segment, plus one; 0: unknown
 //!   8  8  position (LSN): segment id * 2048 + index in the segment
 //!  16  8  every LSN below this one was durable when this frame was written
 //!  24  8  where the segment before ended
@@ -158,6 +158,8 @@ pub(super) struct Header {
     pub(super) previous_end: Lsn,
     pub(super) tail: Lsn,
     pub(super) boot: Boot,
+    /// The file in which the log will go on after this segment.
+    pub(super) next_file: Option<u32>,
 }
 
 impl Header {
@@ -175,6 +177,7 @@ impl Header {
             previous_end: Lsn(word(24)),
             tail: Lsn(word(32)),
             boot: word(40),
+            next_file: u32::from_le_bytes([slot[5], slot[6], slot[7], 0]).checked_sub(1),
         })
     }
 }
@@ -203,6 +206,8 @@ pub(super) fn seal(cipher: &BootCipher, header: &Header, plain: &Plain, out: &mu
     out.resize(start + SLOT_BYTES, 0);
     let slot: &mut Slot = (&mut out[start..]).try_into().expect("the bytes of one frame");
     slot[4] = VERSION;
+    let next_file = header.next_file.map_or(0, |file| file + 1).to_le_bytes();
+    slot[5..8].copy_from_slice(&next_file[..3]);
     slot[8..16].copy_from_slice(&header.lsn.0.to_le_bytes());
     slot[16..24].copy_from_slice(&header.durable_before.0.to_le_bytes());
     slot[24..32].copy_from_slice(&header.previous_end.0.to_le_bytes());

@@ -10,6 +10,9 @@ use std::fmt;
 
 /// A boot begins no further in a segment than here: it needs a few frames at once.
 const GOES_ON_MAX: u64 = SLOTS_PER_SEGMENT - 64;
+/// Ids that are passed over when the newest segments are missing: more than there
+/// can be files, so that theirs are not used again.
+const IDS_OF_THE_MISSING: u64 = 65_536;
 
 /// Why the journal cannot be used. Nothing was changed on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,10 @@ struct Found {
     /// Frames that are neither whole nor zero.
     ragged: Bits,
     previous_end: Lsn,
+    /// The file in which the log goes on.
+    next_file: Option<u32>,
+    /// What the file holds of its earlier lives, the newest last.
+    earlier: Vec<Found>,
 }
 
 /// What the headers of one file say. Files can be looked at in any order, also at
@@ -74,7 +81,7 @@ impl Headers {
             tail: Lsn(0),
             other_version: false,
         };
-        let mut segments: BTreeMap<u64, (Bits, Lsn)> = BTreeMap::new();
+        let mut segments: BTreeMap<u64, (Bits, Header)> = BTreeMap::new();
         let mut ragged = Bits::default();
         for (index, slot) in (0..SLOTS_PER_SEGMENT).zip(whole_slots(bytes)) {
             let Some(header) = Header::read(slot, index) else {
@@ -86,19 +93,26 @@ impl Headers {
             };
             headers.durable = headers.durable.max(header.durable_before);
             headers.tail = headers.tail.max(header.tail);
-            let (valid, previous_end) = segments.entry(header.lsn.segment()).or_default();
+            let (valid, last) =
+                segments.entry(header.lsn.segment()).or_insert_with(|| (Bits::default(), header));
             valid.set(index);
-            *previous_end = header.previous_end;
+            *last = header;
         }
         // A recycled file still holds frames of its earlier lives: the newest counts.
-        headers.newest = segments.pop_last().map(|(segment, (valid, previous_end))| Found {
+        let found = |(segment, (valid, last)): (u64, (Bits, Header))| Found {
             file,
             full_length,
             segment,
             valid,
-            ragged,
-            previous_end,
-        });
+            ragged: ragged.clone(),
+            previous_end: last.previous_end,
+            next_file: last.next_file,
+            earlier: Vec::new(),
+        };
+        headers.newest = segments.pop_last().map(&found);
+        if let Some(newest) = &mut headers.newest {
+            newest.earlier = segments.into_iter().map(found).collect();
+        }
         headers
     }
 }
@@ -117,6 +131,8 @@ pub struct Survey {
     void_frames: u64,
     /// Segments that stand in two files.
     doubled: BTreeSet<u64>,
+    /// The newest segment of which each file holds a frame, and how many it holds.
+    holds: BTreeMap<u32, (u64, u32)>,
 }
 
 impl Survey {
@@ -141,6 +157,7 @@ impl Survey {
         match headers.newest {
             Some(found) => {
                 self.newest_id = self.newest_id.max(found.segment);
+                self.holds.insert(found.file, (found.segment, found.valid.count()));
                 self.keep(found);
             }
             None => self.set_free(headers.file, headers.full_length),
@@ -151,7 +168,8 @@ impl Survey {
         if full_length { self.free.push(file) } else { self.short.push(file) }
     }
 
-    /// Of two files with the same segment the fuller one counts.
+    /// Of two files with the same segment the fuller one counts. The other one may
+    /// have its frames from a write that went astray: what else it holds is looked at.
     fn keep(&mut self, new: Found) {
         let segment = new.segment;
         let other = match self.found.remove(&segment) {
@@ -166,7 +184,27 @@ impl Survey {
             }
         };
         self.doubled.insert(segment);
-        self.set_free(other.file, other.full_length);
+        let Found { file, mut earlier, .. } = other;
+        match earlier.pop() {
+            Some(before) => self.keep(Found { earlier, full_length: false, ..before }),
+            // A copy must not lie in a file that is named as the next one.
+            None => self.set_free(file, false),
+        }
+    }
+
+    /// Whether segments are missing behind the newest one that is left. It names the
+    /// file in which the log was to go on: that was free then, so it is there, and
+    /// is no copy of a segment of the log. And no file is ever made shorter.
+    fn end_is_missing(&self, cut: Lsn) -> bool {
+        let Some((_, last)) = self.found.last_key_value() else { return false };
+        let next_is_missing = last.next_file.is_some_and(|file| match self.holds.get(&file) {
+            Some((id, count)) => self.found.get(id).is_some_and(|in_log| {
+                *id <= last.segment && (in_log.file == file || in_log.valid.count() == *count)
+            }),
+            None => !self.free.contains(&file),
+        });
+        let cut_short = !last.full_length && cut <= Lsn::first_of(last.segment + 1);
+        next_is_missing || cut_short
     }
 
     /// The last frames of the log, for which nothing on the medium vouches: they may
@@ -225,7 +263,16 @@ impl Survey {
         let vacant = (0..self.files).filter(|file| !present.contains(file)).collect();
         let ends: Vec<Lsn> =
             (self.found.values().skip(1).map(|next| next.previous_end)).chain([cut]).collect();
-        let goes_on = self.goes_on_at(cut);
+        let end_is_missing = self.end_is_missing(cut);
+        let goes_on = self.goes_on_at(cut).filter(|_| !end_is_missing);
+        if end_is_missing {
+            self.newest_id += IDS_OF_THE_MISSING;
+        }
+        // The file that is named for the next segment comes next also after a start.
+        let next_file = self.found.last_key_value().and_then(|(_, last)| last.next_file);
+        if let Some(place) = self.free.iter().position(|file| Some(*file) == next_file) {
+            self.free[..=place].rotate_right(1);
+        }
         let mut segments = Vec::new();
         for (found, next) in self.found.into_values().zip(ends) {
             let first = Lsn::first_of(found.segment);
@@ -248,6 +295,7 @@ impl Survey {
             newest_id: self.newest_id,
             void_frames: self.void_frames,
             goes_on,
+            end_is_missing,
         })
     }
 
@@ -371,6 +419,8 @@ pub struct Plan {
     /// Frames of commits that did not succeed.
     pub(super) void_frames: u64,
     pub(super) goes_on: Option<GoesOn>,
+    /// Segments are missing behind the cut.
+    pub(super) end_is_missing: bool,
 }
 
 impl Plan {
