@@ -34,6 +34,9 @@ const AWAITING_DRAIN_MAX: usize = 512;
 /// Most events that may wait for a receipt at all; beyond it the oldest goes
 /// back to the backlog.
 const AWAITING_MAX: usize = 2048;
+/// Events that were offered and went back to the backlog of which a receipt is known
+/// for what it is.
+const GIVEN_BACK_MAX: usize = 256;
 /// Most events kept in memory because the journal has no room.
 const UNJOURNALLED_MAX: usize = 256;
 /// Releases that are journalled without waiting for the interval.
@@ -99,7 +102,10 @@ pub(super) struct Delivery {
     /// broker to be relied on. Entries of events that are done pass by.
     deadlines: VecDeque<(Mono, EventId)>,
     escalations: VecDeque<(Mono, EventId)>,
+    /// When what has a receipt and was not taken is let go.
+    untaken: VecDeque<(Mono, EventId)>,
     backlog: Backlog,
+    given_back: VecDeque<(EventId, Lsn)>,
     memory: VecDeque<Event>,
     /// Something of a lane stands in memory only, here or in an open offer.
     homeless: [bool; 3],
@@ -124,7 +130,9 @@ impl Delivery {
             awaiting: 0,
             deadlines: VecDeque::new(),
             escalations: VecDeque::new(),
+            untaken: VecDeque::new(),
             backlog: Backlog::default(),
+            given_back: VecDeque::new(),
             memory: VecDeque::new(),
             homeless: [false; 3],
             memory_after: None,
@@ -380,6 +388,9 @@ impl Delivery {
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
         let to = |lsn: Lsn| moved.get(&lsn).copied().unwrap_or(lsn);
         self.backlog.moved(moved);
+        for (_, lsn) in &mut self.given_back {
+            *lsn = to(*lsn);
+        }
         self.to_release = self.to_release.iter().copied().map(to).collect();
         self.apart.moved(to);
         for sent in self.sent.values_mut() {
@@ -392,7 +403,7 @@ impl Delivery {
     /// When something becomes due by itself.
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         let up = self.any_up();
-        let receipts = [self.deadlines.front(), self.escalations.front()];
+        let receipts = [self.deadlines.front(), self.escalations.front(), self.untaken.front()];
         let receipts = receipts.into_iter().flatten().map(|(until, _)| *until).filter(|_| up);
         let release = (!self.to_release.is_empty()).then_some(self.release_at);
         let apart = self.apart.next_due().filter(|_| up);
@@ -471,6 +482,8 @@ impl Delivery {
             let (lsn, event) = self.backlog.pop()?;
             if !journal.is_live(lsn) {
                 self.backlog.forget(lsn);
+            } else if self.to_release.contains(&lsn) {
+                // Its receipt came meanwhile.
             } else if self.sent.contains_key(&event.id) {
                 // Cleaning had copied it when the power went: one copy is enough.
                 self.to_release.insert(lsn);
@@ -581,9 +594,14 @@ impl Delivery {
 
     /// An event goes back to the backlog.
     fn give_back(&mut self, event: EventId) {
-        if let Some(place) = self.take(event) {
-            self.keep(place);
+        let Some(place) = self.take(event) else { return };
+        if let Place::Journal(lsn) = place {
+            if self.given_back.len() >= GIVEN_BACK_MAX {
+                self.given_back.pop_front();
+            }
+            self.given_back.push_back((event, lsn));
         }
+        self.keep(place);
     }
 
     fn take(&mut self, event: EventId) -> Option<Place> {

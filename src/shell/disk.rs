@@ -110,19 +110,6 @@ impl JournalFolder {
         Ok(Self { reader: JournalReader::new(directory), _lock: lock })
     }
 
-    /// Syncs every segment file, to be called before they are read: a gateway that
-    /// was killed in the middle of a commit leaves frames in the cache that are on
-    /// no medium yet, and what is read is taken for durable.
-    ///
-    /// # Errors
-    /// Some file could not be synced: a power cut may take what is read of it.
-    pub fn settle(&self) -> io::Result<()> {
-        for file in self.reader.files()? {
-            File::open(self.reader.path(file))?.sync_data()?;
-        }
-        Ok(())
-    }
-
     /// To read what is in it.
     #[must_use]
     pub fn reader(&self) -> &JournalReader {

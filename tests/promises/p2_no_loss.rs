@@ -227,3 +227,22 @@ fn an_event_that_stands_twice_in_the_journal_is_delivered_and_released() {
     assert_eq!(told, said);
     assert_eq!(rig.backlog(), 0);
 }
+
+/// What waits for receipts is offered again at its time, at any pace.
+#[test]
+fn an_event_without_a_receipt_comes_again_at_its_time() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::off(&[&pendant]);
+    rig.settings.delivery.drain_per_s_max = std::num::NonZeroU32::new(200);
+    rig.settings.delivery.receipt_wait_ms = 5_000;
+    rig.settings.delivery.escalate_after_ms = 5_000;
+    rig.start();
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.run_ms(10_000);
+    rig.brokers[0].centre_there = false;
+    rig.exchange(&mut pendant, PANIC);
+    rig.run_ms(3_000);
+    rig.brokers[0].centre_there = true;
+    rig.run_ms(8_000);
+    assert_eq!(rig.gateway.as_ref().expect("it runs").status().backlog, 0);
+}

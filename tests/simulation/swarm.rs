@@ -128,6 +128,8 @@ pub struct Swarm {
     /// Transmissions of one frame before a pendant gives up.
     pub attempts_max: u32,
     pub receipts: bool,
+    /// Events of the backlog a second; 0: as many as the line takes.
+    pub drain_per_s: u32,
     pub files_max: u32,
     pub files_reserved: u32,
     pub grace_ms: u64,
@@ -161,6 +163,7 @@ impl Swarm {
             press_every_ms: chance.pick(&[3_000, 10_000, 30_000]),
             attempts_max: chance.pick(&[2, 5, 50]),
             receipts: chance.below(8) != 0,
+            drain_per_s: Chance::of(seed, "drain").pick(&[0, 5, 200]),
             files_max: u32::try_from(chance.within(4..9)).expect("few"),
             files_reserved: u32::try_from(chance.within(1..4)).expect("few"),
             grace_ms: chance.pick(&[5_000, 30_000]),
@@ -191,7 +194,7 @@ impl fmt::Display for Swarm {
         write!(
             f,
             "{} pendants (a press in {} ms, {} attempts), {} receivers, {} brokers, {} s, \
-             receipts {}, {} of {} files reserved, grace {} ms, heartbeats {} ms, against it: {:?}",
+             receipts {}, drain {}/s, {} of {} files reserved, grace {} ms, heartbeats {} ms, against it: {:?}",
             self.pendants,
             self.press_every_ms,
             self.attempts_max,
@@ -199,6 +202,7 @@ impl fmt::Display for Swarm {
             self.brokers,
             self.safety_ms / 1000,
             self.receipts,
+            self.drain_per_s,
             self.files_reserved,
             self.files_max,
             self.grace_ms,

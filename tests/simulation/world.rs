@@ -27,6 +27,7 @@ use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, Seed};
 use pendant_protocol::FrameBytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 pub const STORE_KEY: [u8; 32] = [7; 32];
 /// Three of the centre's intervals.
@@ -107,6 +108,7 @@ fn settings(swarm: &Swarm) -> Settings {
     settings.policies.site.grace_ms = swarm.grace_ms;
     settings.policies.site.heartbeat_interval_ms = swarm.heartbeat_interval_ms;
     settings.delivery.receipts = swarm.receipts;
+    settings.delivery.drain_per_s_max = NonZeroU32::new(swarm.drain_per_s);
     settings.delivery.receipt_wait_ms = 20_000;
     settings.delivery.escalate_after_ms = 10_000;
     settings.centre.silence_ms = SILENCE_MS;

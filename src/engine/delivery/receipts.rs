@@ -7,21 +7,26 @@ use crate::engine::seam::BrokerId;
 use crate::engine::time::Mono;
 use std::collections::VecDeque;
 
+/// How long a PUBACK may follow the receipt of the same event, ms.
+const TAKEN_WAIT_MS: u64 = 5_000;
+
 impl Delivery {
     /// The centre has an event, and says so through this broker. `None` if that
     /// is not news. A boot before may have told the same event under a number of its
-    /// own, and the receipt may mean that: so it releases only what a broker took.
+    /// own, and the receipt may mean that: so it releases what a broker took, or what
+    /// none takes nor loses for a while.
     pub(in crate::engine) fn receipted(
         &mut self,
         broker: BrokerId,
         event: EventId,
+        now: Mono,
     ) -> Option<Receipted> {
         let Some(sent) = self.sent.get_mut(&event) else {
             let line = self.lines.get(broker.index());
             if line.is_some_and(|line| line.comes_late(event)) {
                 self.hears_through(broker);
             }
-            return None;
+            return self.receipted_late(event);
         };
         sent.receipted = true;
         let was_taken = !sent.taken.is_empty();
@@ -37,6 +42,23 @@ impl Delivery {
         }
         if was_taken {
             self.done(event);
+        } else {
+            self.untaken.push_back((now.plus_ms(TAKEN_WAIT_MS), event));
+        }
+        Some(Receipted { event })
+    }
+
+    /// A receipt often comes with the connection after the one on which its event was
+    /// offered, and before that is offered again.
+    fn receipted_late(&mut self, event: EventId) -> Option<Receipted> {
+        let before = self.memory.len();
+        self.memory.retain(|held| held.id != event);
+        let at = self.given_back.iter().position(|(id, _)| *id == event);
+        if let Some((_, lsn)) = at.and_then(|at| self.given_back.remove(at)) {
+            self.backlog.claim(lsn);
+            self.to_release.insert(lsn);
+        } else if self.memory.len() == before {
+            return None;
         }
         Some(Receipted { event })
     }
@@ -51,6 +73,12 @@ impl Delivery {
     pub(super) fn handle_receipts(&mut self, now: Mono) {
         while let Some((_, event)) = pop_due(&mut self.escalations, now) {
             self.escalate(event);
+        }
+        while let Some((_, event)) = pop_due(&mut self.untaken, now) {
+            // If it was offered anew meanwhile, that was before a connection ended.
+            if self.sent.get(&event).is_some_and(|sent| sent.receipted) {
+                self.done(event);
+            }
         }
         while let Some((until, event)) = pop_due(&mut self.deadlines, now) {
             self.await_no_more(event, until);

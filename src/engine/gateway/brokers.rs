@@ -90,7 +90,7 @@ impl Gateway {
     }
 
     fn receipt(&mut self, broker: BrokerId, event: EventId, now: Now) {
-        let Some(receipted) = self.delivery.receipted(broker, event) else { return };
+        let Some(receipted) = self.delivery.receipted(broker, event, now.mono) else { return };
         let failed = self.journal.has_failed();
         for released in self.custody.assured_by_centre(receipted, failed) {
             self.receipted.insert(event, receipted);
