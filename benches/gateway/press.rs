@@ -83,8 +83,8 @@ fn terminal() -> Outcome<Vec<f64>> {
 /// line takes it, and at the rate of the shipped configuration.
 pub(crate) fn overtake() -> Outcome {
     let broker = Broker::start()?;
-    overtake_at(&broker, UNPACED, "overtake")?;
-    overtake_at(&broker, AS_SHIPPED, "overtake.as_shipped")
+    overtake_at(&broker, AS_SHIPPED, "overtake")?;
+    overtake_at(&broker, UNPACED, "overtake.unpaced")
 }
 
 fn overtake_at(broker: &Broker, drain_per_s_max: u32, name: &str) -> Outcome {

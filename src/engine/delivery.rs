@@ -341,12 +341,12 @@ impl Delivery {
 
     /// Events of these lanes that only memory holds. Each may be handed to `settle`.
     pub(super) fn homeless(&mut self, lanes: impl Fn(Lane) -> bool) -> Vec<Event> {
+        if self.homeless == [false; 3] {
+            return Vec::new();
+        }
         let mut asked = [false; 3];
         for lane in Lane::ALL.into_iter().filter(|lane| lanes(*lane)) {
             asked[lane as usize] = std::mem::take(&mut self.homeless[lane as usize]);
-        }
-        if asked == [false; 3] {
-            return Vec::new();
         }
         self.only_here().filter(|event| asked[event.kind.lane() as usize]).cloned().collect()
     }

@@ -22,6 +22,7 @@ mod limits_test;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 #[cfg(not(feature = "mutants"))]
+#[allow(unreachable_pub, reason = "public with the feature")]
 mod mutant;
 pub mod name;
 pub mod notice;

@@ -48,6 +48,7 @@ pub enum Mutant {
     ReadErrorIsDamage,
 }
 
+#[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
     pub const ALL: [Self; 20] = [

@@ -122,8 +122,9 @@ impl Backlog {
     fn next_of_any(&mut self, journal: &Journal, waits: impl Fn(Lsn) -> bool) -> Option<Lsn> {
         let mut at = self.cursor;
         loop {
-            let lsn = journal.next_live(at)?;
-            self.cursor = lsn;
+            let next = journal.next_live(at);
+            self.cursor = next.unwrap_or(at);
+            let lsn = next?;
             if !self.claimed.contains(&lsn) && !waits(lsn) {
                 return Some(lsn);
             }
