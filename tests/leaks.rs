@@ -2,6 +2,9 @@
 //! Run with `--features leaks` (`--all-features` has it too).
 
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "support/hunt.rs"]
+mod hunt;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "support/pendant.rs"]
 mod pendant;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]

@@ -3,8 +3,9 @@
 //! well; what is wrong is told.
 
 use crate::clerk::Books;
+use crate::dice::Dice;
 use crate::end_to_end::{World, next_of};
-use crate::load::{Dice, Load, is_long, seed};
+use crate::load::{Load, is_long, seed};
 use crate::pendant::*;
 use crate::site::{BrokerFiles, SOON, Site, hear};
 use pendant_kit::broker::{Broker, BrokerSettings, ConnectReturnCode, Faults, Verdict};
@@ -39,6 +40,39 @@ pub(crate) async fn press(wire: &mut Wire, pendant: &mut Pendant) -> u32 {
     }
 }
 
+/// A broker with its authority, and the centre at it.
+pub(crate) struct Post {
+    _folder: TempDir,
+    pub(crate) broker: Broker,
+    pub(crate) centre: Centre,
+    pub(crate) files: BrokerFiles,
+}
+
+impl Post {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pki = Pki::new().expect("an authority");
+        let issue = |leaf: &Leaf| pki.issue(leaf).expect("a certificate");
+        let tls = pki.server_config(&issue(&Leaf::server())).expect("TLS");
+        let broker = Broker::start(BrokerSettings::new(tls)).await.expect("a broker");
+        let gateway = issue(&Leaf::client("gw1")).write(folder.path(), "gw1").expect("files");
+        let files = BrokerFiles {
+            host: "localhost".into(),
+            port: broker.port(),
+            authority: pki.write_ca(folder.path()).expect("a file"),
+            certificate: gateway.certificate,
+            key: gateway.key,
+        };
+        let tls = pki.client_config(&issue(&Leaf::client("centre"))).expect("TLS");
+        let settings = CentreSettings::new("localhost", broker.port(), "centre", tls);
+        let mut centre = Centre::start(settings);
+        // Before there is anything to hear: what nobody subscribes to is held back.
+        let up = async { while !matches!(centre.next().await, Some(News::Up { .. })) {} };
+        timeout(SOON, up).await.expect("it comes up in time");
+        Self { _folder: folder, broker, centre, files }
+    }
+}
+
 /// A daemon at the embedded broker.
 struct Hostile {
     _folder: TempDir,
@@ -49,22 +83,8 @@ struct Hostile {
 
 impl Hostile {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let pki = Pki::new().expect("an authority");
-        let issue = |leaf: &Leaf| pki.issue(leaf).expect("a certificate");
-        let tls = pki.server_config(&issue(&Leaf::server())).expect("TLS");
-        let broker = Broker::start(BrokerSettings::new(tls)).await.expect("a broker");
-        let gateway = issue(&Leaf::client("gw1")).write(folder.path(), "gw1").expect("files");
-        let site = Site::new(BrokerFiles {
-            host: "localhost".into(),
-            port: broker.port(),
-            authority: pki.write_ca(folder.path()).expect("a file"),
-            certificate: gateway.certificate,
-            key: gateway.key,
-        });
-        let tls = pki.client_config(&issue(&Leaf::client("centre"))).expect("TLS");
-        let settings = CentreSettings::new("localhost", broker.port(), "centre", tls);
-        Self { _folder: folder, broker, site, centre: Centre::start(settings) }
+        let Post { _folder, broker, centre, files } = Post::new().await;
+        Self { _folder, broker, site: Site::new(files), centre }
     }
 
     /// Lines of the log that warn of this.

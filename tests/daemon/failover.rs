@@ -3,8 +3,9 @@
 
 use crate::brokers::press;
 use crate::clerk::Books;
+use crate::dice::Dice;
 use crate::end_to_end::next_of;
-use crate::load::{Dice, Load, is_long, seed};
+use crate::load::{Load, is_long, seed};
 use crate::mosquitto::{Authority, Identity, Mosquitto, VALID};
 use crate::pendant::*;
 use crate::site::{BrokerFiles, SOON, Site};

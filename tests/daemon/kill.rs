@@ -4,9 +4,10 @@
 //! `SEED=n` replays the load and the moments, as far as a scheduler allows;
 //! `KILLS=n` sets how many.
 
+use crate::dice::Dice;
 use crate::end_to_end::World;
 use crate::ledger::Ledger;
-use crate::load::{Dice, Load, is_long, seed};
+use crate::load::{Load, is_long, seed};
 use crate::mosquitto::Subscriber;
 use crate::pendant::*;
 use crate::site::{SOON, hear};

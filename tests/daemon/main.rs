@@ -3,6 +3,9 @@
 #[path = "../support/clerk.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "support of tests")]
 mod clerk;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/dice.rs"]
+mod dice;
 #[path = "../support/ledger.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "support of tests")]
 mod ledger;
@@ -21,6 +24,9 @@ mod sick;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/site.rs"]
 mod site;
+#[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/system.rs"]
+mod system;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/tap.rs"]
 mod tap;

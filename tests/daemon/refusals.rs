@@ -2,50 +2,15 @@
 //! that a broker may have, or takes connections and says nothing. What it does not
 //! take is kept, told and tried at the second, and nothing else waits for it.
 
-use crate::brokers::press;
+use crate::brokers::{Post, press};
 use crate::end_to_end::next_of;
 use crate::pendant::*;
-use crate::site::{BrokerFiles, SOON, Site};
-use pendant_kit::broker::{Broker, BrokerSettings, PubAckReason};
-use pendant_kit::centre::{Centre, CentreSettings, News};
-use pendant_kit::pki::{Leaf, Pki};
+use crate::site::Site;
+use pendant_kit::broker::PubAckReason;
 use pendant_kit::wire::Wire;
 use std::path::Path;
-use tempfile::TempDir;
-use tokio::time::timeout;
-
-/// A broker with its authority, and the centre at it.
-struct Post {
-    _folder: TempDir,
-    broker: Broker,
-    centre: Centre,
-    files: BrokerFiles,
-}
 
 impl Post {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let pki = Pki::new().expect("an authority");
-        let issue = |leaf: &Leaf| pki.issue(leaf).expect("a certificate");
-        let tls = pki.server_config(&issue(&Leaf::server())).expect("TLS");
-        let broker = Broker::start(BrokerSettings::new(tls)).await.expect("a broker");
-        let gateway = issue(&Leaf::client("gw1")).write(folder.path(), "gw1").expect("files");
-        let files = BrokerFiles {
-            host: "localhost".into(),
-            port: broker.port(),
-            authority: pki.write_ca(folder.path()).expect("a file"),
-            certificate: gateway.certificate,
-            key: gateway.key,
-        };
-        let tls = pki.client_config(&issue(&Leaf::client("centre"))).expect("TLS");
-        let settings = CentreSettings::new("localhost", broker.port(), "centre", tls);
-        let mut centre = Centre::start(settings);
-        // Before there is anything to hear: what nobody subscribes to is held back.
-        let up = async { while !matches!(centre.next().await, Some(News::Up { .. })) {} };
-        timeout(SOON, up).await.expect("it comes up in time");
-        Self { _folder: folder, broker, centre, files }
-    }
-
     /// The panic with this counter is here.
     async fn has(&mut self, counter: u32) {
         while next_of(&mut self.centre, "panic").await.data.counter != Some(counter) {}

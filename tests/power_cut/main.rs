@@ -9,13 +9,20 @@
 #[allow(unreachable_pub, missing_docs, reason = "support of this test")]
 mod device;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/dice.rs"]
+mod dice;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/site.rs"]
 mod site;
+#[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/system.rs"]
+mod system;
 
 use device::{Device, NAME, Step};
+use dice::Dice;
 use pendant::*;
 use pendant_gateway::config::Config;
 use pendant_gateway::engine::settings::Settings;
@@ -32,6 +39,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use system::system;
 use tokio::time::Instant;
 
 const DISK_BYTES: usize = 96 * 1024 * 1024;
@@ -40,15 +48,6 @@ const LIVES: usize = 6;
 const PRESSES_A_LIFE: usize = 120;
 /// Pendant and counter.
 type Press = (u32, u32);
-
-/// Runs a program of the system; what it prints.
-fn system(words: &[&str]) -> String {
-    let output = Command::new(words[0]).args(&words[1..]).output();
-    let output = output.unwrap_or_else(|error| panic!("{words:?}: {error}. Is it installed?"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {said}. Root and loop devices are needed");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
 
 /// A file system that is mounted until this is dropped.
 struct Mounted {
@@ -75,15 +74,6 @@ impl Drop for Mounted {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path of this test")
-}
-
-/// splitmix64.
-fn chance(state: &mut u64, end: usize) -> usize {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    usize::try_from((z ^ (z >> 31)) % end as u64).expect("below a usize")
 }
 
 /// Presses that were answered: how much had reached the device by then.
@@ -159,14 +149,14 @@ fn read_back(store: &Path, settings: &Settings) -> BTreeSet<Press> {
 }
 
 /// The disk after so many steps: `flushed` with some of the sectors written since.
-fn cut(flushed: &[u8], unflushed: &[&Step], state: &mut u64) -> Vec<u8> {
+fn cut(flushed: &[u8], unflushed: &[&Step], dice: &mut Dice) -> Vec<u8> {
     let mut image = flushed.to_vec();
-    let keeps = chance(state, 4);
+    let keeps = dice.place(4);
     for step in unflushed {
         let Step::Write { offset, bytes } = step else { continue };
         for (place, sector) in bytes.chunks(512).enumerate() {
             // Of some cuts nothing is left, of others nearly all, of most a half.
-            if keeps > 0 && chance(state, 4) <= keeps {
+            if keeps > 0 && dice.place(4) <= keeps {
                 let at = offset + place * 512;
                 image[at..at + sector.len()].copy_from_slice(sector);
             }
@@ -223,8 +213,8 @@ async fn no_power_cut_below_the_file_system_loses_what_was_answered() {
     assert!(answers > LIVES * PRESSES_A_LIFE / 2, "{answers} presses were answered");
 
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let mut state: u64 = seed;
-    let mut moments: Vec<usize> = (0..CUTS).map(|_| chance(&mut state, total + 1)).collect();
+    let mut dice = Dice(seed);
+    let mut moments: Vec<usize> = (0..CUTS).map(|_| dice.place(total + 1)).collect();
     moments.sort_unstable();
     let image = folder.path().join("image");
     let (mut flushed, mut unflushed, mut at) = (begun, Vec::new(), 0);
@@ -243,7 +233,7 @@ async fn no_power_cut_below_the_file_system_loses_what_was_answered() {
             }
         }
         at = moment;
-        fs::write(&image, cut(&flushed, &unflushed, &mut state)).expect("writable");
+        fs::write(&image, cut(&flushed, &unflushed, &mut dice)).expect("writable");
         let mounted = Mounted::new(&image, &disk);
         let owed = answered.at.iter().filter(|(_, steps)| **steps <= moment);
         let owed: BTreeSet<Press> = owed.map(|(press, _)| *press).collect();

@@ -5,6 +5,12 @@
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod block;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/dice.rs"]
+mod dice;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/hunt.rs"]
+mod hunt;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
 #[path = "../support/rig.rs"]

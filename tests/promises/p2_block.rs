@@ -2,6 +2,7 @@
 //! makes them, on a device that loses, tears and reorders what was not synced.
 
 use crate::block::{Files, Lies, Reaching};
+use crate::dice::Dice;
 use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::journal::recover::Survey;
@@ -13,22 +14,9 @@ type Image = BTreeMap<u32, Vec<u8>>;
 /// Pendant and counter of a press.
 type Press = (u32, u32);
 
-/// Numbers by a generator of its own (splitmix64), so that a seed says all.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 /// A gateway that lives several times on one medium, each life ended by a cut.
 struct Lives {
-    chance: Chance,
+    chance: Dice,
     /// What was on the medium when `files` began.
     image: Image,
     files: Files,
@@ -46,7 +34,7 @@ struct Lives {
 impl Lives {
     fn new(seed: u64, lies: Lies) -> Self {
         Self {
-            chance: Chance(seed),
+            chance: Dice(seed),
             image: Image::new(),
             files: Files::default(),
             pendants: [1, 2, 3].map(Pendant::new),

@@ -12,8 +12,9 @@ mod medium;
 #[path = "p8_damage/past.rs"]
 mod past;
 
+use crate::dice::Dice;
 use judge::judge;
-use kinds::{Chance, KINDS, damage};
+use kinds::{KINDS, damage};
 use past::Past;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ fn every_damage_is_told(journals: std::ops::Range<u64>) {
         let past = Past::live(journal);
         for seed in seeds {
             let kind = KINDS[(seed % KINDS.len() as u64) as usize];
-            let damaged = damage(&past, kind, &mut Chance(seed));
+            let damaged = damage(&past, kind, &mut Dice(seed));
             let name = format!("SEED={seed} ({kind:?},{})", damaged.what);
             // A second start costs as much as the first: of each kind some have one.
             let starts_again = only.is_some() || seed / KINDS.len() as u64 % 4 == 0;

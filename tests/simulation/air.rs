@@ -4,10 +4,8 @@
 use super::chance::Chance;
 use super::swarm::{Fault, Swarm};
 use super::world::{Due, World};
-use crate::pendant::{DURESS, SAFE, WRONG, digits, pin};
+use crate::pendant::{DURESS, SAFE, WRONG, enrolment, pin};
 use pendant_gateway::engine::keyring::Enrolment;
-use pendant_gateway::engine::name::Name;
-use pendant_gateway::engine::pin::PinVerifier;
 use pendant_gateway::engine::seam::{Input, LinkId, Signal};
 use pendant_gateway::engine::time::Mono;
 use pendant_kit::pendant::{Habits, Pendant, PendantIdentity, PendantOutput};
@@ -30,13 +28,7 @@ pub struct Wearer {
 
 impl Wearer {
     pub fn enrolment(&self) -> Enrolment {
-        Enrolment {
-            pendant: self.id,
-            id: 0x1000 + u64::from(self.id.get()),
-            key: self.key.clone(),
-            wearer: Name::new("nurse-7").expect("a valid name"),
-            pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
-        }
+        enrolment(self.id, &self.key)
     }
 }
 

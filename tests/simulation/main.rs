@@ -13,6 +13,9 @@
 #![allow(unreachable_pub, reason = "the modules of one test program")]
 
 #[allow(dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/dice.rs"]
+mod dice;
+#[allow(dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/hunt.rs"]
 mod hunt;
 #[allow(dead_code, missing_docs, reason = "shared by several test programs")]

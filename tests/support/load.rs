@@ -1,6 +1,7 @@
 //! Pendants in use: each presses, repeats until it is answered, and presses
 //! again. What they were answered for is written down.
 
+use crate::dice::Dice;
 use crate::ledger::Acknowledged;
 use crate::pendant::{DISCREET, DURESS, HEARTBEAT, PANIC, SAFE, WRONG, pin, start};
 use crate::site::{SOON, Site};
@@ -13,30 +14,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): what a seed makes of a test.
-#[derive(Clone, Debug)]
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to, but not including, `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Milliseconds from `from` up to, but not including, `end`.
-    pub fn ms(&mut self, from: u64, end: u64) -> Duration {
-        Duration::from_millis(from + self.below(end - from))
-    }
-}
 
 /// `SEED` of the environment, or the one of the ordinary run.
 pub fn seed(ordinary: u64) -> u64 {

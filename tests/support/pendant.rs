@@ -21,6 +21,17 @@ pub struct Pendant {
     pub echo: u16,
 }
 
+/// How a pendant of these tests is enrolled.
+pub fn enrolment(id: PendantId, key: &EnrolmentKey) -> Enrolment {
+    Enrolment {
+        pendant: id,
+        id: 0x1000 + u64::from(id.get()),
+        key: key.clone(),
+        wearer: Name::new("nurse-7").expect("a valid name"),
+        pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
+    }
+}
+
 impl Pendant {
     pub fn new(number: u32) -> Self {
         let mut key = [0x5A; 16];
@@ -39,13 +50,7 @@ impl Pendant {
     }
 
     pub fn enrolment(&self) -> Enrolment {
-        Enrolment {
-            pendant: self.id,
-            id: 0x1000 + u64::from(self.id.get()),
-            key: self.key.clone(),
-            wearer: Name::new("nurse-7").expect("a valid name"),
-            pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
-        }
+        enrolment(self.id, &self.key)
     }
 
     /// The next frame, with a new counter.

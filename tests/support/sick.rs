@@ -1,6 +1,7 @@
 //! A sick disk under a running daemon: `strace` makes its system calls fail or
 //! wait for as long as it is attached, and a small file system fills up.
 
+use crate::system::system;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -152,15 +153,6 @@ impl Drop for LoopDisk {
         // What failed before must not be hidden by a panic here.
         let _ = Command::new("losetup").args(["--detach", &self.device]).output();
     }
-}
-
-/// Runs a program of the system; what it prints.
-fn system(words: &[&str]) -> String {
-    let output = Command::new(words[0]).args(&words[1..]).output();
-    let output = output.unwrap_or_else(|error| panic!("{words:?}: {error}. Is it installed?"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {said}. Root and loop devices are needed");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Memory of a process that is in use, KiB.

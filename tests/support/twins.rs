@@ -4,6 +4,7 @@
 //! Histories are generated from a seed: `SEED=n` replays the n-th, and
 //! `HISTORIES=n` asks for another number of them than the ordinary one.
 
+use super::hunt::{hunt as hunt_seeds, seeds as seeds_asked};
 use super::pendant::*;
 use super::rig::centre::Centre;
 use super::rig::{Answer, Rig, SiteTrace};
@@ -15,8 +16,6 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const PENDANTS: u32 = 2;
 /// Both windows of an answer are over after this.
@@ -313,39 +312,13 @@ pub fn hunt(
     seeds: Range<u64>,
     prepare: &(dyn Fn(&mut Rig) + Sync),
 ) -> Option<(u64, Difference)> {
-    let next = AtomicU64::new(seeds.start);
-    let found = Mutex::new(None::<(u64, Difference)>);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let steps = history(pair, seed).current();
-                    let Some(difference) = compare(pair, &steps, prepare) else { continue };
-                    next.store(seeds.end, Ordering::Relaxed);
-                    let mut found = found.lock().expect("no thread has failed");
-                    if found.as_ref().is_none_or(|(earlier, _)| seed < *earlier) {
-                        *found = Some((seed, difference));
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().expect("no thread has failed")
+    hunt_seeds(seeds, |seed| compare(pair, &history(pair, seed).current(), prepare))
 }
 
 /// Asserts that generated histories show nothing: `count` of them, or what the
 /// environment asks for. A history that does is made as short as it can be.
 pub fn assert_histories(pair: Pair, count: u64) {
-    let asked = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
-    let seeds = match asked("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..asked("HISTORIES").unwrap_or(count),
-    };
+    let seeds = seeds_asked("HISTORIES", count);
     let Some((seed, mut difference)) = hunt(pair, seeds, &|_| {}) else { return };
     let mut tree = history(pair, seed);
     let mut simpler = tree.simplify();

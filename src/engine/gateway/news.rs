@@ -30,8 +30,9 @@ impl Gateway {
             let pendant = event.from.as_ref().and_then(FromPendant::pendant_id);
             let volatile = pendant.filter(|pendant| self.volatile.contains(pendant));
             let state = volatile.and_then(|pendant| self.states.get(pendant));
-            let less = state.zip(volatile);
-            let less = less.and_then(|(state, pendant)| self.withhold(pendant, state, Some(id)));
+            let less = volatile
+                .zip(state)
+                .and_then(|(pendant, state)| self.withhold(pendant, state, Some(id)));
             let Ok(lsn) = self.journal.append_event(&event, less.as_ref().or(state)) else {
                 self.delivery.remain_homeless(lane);
                 continue;

@@ -2,23 +2,7 @@
 
 use super::medium::{Image, SECTOR, SLOTS, frames, segment_of};
 use super::past::Past;
-
-/// Numbers by a generator of its own (splitmix64), so that a seed says all.
-pub(super) struct Chance(pub(super) u64);
-
-impl Chance {
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
+use crate::dice::Dice;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -90,12 +74,12 @@ fn by_age(image: &Image) -> Vec<u32> {
     files.into_iter().map(|(_, file)| file).collect()
 }
 
-pub(super) fn damage(past: &Past, kind: Kind, chance: &mut Chance) -> Damaged {
+pub(super) fn damage(past: &Past, kind: Kind, chance: &mut Dice) -> Damaged {
     let image = past.image.clone();
     let mut damaged = Damaged { image, what: String::new(), end_is_seen_missing: false };
     if kind == Kind::Two {
         let mut kinds = [Kind::Sectors; 2];
-        kinds.fill_with(|| chance.of(&KINDS[..KINDS.len() - 2]));
+        kinds.fill_with(|| chance.pick(&KINDS[..KINDS.len() - 2]));
         for kind in kinds {
             hurt(past, kind, chance, &mut damaged);
         }
@@ -107,10 +91,10 @@ pub(super) fn damage(past: &Past, kind: Kind, chance: &mut Chance) -> Damaged {
     damaged
 }
 
-fn hurt(past: &Past, kind: Kind, chance: &mut Chance, damaged: &mut Damaged) {
+fn hurt(past: &Past, kind: Kind, chance: &mut Dice, damaged: &mut Damaged) {
     let ages = by_age(&damaged.image);
     let newest = *ages.last().expect("some are left");
-    let any = chance.of(&ages);
+    let any = chance.pick(&ages);
     let what = match kind {
         Kind::Sectors => sectors(past, chance, &mut damaged.image),
         Kind::Cut => cut(any, chance, &mut damaged.image),
@@ -132,7 +116,7 @@ fn hurt(past: &Past, kind: Kind, chance: &mut Chance, damaged: &mut Damaged) {
         Kind::Doubled => {
             let others: Vec<u32> =
                 damaged.image.keys().copied().chain([99]).filter(|file| *file != any).collect();
-            let other = chance.of(&others);
+            let other = chance.pick(&others);
             // Nothing tells a copy of what is void from what stood in the file before.
             let tail = frames(&past.image).map(|(_, frame)| frame.tail).max().unwrap_or(0);
             let in_log = segment_of(&damaged.image[&any]) >= Some(tail / SLOTS);
@@ -148,7 +132,7 @@ fn hurt(past: &Past, kind: Kind, chance: &mut Chance, damaged: &mut Damaged) {
             match times.is_empty() {
                 true => "nothing".into(),
                 false => {
-                    let time = chance.of(&times);
+                    let time = chance.pick(&times);
                     damaged.image.insert(file, past.before[time][&file].clone());
                     format!("file {file} of time {time}")
                 }
@@ -164,7 +148,7 @@ fn hurt(past: &Past, kind: Kind, chance: &mut Chance, damaged: &mut Damaged) {
     damaged.what = format!("{} {what};", damaged.what);
 }
 
-fn cut(file: u32, chance: &mut Chance, image: &mut Image) -> String {
+fn cut(file: u32, chance: &mut Dice, image: &mut Image) -> String {
     let bytes = image.get_mut(&file).expect("it is there");
     let length = chance.below(bytes.len() as u64) as usize;
     bytes.truncate(length);
@@ -173,17 +157,17 @@ fn cut(file: u32, chance: &mut Chance, image: &mut Image) -> String {
 
 /// Rows of sectors that hold zeros, garbage, what stood there before, or what
 /// belongs elsewhere.
-fn sectors(past: &Past, chance: &mut Chance, image: &mut Image) -> String {
+fn sectors(past: &Past, chance: &mut Dice, image: &mut Image) -> String {
     let files: Vec<u32> = image.keys().copied().collect();
     let mut what = String::new();
     for _ in 0..1 + chance.below(8) {
-        let file = chance.of(&files);
+        let file = chance.pick(&files);
         let first = chance.below(SLOTS);
-        let length = chance.of(&[1, 1, 1, 2, 8, 64, 400]);
+        let length = chance.pick(&[1, 1, 1, 2, 8, 64, 400]);
         let manner = chance.below(6);
         for index in first..(first + length).min(SLOTS) {
             let at = index as usize * SECTOR;
-            let elsewhere = chance.of(&files);
+            let elsewhere = chance.pick(&files);
             let row = match manner {
                 0 => vec![0; SECTOR],
                 1 => (0..SECTOR).map(|_| chance.below(256) as u8).collect(),

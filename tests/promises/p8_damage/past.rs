@@ -2,8 +2,8 @@
 //! times at which the centre was away, and cleaning.
 
 use super::judge::{Account, CHANGES};
-use super::kinds::Chance;
 use super::medium::{Image, SECTOR, SLOTS, frame, segment_of};
+use crate::dice::Dice;
 use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::journal::recover::{Replay, Survey};
@@ -51,7 +51,7 @@ pub(super) fn gateway(pendants: &[Pendant], image: Image) -> Rig {
     rig
 }
 
-fn body(chance: &mut Chance) -> Body {
+fn body(chance: &mut Dice) -> Body {
     match chance.below(24) {
         0..=2 => PANIC,
         3 => start(30),
@@ -70,7 +70,7 @@ pub(super) fn speaker(json: &serde_json::Value) -> Option<(u64, u64)> {
 
 impl Past {
     pub(super) fn live(seed: u64) -> Self {
-        let mut chance = Chance(seed ^ 0x00DA_4A6E);
+        let mut chance = Dice(seed ^ 0x00DA_4A6E);
         let mut pendants: Vec<Pendant> = (1..=4).map(Pendant::new).collect();
         let mut rig = gateway(&pendants, Image::new());
         // So many that it is not cleaned before several segments stand.
