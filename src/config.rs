@@ -55,6 +55,8 @@ pub struct Config {
     /// This gateway's number on the air. Part of every downlink's key.
     #[serde(serialize_with = "slot_number")]
     pub slot: Slot,
+    /// In which of a pendant's listening windows this gateway answers.
+    pub downlink_role: DownlinkRole,
     /// What the site has decided, and for which pendants otherwise.
     #[serde(flatten)]
     pub policies: Policies,
@@ -81,6 +83,19 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     #[serde(skip)]
     named_files: Vec<files::NamedFile>,
+}
+
+/// In which of a pendant's two listening windows a gateway answers, so that two of
+/// one site never answer at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DownlinkRole {
+    /// The site's only gateway: in the first, and in the second where that is missed.
+    Only,
+    /// In the first alone.
+    Primary,
+    /// In the second alone.
+    Secondary,
 }
 
 /// `[store]`: where events and enrolments are kept.

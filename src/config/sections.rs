@@ -6,8 +6,8 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
-    Centre, Config, Control, Delivery, Log, LogLevel, LogTarget, Store, brokers, links, policy,
-    radio,
+    Centre, Config, Control, Delivery, DownlinkRole, Log, LogLevel, LogTarget, Store, brokers,
+    links, policy, radio,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -17,8 +17,21 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 const TOP: &[&str] = &[
-    "site", "gateway", "slot", "policy", "response", "pendant", "store", "delivery", "centre",
-    "log", "control", "lamps", "link", "broker",
+    "site",
+    "gateway",
+    "slot",
+    "downlink_role",
+    "policy",
+    "response",
+    "pendant",
+    "store",
+    "delivery",
+    "centre",
+    "log",
+    "control",
+    "lamps",
+    "link",
+    "broker",
 ];
 const STORE: &[&str] = &[
     "directory",
@@ -63,6 +76,12 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         let slot = u8::try_from(slot).expect("the range was checked");
         Slot::new(slot)
     });
+    let roles = [
+        ("only", DownlinkRole::Only),
+        ("primary", DownlinkRole::Primary),
+        ("secondary", DownlinkRole::Secondary),
+    ];
+    let downlink_role = top.choice("downlink_role", &roles, report).unwrap_or(DownlinkRole::Only);
     let policies = policy::policies(&top, report);
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
     let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
@@ -77,6 +96,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         site: site?,
         gateway: gateway?,
         slot: slot?,
+        downlink_role,
         policies,
         store,
         delivery,

@@ -4,10 +4,11 @@
 //! centre's `Receipted`.
 
 use super::delivery::Receipted;
+use super::downlinks::Receivers;
 use super::event::EventId;
 use super::journal::{Durable, Lsn};
 use super::mutant::{Mutant, planted};
-use super::seam::{LinkId, Transmit, TransmitId};
+use super::seam::{LinkId, Signal, Transmit, TransmitId};
 use super::settings::Chance;
 use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
@@ -25,7 +26,8 @@ const WAITING_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) pendant: PendantId,
-    pub(super) link: LinkId,
+    /// Who may answer it.
+    pub(super) receivers: Receivers,
     /// End of the frame that is answered.
     pub(super) ended: Mono,
     pub(super) reply: FrameBytes,
@@ -81,26 +83,48 @@ impl Released {
         self.0.pendant
     }
 
-    /// The downlink, at the next window that can still be met; `None` if both
+    pub(super) fn reply(&self) -> &FrameBytes {
+        &self.0.reply
+    }
+
+    /// Another receiver heard the frame as well.
+    pub(super) fn heard_too(&mut self, link: LinkId, signal: Signal) {
+        self.0.receivers.add(link, signal);
+    }
+
+    /// The next window that can still be met, and the one after it; `None` if both
     /// are over, and then the pendant repeats.
-    pub(super) fn transmit(&self, id: TransmitId, chance: Chance, now: Mono) -> Option<Transmit> {
+    pub(super) fn windows(&self, chance: Chance, now: Mono) -> Option<Windows> {
         let windows: &[u64] = match chance {
             Chance::Either => &[1, 2],
             Chance::First => &[1],
             Chance::Second => &[2],
         };
-        let mut at = windows
+        let mut windows = windows
             .iter()
             .map(|window| self.0.ended.plus_ms(WINDOW_MS * window))
             .filter(|at| *at >= now.plus_ms(PREPARE_MS));
-        Some(Transmit {
-            id,
-            link: self.0.link,
-            at: at.next()?,
-            or_at: at.next(),
-            frame: self.0.reply,
-        })
+        Some(Windows { at: windows.next()?, or_at: windows.next() })
     }
+
+    /// The downlink, by the best receiver that may answer; `None` if none may.
+    pub(super) fn transmit(
+        self,
+        id: TransmitId,
+        Windows { at, or_at }: Windows,
+        is_up: impl Fn(LinkId) -> bool,
+    ) -> Option<Transmit> {
+        let link = self.0.receivers.best(is_up)?;
+        Some(Transmit { id, link, at, or_at, frame: self.0.reply })
+    }
+}
+
+/// When a downlink may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Windows {
+    pub(super) at: Mono,
+    /// If the link is receiving another frame then.
+    pub(super) or_at: Option<Mono>,
 }
 
 /// Acknowledgements that wait for their assurance, in order of reception.
@@ -121,14 +145,26 @@ impl Custody {
 
     /// A retransmission arrived while its record is not safe yet: the answer
     /// goes to the windows of the latest copy. False if nothing waits for it.
-    pub(super) fn postpone(&mut self, reply: &FrameBytes, link: LinkId, ended: Mono) -> bool {
+    pub(super) fn postpone(
+        &mut self,
+        reply: &FrameBytes,
+        receivers: &Receivers,
+        ended: Mono,
+    ) -> bool {
         let found = self.waiting.iter_mut().find(|waiting| waiting.reply == *reply);
         if let Some(waiting) = found {
-            waiting.link = link;
+            waiting.receivers = receivers.clone();
             waiting.ended = ended;
             return true;
         }
         false
+    }
+
+    /// Another receiver heard a frame whose record is not safe yet.
+    pub(super) fn heard_too(&mut self, reply: &FrameBytes, link: LinkId, signal: Signal) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.reply == *reply) {
+            waiting.receivers.add(link, signal);
+        }
     }
 
     /// What the journal has made safe.

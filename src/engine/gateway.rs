@@ -1,6 +1,7 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod answers;
 mod brokers;
 #[cfg(feature = "leaks")]
 pub mod leak;
@@ -17,6 +18,7 @@ use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, Receipted};
+use super::downlinks::Downlinks;
 use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
 use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
@@ -27,7 +29,7 @@ use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
 use super::pendant::{Latest, PendantState, Supervision};
 use super::record::{Hearing, record};
-use super::seam::{Answer, BrokerId, Input, LinkId, Output, TransmitId};
+use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
 use super::time::{Mono, Now, Wall};
 use brokers::BrokerWatch;
@@ -108,6 +110,7 @@ pub struct Gateway {
     journal: Journal,
     delivery: Delivery,
     custody: Custody,
+    downlinks: Downlinks,
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
@@ -174,6 +177,7 @@ impl Gateway {
             journal: found.journal,
             delivery: Delivery::new(settings.delivery, settings.brokers.len(), now.mono),
             custody: Custody::default(),
+            downlinks: Downlinks::default(),
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
@@ -220,6 +224,7 @@ impl Gateway {
             }
         }
         self.handle_timers(now);
+        self.hand_over_due(now);
         self.handle_silence(now);
         self.handle_brokers(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
@@ -242,6 +247,7 @@ impl Gateway {
             self.journal.next_deadline(),
             self.next_timer(),
             self.silence.next_deadline(),
+            self.downlinks.next_deadline(),
             self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
         ];
         parts.into_iter().flatten().min()
@@ -318,7 +324,7 @@ impl Gateway {
         let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         let waiting = Waiting {
             pendant,
-            link: hearing.link,
+            receivers: self.receivers(&hearing),
             ended: hearing.received.mono,
             reply: record.reply,
             event: record.event.id,
@@ -329,9 +335,8 @@ impl Gateway {
         record.state.latest = Some(Latest { counter, link, ended });
         let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
         self.put_state(pendant, record.state);
-        if self.acknowledges(hearing.link) {
-            self.custody.take(Waiting { lsn, ..waiting });
-        }
+        // One that only listens may be followed by one that answers.
+        self.custody.take(Waiting { lsn, ..waiting });
         self.notice(Notice::Heard { link: hearing.link, pendant });
         #[cfg(feature = "leaks")]
         self.leak(&record.event, record.reply, now);
@@ -345,7 +350,6 @@ impl Gateway {
         hearing: Hearing,
         now: Now,
     ) {
-        self.notice(Notice::HeardAgain { link: hearing.link, pendant });
         let (link, ended) = (hearing.link, hearing.received.mono);
         let latest = self.states.get(pendant).and_then(|state| state.latest);
         let copy = latest.is_some_and(|latest| {
@@ -353,9 +357,16 @@ impl Gateway {
                 && latest.link != link
                 && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
         });
-        if copy || !self.acknowledges(link) {
+        if copy {
+            self.notice(Notice::HeardBeside { link, pendant });
+            self.heard_beside(&reply, &hearing);
             return;
         }
+        self.notice(Notice::HeardAgain { link, pendant });
+        if !self.acknowledges(link) {
+            return;
+        }
+        let receivers = self.receivers(&hearing);
         #[cfg(feature = "leaks")]
         if self.leaking.ignores(&reply) {
             return;
@@ -363,10 +374,10 @@ impl Gateway {
         if let Some(state) = self.states.get_mut(pendant) {
             state.latest = Some(Latest { counter, link, ended });
         }
-        if self.custody.postpone(&reply, link, ended) {
+        if self.custody.postpone(&reply, &receivers, ended) {
             return;
         }
-        let waiting = Waiting { pendant, link, ended, reply, event, lsn: None };
+        let waiting = Waiting { pendant, receivers, ended, reply, event, lsn: None };
         let released = match self.receipted.get(&event) {
             Some(receipted) => Released::again_by_centre(waiting, *receipted),
             None if self.volatile.contains(&pendant) => Err(waiting),
@@ -376,7 +387,7 @@ impl Gateway {
             }
         };
         match released {
-            Ok(released) => self.transmit(&released, now),
+            Ok(released) => self.transmit(released, now),
             Err(waiting) => self.custody.take(waiting),
         }
     }
@@ -508,19 +519,6 @@ impl Gateway {
             self.stopping = false;
             self.outputs.push_back(Output::Stopped);
         }
-    }
-
-    fn transmit(&mut self, released: &Released, now: Now) {
-        self.transmits += 1;
-        let id = TransmitId(self.transmits);
-        match released.transmit(id, self.settings.chance, now.mono) {
-            Some(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
-            None => self.notice(Notice::AcknowledgementLate { pendant: released.pendant() }),
-        }
-    }
-
-    fn acknowledges(&self, link: LinkId) -> bool {
-        self.settings.links.get(usize::from(link.0)).is_some_and(|link| link.acknowledges)
     }
 
     fn next_number(&mut self, lane: Lane) -> u64 {

@@ -12,6 +12,7 @@ pub mod command;
 mod decide;
 mod deduplicate;
 mod delivery;
+mod downlinks;
 pub mod event;
 mod gateway;
 pub mod journal;

@@ -22,6 +22,13 @@ pub enum Notice {
         /// From which pendant.
         pendant: PendantId,
     },
+    /// Another receiver heard the same transmission.
+    HeardBeside {
+        /// Which receiver.
+        link: LinkId,
+        /// From which pendant.
+        pendant: PendantId,
+    },
     /// A frame was refused; nothing changed.
     FrameRefused {
         /// Through which link.

@@ -385,16 +385,19 @@ impl Daemon {
     /// The survey and the history get what anyone could have heard: who, where, how well.
     fn note_heard(&mut self, notice: &Notice) {
         if let (
-            Notice::Heard { pendant, .. } | Notice::HeardAgain { pendant, .. },
+            Notice::Heard { pendant, .. }
+            | Notice::HeardAgain { pendant, .. }
+            | Notice::HeardBeside { pendant, .. },
             Some(Hearing { link, signal, ended, counter: Some(counter) }),
         ) = (notice, self.hearing)
         {
             self.survey.hear((*pendant, link), counter, signal, ended);
         }
         let (link, fact) = match (notice, self.hearing) {
-            (Notice::Heard { pendant, .. }, Some(Hearing { link, signal, .. })) => {
-                (link, Fact::Heard(*pendant, signal))
-            }
+            (
+                Notice::Heard { pendant, .. } | Notice::HeardBeside { pendant, .. },
+                Some(Hearing { link, signal, .. }),
+            ) => (link, Fact::Heard(*pendant, signal)),
             (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
             _ => return,
         };

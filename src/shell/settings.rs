@@ -3,6 +3,7 @@
 use super::daemon::{StartError, cannot};
 use super::tls::TlsFiles;
 use super::uplink::{BrokerSettings, Credentials};
+use crate::config::DownlinkRole;
 use crate::config::{Broker, Config};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
@@ -22,7 +23,11 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         site: config.site.clone(),
         gateway: config.gateway.clone(),
         slot: config.slot,
-        chance: Chance::Either,
+        chance: match config.downlink_role {
+            DownlinkRole::Only => Chance::Either,
+            DownlinkRole::Primary => Chance::First,
+            DownlinkRole::Secondary => Chance::Second,
+        },
         brokers: config.brokers.iter().map(|broker| broker.name.clone()).collect(),
         links: config
             .links

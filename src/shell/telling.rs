@@ -16,8 +16,10 @@ const SAME_LINE_EVERY: Duration = Duration::from_secs(60);
 pub struct Counters {
     /// Authentic frames, repetitions not counted.
     pub frames_heard: u64,
-    /// Repetitions and copies through other receivers.
+    /// Repetitions.
     pub frames_heard_again: u64,
+    /// Transmissions that another receiver had heard before.
+    pub frames_heard_beside: u64,
     /// Refused frames by reason.
     pub frames_refused: BTreeMap<&'static str, u64>,
     /// Acknowledgements that came too late for both windows.
@@ -76,6 +78,10 @@ impl Teller {
             Notice::HeardAgain { link, pendant } => {
                 counters.frames_heard_again += 1;
                 tracing::debug!(link = self.link_name(link.0), %pendant, "frame heard again");
+            }
+            Notice::HeardBeside { link, pendant } => {
+                counters.frames_heard_beside += 1;
+                tracing::debug!(link = self.link_name(link.0), %pendant, "frame heard beside");
             }
             Notice::FrameRefused { link, why } => self.refused(link.0, why),
             Notice::AcknowledgementLate { pendant } => {

@@ -35,6 +35,7 @@ mod p7_urgent_first;
 mod p8_damage;
 mod p8_quiet_or_lost;
 mod p9_time;
+mod p_receivers;
 mod p_response;
 mod p_rollback;
 mod p_wearers;

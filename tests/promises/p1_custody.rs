@@ -5,6 +5,21 @@ use crate::rig::*;
 use pendant_gateway::engine::seam::{DiskFault, Output};
 use pendant_protocol::Outcome;
 
+/// With one receiver an answer goes to it the moment that it is released, so that
+/// the moment can be seen.
+fn off_with_one_receiver(pendant: &Pendant) -> Rig {
+    let mut rig = Rig::off(&[pendant]);
+    rig.settings.links.truncate(1);
+    rig
+}
+
+fn with_one_receiver(pendant: &Pendant) -> Rig {
+    let mut rig = off_with_one_receiver(pendant);
+    rig.start();
+    rig.run_ms(200);
+    rig
+}
+
 #[test]
 fn an_acknowledgement_leaves_at_receive_end_plus_1000_ms() {
     let mut pendant = Pendant::new(1);
@@ -19,7 +34,7 @@ fn an_acknowledgement_leaves_at_receive_end_plus_1000_ms() {
 #[test]
 fn nothing_is_acknowledged_before_its_sync_returned() {
     let mut pendant = Pendant::new(1);
-    let mut rig = Rig::new(&[&pendant]);
+    let mut rig = with_one_receiver(&pendant);
     rig.disk.commit_us = 700_000;
     rig.frame(0, &pendant.say(PANIC));
     rig.run_ms(699);
@@ -32,7 +47,7 @@ fn nothing_is_acknowledged_before_its_sync_returned() {
 #[test]
 fn a_slow_disk_uses_the_second_window_and_then_none() {
     let mut pendant = Pendant::new(1);
-    let mut rig = Rig::new(&[&pendant]);
+    let mut rig = with_one_receiver(&pendant);
     rig.disk.commit_us = 1_500_000;
     let heard_us = rig.now_us;
     rig.frame(0, &pendant.say(PANIC));
@@ -122,7 +137,7 @@ fn shutdown_waits_for_the_last_sync() {
 #[test]
 fn a_frame_in_the_first_moment_of_the_first_start_is_kept_and_answered() {
     let mut pendant = Pendant::new(1);
-    let mut rig = Rig::off(&[&pendant]);
+    let mut rig = off_with_one_receiver(&pendant);
     rig.brokers[0].there = false;
     rig.start();
     let frame = pendant.say(PANIC);
@@ -143,7 +158,7 @@ fn a_frame_in_the_first_moment_of_the_first_start_is_kept_and_answered() {
 #[test]
 fn while_there_is_no_journal_the_centre_s_receipt_is_custody_also_for_repetitions() {
     let mut pendant = Pendant::new(1);
-    let mut rig = Rig::off(&[&pendant]);
+    let mut rig = off_with_one_receiver(&pendant);
     rig.disk.files_max = Some(0);
     rig.start();
     rig.run_ms(100);

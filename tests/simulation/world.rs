@@ -464,7 +464,10 @@ impl World {
     }
 
     fn told(&mut self, notice: Notice) {
-        if !matches!(notice, Notice::Heard { .. } | Notice::HeardAgain { .. }) {
+        if !matches!(
+            notice,
+            Notice::Heard { .. } | Notice::HeardAgain { .. } | Notice::HeardBeside { .. }
+        ) {
             self.trace.note(self.now_us, format!("{notice:?}"), || format!("tells {notice:?}"));
         }
         self.judge.told(self.now_us, notice);

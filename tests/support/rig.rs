@@ -423,9 +423,14 @@ impl Rig {
     }
 
     pub fn frame(&mut self, link: u8, bytes: &[u8]) {
+        self.frame_heard(link, bytes, -3);
+    }
+
+    /// A frame with this signal-to-noise ratio, dB.
+    pub fn frame_heard(&mut self, link: u8, bytes: &[u8], snr_db: i16) {
         let signal = Signal {
             rssi_dbm: Some(-101),
-            snr_quarter_db: Some(-12),
+            snr_quarter_db: Some(snr_db * 4),
             frequency_hz: Some(868_100_000),
             spreading_factor: Some(10),
         };

@@ -97,7 +97,7 @@ impl Gateway {
             if self.receipted.len() > RECEIPTED_MAX {
                 self.receipted.pop_first();
             }
-            self.transmit(&released, now);
+            self.transmit(released, now);
         }
     }
 }

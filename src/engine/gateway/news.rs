@@ -88,7 +88,7 @@ impl Gateway {
         match news {
             News::Durable(durable) => {
                 for released in self.custody.assured_by_journal(durable) {
-                    self.transmit(&released, now);
+                    self.transmit(released, now);
                 }
                 self.release_answers(durable);
             }

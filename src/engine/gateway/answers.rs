@@ -1,0 +1,64 @@
+//! Answers on their way from their release to a link.
+
+use super::Gateway;
+use crate::engine::acknowledge::{Released, Windows};
+use crate::engine::downlinks::Receivers;
+use crate::engine::notice::Notice;
+use crate::engine::record::Hearing;
+use crate::engine::seam::{LinkId, Output, TransmitId};
+use crate::engine::time::Now;
+use pendant_protocol::FrameBytes;
+
+impl Gateway {
+    /// Who may answer a frame, as far as it has been heard.
+    pub(super) fn receivers(&self, hearing: &Hearing) -> Receivers {
+        let mut receivers = Receivers::default();
+        if self.acknowledges(hearing.link) {
+            receivers.add(hearing.link, hearing.signal);
+        }
+        receivers
+    }
+
+    /// Another receiver heard a transmission that has been judged already.
+    pub(super) fn heard_beside(&mut self, reply: &FrameBytes, hearing: &Hearing) {
+        if self.acknowledges(hearing.link) {
+            self.custody.heard_too(reply, hearing.link, hearing.signal);
+            self.downlinks.heard_too(reply, hearing.link, hearing.signal);
+        }
+    }
+
+    /// A released answer goes to its link: at once where there is but one, else
+    /// shortly before its time.
+    pub(super) fn transmit(&mut self, released: Released, now: Now) {
+        let Some(windows) = released.windows(self.settings.chance, now.mono) else {
+            return self.notice(Notice::AcknowledgementLate { pendant: released.pendant() });
+        };
+        let ready = match self.settings.links.len() {
+            0 | 1 => Some((released, windows)),
+            _ => self.downlinks.hold(released, windows, now.mono),
+        };
+        if let Some((released, windows)) = ready {
+            self.hand_over(released, windows);
+        }
+    }
+
+    pub(super) fn hand_over_due(&mut self, now: Now) {
+        while let Some((released, windows)) = self.downlinks.take_due(now.mono) {
+            self.hand_over(released, windows);
+        }
+    }
+
+    fn hand_over(&mut self, released: Released, windows: Windows) {
+        self.transmits += 1;
+        let id = TransmitId(self.transmits);
+        let links_up = &self.links_up;
+        // Of a link that never said anything it is not known that it is down.
+        let is_up = |link| links_up.get(&link) != Some(&false);
+        // Nobody but receivers that only listen: nobody answers.
+        self.outputs.extend(released.transmit(id, windows, is_up).map(Output::Transmit));
+    }
+
+    pub(super) fn acknowledges(&self, link: LinkId) -> bool {
+        self.settings.links.get(usize::from(link.0)).is_some_and(|link| link.acknowledges)
+    }
+}

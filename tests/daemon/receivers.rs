@@ -1,0 +1,98 @@
+//! Several receivers on one gateway, and a gateway that leaves the first window to
+//! another one: the real daemon on pseudo terminals that keep the time.
+
+use crate::end_to_end::{World, next_of};
+use crate::pendant::*;
+use crate::site::{SOON, hear};
+use pendant_hal::serial::envelope::{Envelope, Rx, Tx};
+use pendant_kit::wire::Wire;
+use pendant_protocol::{FrameBytes, Outcome};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Two receivers beside the site's own.
+const NEAR_AND_FAR: &str = r#"
+[[link]]
+name = "far"
+kind = "serial"
+path = "FOLDER/far"
+baud = 115200
+codec = "cobs"
+envelope = true
+[[link]]
+name = "near"
+kind = "serial"
+path = "FOLDER/near"
+baud = 115200
+codec = "cobs"
+envelope = true
+"#;
+
+async fn heard_by(wire: &mut Wire, frame: &FrameBytes, snr_db: i8) {
+    let rx = Rx { age_us: 0, rssi_dbm: -97, snr_quarter_db: snr_db * 4, frame: frame.to_vec() };
+    wire.send(&Envelope::Rx(rx).to_bytes()).await.expect("the wire holds");
+}
+
+async fn asked_to_send(wire: &mut Wire) -> (Tx, Instant) {
+    loop {
+        let packet = tokio::time::timeout(SOON, wire.receive()).await.expect("a packet in time");
+        let (packet, at) = packet.expect("the wire holds");
+        if let Some(Envelope::Tx(tx)) = Envelope::parse(&packet) {
+            return (tx, at);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_press_that_two_receivers_hear_is_one_event_and_the_better_one_answers() {
+    let mut world = World::new(None).await;
+    let folder = world.site.folder.path().display().to_string();
+    world.site.configure(&NEAR_AND_FAR.replace("FOLDER", &folder));
+    let port = |name: &str| Wire::pty(Some(&world.site.path(name))).expect("a pseudo terminal").0;
+    let (mut far, mut near) = (port("far"), port("near"));
+    let _bare = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    let mut centre = world.centre();
+    world.site.start().await;
+    let all_up = |s: &serde_json::Value| (0..3).all(|n| s["links"][n]["up"] == true);
+    world.site.until("all receivers up", all_up).await;
+
+    for better_first in [false, true] {
+        let frame = pendant.say(PANIC);
+        if better_first {
+            heard_by(&mut near, &frame, 6).await;
+            heard_by(&mut far, &frame, -12).await;
+        } else {
+            heard_by(&mut far, &frame, -12).await;
+            heard_by(&mut near, &frame, 6).await;
+        }
+        let (tx, _) = asked_to_send(&mut near).await;
+        let answer: FrameBytes = tx.frame.try_into().expect("24 bytes");
+        let heard = pendant.hear(&answer, pendant.counter).expect("a genuine answer");
+        assert_eq!(heard.outcome, Outcome::Noted);
+        next_of(&mut centre, "panic").await;
+    }
+    let status = world.site.until("all released", |s| s["backlog"] == 0).await;
+    assert_eq!(status["counters"]["frames_heard"], 2);
+    assert_eq!(status["counters"]["frames_heard_beside"], 2);
+    assert_eq!(status["counters"]["frames_heard_again"], 0);
+    // What went to the other one would have come first.
+    let silent = tokio::time::timeout(Duration::from_millis(1), far.receive()).await;
+    assert!(silent.is_err(), "both receivers were asked to send");
+    assert!(centre.missing().is_empty());
+}
+
+#[tokio::test]
+async fn a_secondary_leaves_the_first_window_to_the_primary() {
+    let mut world = World::new(None).await;
+    let path = world.site.path("gateway.toml");
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    std::fs::write(&path, format!("downlink_role = \"secondary\"\n{text}")).expect("written");
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    world.site.start().await;
+    let sent = wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+    let (answer, heard_at) = hear(&mut wire).await;
+    assert!(pendant.hear(&answer, pendant.counter).is_some());
+    assert!(heard_at - sent >= Duration::from_millis(1_999), "{:?}", heard_at - sent);
+}
