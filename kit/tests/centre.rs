@@ -143,7 +143,7 @@ async fn every_event_gets_the_same_receipt_also_when_it_comes_again() {
     assert!(receipts.iter().all(|receipt| receipt.size() == receipts[0].size()));
     assert_eq!(
         receipts[0].payload,
-        r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000100000001"}"#.as_bytes()
+        r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000100000001","boot":"00ff"}"#.as_bytes()
     );
     assert_eq!(receipts[0].topic, format!("{BASE}/receipt"));
 }

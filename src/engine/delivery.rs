@@ -14,7 +14,7 @@ mod pace;
 mod receipts;
 mod window;
 
-use super::event::{Event, EventId, Lane};
+use super::event::{Event, EventId, Lane, Telling};
 use super::journal::{Journal, Lsn};
 use super::mutant::{Mutant, planted};
 use super::payload::Voice;
@@ -62,8 +62,6 @@ struct Sent {
     taken: Brokers,
     /// Until when its receipt is waited for, once a broker has taken it.
     until: Option<Mono>,
-    /// The centre has it, from this life or one before.
-    receipted: bool,
 }
 
 /// The centre has an event. Made from a receipt and nothing else.
@@ -95,17 +93,15 @@ pub(super) struct Delivery {
     lines: Vec<Line>,
     pace: Pace,
     publishes: u64,
-    sent: BTreeMap<EventId, Sent>,
+    sent: BTreeMap<Telling, Sent>,
     /// How many of those were taken and wait for their receipt.
     awaiting: usize,
     /// When the wait for a receipt is over; when it has become too long for the
     /// broker to be relied on. Entries of events that are done pass by.
-    deadlines: VecDeque<(Mono, EventId)>,
-    escalations: VecDeque<(Mono, EventId)>,
-    /// When what has a receipt and was not taken is let go.
-    untaken: VecDeque<(Mono, EventId)>,
+    deadlines: VecDeque<(Mono, Telling)>,
+    escalations: VecDeque<(Mono, Telling)>,
     backlog: Backlog,
-    given_back: VecDeque<(EventId, Lsn)>,
+    given_back: VecDeque<(Telling, Lsn)>,
     memory: VecDeque<Event>,
     /// Something of a lane stands in memory only, here or in an open offer.
     homeless: [bool; 3],
@@ -130,7 +126,6 @@ impl Delivery {
             awaiting: 0,
             deadlines: VecDeque::new(),
             escalations: VecDeque::new(),
-            untaken: VecDeque::new(),
             backlog: Backlog::default(),
             given_back: VecDeque::new(),
             memory: VecDeque::new(),
@@ -254,7 +249,7 @@ impl Delivery {
     }
 
     /// An offer at a broker came to nothing.
-    fn offer_ended(&mut self, event: EventId, broker: BrokerId) {
+    fn offer_ended(&mut self, event: Telling, broker: BrokerId) {
         let Some(sent) = self.sent.get_mut(&event) else { return };
         sent.open.remove(broker);
         if sent.open.is_empty() && sent.until.is_none() {
@@ -265,7 +260,7 @@ impl Delivery {
     /// Gives back what waits for receipts only through lines of this kind.
     fn offer_elsewhere(&mut self, of_kind: impl Fn(&Line) -> bool) {
         let through = self.those(of_kind);
-        let stranded: Vec<EventId> = (self.sent.iter())
+        let stranded: Vec<Telling> = (self.sent.iter())
             .filter(|(_, sent)| {
                 sent.until.is_some() && sent.open.is_empty() && sent.taken.is_within(through)
             })
@@ -283,7 +278,7 @@ impl Delivery {
         let Some(sent) = self.sent.get_mut(&event) else { return };
         sent.open.remove(broker);
         sent.taken.insert(broker);
-        if sent.receipted || !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
+        if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
             return;
         }
@@ -305,7 +300,7 @@ impl Delivery {
     pub(super) fn refused(&mut self, broker: BrokerId, publish: PublishId, reason: u8, now: Mono) {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let Some(event) = line.refused(publish) else { return };
-        self.news.push_back(DeliveryNews::Refused { broker, reason, event });
+        self.news.push_back(DeliveryNews::Refused { broker, reason, event: event.id });
         let unheard = planted(Mutant::UnheardIsDelivered) && reason == NO_SUBSCRIBERS;
         if unheard || (planted(Mutant::DropRefused) && reason != NO_SUBSCRIBERS) {
             self.done(event);
@@ -373,8 +368,8 @@ impl Delivery {
     }
 
     /// The journal has taken an event that only memory held.
-    pub(super) fn settle(&mut self, event: EventId, lsn: Lsn) {
-        self.memory.retain(|held| held.id != event);
+    pub(super) fn settle(&mut self, event: Telling, lsn: Lsn) {
+        self.memory.retain(|held| held.telling() != event);
         match self.sent.get_mut(&event) {
             Some(sent) => {
                 sent.place = Place::Journal(lsn);
@@ -403,7 +398,7 @@ impl Delivery {
     /// When something becomes due by itself.
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         let up = self.any_up();
-        let receipts = [self.deadlines.front(), self.escalations.front(), self.untaken.front()];
+        let receipts = [self.deadlines.front(), self.escalations.front()];
         let receipts = receipts.into_iter().flatten().map(|(until, _)| *until).filter(|_| up);
         let release = (!self.to_release.is_empty()).then_some(self.release_at);
         let apart = self.apart.next_due().filter(|_| up);
@@ -484,7 +479,7 @@ impl Delivery {
                 self.backlog.forget(lsn);
             } else if self.to_release.contains(&lsn) {
                 // Its receipt came meanwhile.
-            } else if self.sent.contains_key(&event.id) {
+            } else if self.sent.contains_key(&event.telling()) {
                 // Cleaning had copied it when the power went: one copy is enough.
                 self.to_release.insert(lsn);
             } else if let Some(broker) = self.drain_to(lsn, first, now.mono) {
@@ -558,8 +553,9 @@ impl Delivery {
             self.backlog.claim(lsn);
         }
         let taken = Brokers::default();
-        let sent = Sent { place, open: to, taken, until: None, receipted: false };
-        if let Some(before) = self.sent.insert(event.id, sent) {
+        let sent = Sent { place, open: to, taken, until: None };
+        let telling = event.telling();
+        if let Some(before) = self.sent.insert(telling, sent) {
             self.awaiting -= usize::from(before.until.is_some());
             match before.place {
                 // A crash in the middle of cleaning leaves an event twice. One is enough.
@@ -572,20 +568,20 @@ impl Delivery {
         for broker in to.iter() {
             self.publishes += 1;
             let id = PublishId(self.publishes);
-            self.lines[broker.index()].offered(id, event.id, now.mono);
+            self.lines[broker.index()].offered(id, telling, now.mono);
             publish(voice.publish((id, broker), event, replayed, now));
         }
     }
 
     /// Nothing more is to be done with an event.
-    fn done(&mut self, event: EventId) {
+    fn done(&mut self, event: Telling) {
         if let Some(Place::Journal(lsn)) = self.take(event) {
             self.to_release.insert(lsn);
         }
     }
 
     /// The wait until this moment is over.
-    fn await_no_more(&mut self, event: EventId, until: Mono) {
+    fn await_no_more(&mut self, event: Telling, until: Mono) {
         let sent = self.sent.get_mut(&event).filter(|sent| sent.until == Some(until));
         if sent.is_some() {
             self.give_back(event);
@@ -593,7 +589,7 @@ impl Delivery {
     }
 
     /// An event goes back to the backlog.
-    fn give_back(&mut self, event: EventId) {
+    fn give_back(&mut self, event: Telling) {
         let Some(place) = self.take(event) else { return };
         if let Place::Journal(lsn) = place {
             if self.given_back.len() >= GIVEN_BACK_MAX {
@@ -604,7 +600,7 @@ impl Delivery {
         self.keep(place);
     }
 
-    fn take(&mut self, event: EventId) -> Option<Place> {
+    fn take(&mut self, event: Telling) -> Option<Place> {
         let sent = self.sent.remove(&event)?;
         self.awaiting -= usize::from(sent.until.is_some());
         Some(sent.place)

@@ -434,3 +434,22 @@ pub struct Event {
     /// What only this kind says.
     pub detail: Detail,
 }
+
+impl Event {
+    /// What the centre's receipt of it names.
+    #[must_use]
+    pub fn telling(&self) -> Telling {
+        Telling { id: self.id, boot: self.boot }
+    }
+}
+
+/// An event as one boot told it. What a boot told and could not keep, the next one
+/// tells again, with the same id under a number of its own; a receipt means one of
+/// them, so that no number is let go whose event the centre knows by another (P8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Telling {
+    /// The event.
+    pub id: EventId,
+    /// The boot that numbered it.
+    pub boot: Boot,
+}

@@ -6,7 +6,9 @@ mod json;
 #[cfg(test)]
 mod json_test;
 
-use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Lane};
+use super::event::{
+    Boot, Detail, Event, EventId, Freshness, FromPendant, HeardFrame, Kind, Lane, Telling,
+};
 use super::name::Name;
 use super::policy::{ListenIn, Policies};
 use super::seam::{BrokerId, Publish, PublishId};
@@ -188,15 +190,18 @@ pub fn topic_base(settings: &Settings) -> String {
     format!("lonework/v1/{}/{}", settings.site, settings.gateway)
 }
 
-/// The event id in a message on the receipt topic: `{"received":"<uuid>"}`.
-/// `None` if it is none.
-pub(super) fn parse_receipt(payload: &[u8]) -> Option<super::event::EventId> {
+/// What a message on the receipt topic names:
+/// `{"received":"<uuid>","boot":"<16 hexadecimal digits>"}`. `None` if it is none.
+pub(super) fn parse_receipt(payload: &[u8]) -> Option<Telling> {
     #[derive(serde::Deserialize)]
     struct Receipt<'t> {
         received: &'t str,
+        boot: &'t str,
     }
     let receipt: Receipt<'_> = serde_json::from_slice(payload).ok()?;
-    super::event::EventId::parse(receipt.received)
+    let is_boot = receipt.boot.len() == 16 && receipt.boot.bytes().all(|c| c.is_ascii_hexdigit());
+    let boot = is_boot.then(|| Boot::from_str_radix(receipt.boot, 16).ok()).flatten()?;
+    Some(Telling { id: EventId::parse(receipt.received)?, boot })
 }
 
 /// The name of the link or broker that stood at this place when it was told.

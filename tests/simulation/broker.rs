@@ -30,7 +30,7 @@ pub struct Broker {
     pub connection: u32,
     open: BTreeSet<u64>,
     /// Receipts that its session holds for the gateway.
-    waiting: Vec<String>,
+    waiting: Vec<Receipt>,
     /// Connections in a row that ended with offers open and none taken.
     fruitless: u32,
     /// Two of them came in a row: the gateway may be looking for the cause.
@@ -64,6 +64,20 @@ pub struct Centre {
     incidents: Vec<(u32, u32)>,
     /// Commands that were sent, to be sent again.
     sent: Vec<Value>,
+}
+
+/// A receipt under way, and which event it is for.
+#[derive(Clone)]
+pub struct Receipt {
+    event: String,
+    text: String,
+}
+
+impl Receipt {
+    fn of(event: &Event) -> Self {
+        let text = format!(r#"{{"received":"{}","boot":"{}"}}"#, event.id, event.data.boot);
+        Self { event: event.id.clone(), text }
+    }
 }
 
 impl Centre {
@@ -103,8 +117,8 @@ impl World {
         let waiting = std::mem::take(&mut there.waiting);
         self.trace.note(self.now_us, ("connect", broker), || format!("broker {broker} is up"));
         self.input(news(broker, BrokerInput::Up { in_flight_max }), None);
-        for id in waiting.into_iter().filter(|_| !lost) {
-            self.receipt(broker, id);
+        for receipt in waiting.into_iter().filter(|_| !lost) {
+            self.receipt(broker, receipt);
         }
     }
 
@@ -252,19 +266,18 @@ impl World {
         let twice = self.centre.chance.hits(self.rate(Fault::DuplicateReceipts));
         for _ in 0..1 + u32::from(twice) {
             let wait_us = self.centre.chance.within(1_000..longest_us);
-            self.later_us(wait_us, Due::Receipt(broker, event.id.clone()));
+            self.later_us(wait_us, Due::Receipt(broker, Receipt::of(&event)));
         }
     }
 
-    pub fn receipt(&mut self, broker: usize, id: String) {
+    pub fn receipt(&mut self, broker: usize, receipt: Receipt) {
         if !self.brokers[broker].connected {
-            self.brokers[broker].waiting.push(id);
+            self.brokers[broker].waiting.push(receipt);
             return;
         }
-        self.judge.receipted(&id);
-        self.trace.note(self.now_us, &id, || format!("receipt {id}"));
-        let payload = format!("{{\"received\":\"{id}\"}}").into_bytes();
-        self.input(news(broker, BrokerInput::Receipt(payload)), None);
+        self.judge.receipted(&receipt.event);
+        self.trace.note(self.now_us, &receipt.text, || receipt.text.clone());
+        self.input(news(broker, BrokerInput::Receipt(receipt.text.into_bytes())), None);
     }
 
     /// The centre's regular message, with or without commands.

@@ -81,7 +81,6 @@ impl Judge {
                 let hole = (1..=last).find(|number| {
                     !seen.is_some_and(|seen| seen.contains_key(number))
                         && !self.is_void(life.boot, name, *number)
-                        && !self.came_otherwise(life.boot, lane, *number)
                 });
                 if let Some(hole) = hole.filter(|_| !life.overflowed) {
                     holes.push(format!("{hole} of {last} in {name} of life {}", n + 1));
@@ -100,15 +99,6 @@ impl Judge {
             *of == boot && lane != 1 && self.is_routine(press) == (lane == 2)
         });
         of_lane.map(|(_, _, number)| *number).max().unwrap_or(0)
-    }
-
-    /// A boot before had told the same under a number of its own, and the centre's
-    /// receipt of that let this one go (docs/mqtt.md, "What the numbers do not show").
-    fn came_otherwise(&self, boot: u64, lane: usize, number: u64) -> bool {
-        let holder = self.committed.iter().find(|(press, of, its)| {
-            *of == boot && *its == number && lane != 1 && self.is_routine(press) == (lane == 2)
-        });
-        holder.is_some_and(|(press, _, _)| self.at_centre.contains(press))
     }
 
     fn is_routine(&self, press: &Press) -> bool {

@@ -5,7 +5,7 @@
 //! judge's to say.
 
 use super::air::Air;
-use super::broker::{Broker, Centre, FromBroker};
+use super::broker::{Broker, Centre, FromBroker, Receipt};
 use super::chance::Chance;
 use super::disk::Disk;
 use super::judge::{Judge, Promise};
@@ -59,7 +59,7 @@ pub enum Due {
     Offer(usize, u32, Publish),
     FromBroker(usize, u32, FromBroker),
     CentreGets(usize, Vec<u8>),
-    Receipt(usize, String),
+    Receipt(usize, Receipt),
     CentreMessage,
 }
 
@@ -252,7 +252,7 @@ impl World {
                 self.broker_says(broker, connection, news);
             }
             Due::CentreGets(broker, payload) => self.centre_gets(broker, &payload),
-            Due::Receipt(broker, id) => self.receipt(broker, id),
+            Due::Receipt(broker, receipt) => self.receipt(broker, receipt),
             Due::CentreMessage => self.centre_message(),
         }
     }

@@ -83,7 +83,8 @@ fn book(client: &AsyncClient, publish: &Publish, books: &Mutex<Ledger>) {
     books.lock().expect("no clerk panics").hear(&topic, &payload);
     let event: serde_json::Value = serde_json::from_str(&payload).expect("JSON");
     let Some((gateway, _)) = topic.split_once("/event/") else { return };
-    let receipt = format!(r#"{{"received":{}}}"#, event["id"]);
+    let (id, boot) = (&event["id"], &event["data"]["boot"]);
+    let receipt = format!(r#"{{"received":{id},"boot":{boot}}}"#);
     // Without room the event comes again.
     drop(client.try_publish(format!("{gateway}/receipt"), QoS::AtLeastOnce, false, receipt));
 }

@@ -547,9 +547,8 @@ impl Rig {
                     self.input(Input::Broker(broker, BrokerInput::Refused { publish, reason }));
                 }
             }
-            Due::Input(broker, DueInput::Receipt(id)) => {
+            Due::Input(broker, DueInput::Receipt(receipt)) => {
                 if self.broker(broker).up && self.broker(broker).centre_there {
-                    let receipt = format!("{{\"received\":\"{id}\"}}");
                     self.broker_says(receipt.len());
                     self.input(Input::Broker(broker, BrokerInput::Receipt(receipt.into_bytes())));
                 }
@@ -578,7 +577,8 @@ impl Rig {
         match (line.answer)(publish) {
             Answer::Take => {
                 let json: Value = serde_json::from_slice(&publish.payload).expect("valid JSON");
-                let id = json["id"].as_str().expect("every event has an id").to_owned();
+                let (id, boot) = (&json["id"], &json["data"]["boot"]);
+                let receipt = format!("{{\"received\":{id},\"boot\":{boot}}}");
                 let seen = Seen {
                     at_us: self.now_us,
                     broker,
@@ -589,7 +589,7 @@ impl Rig {
                 self.later(500, Due::Input(broker, DueInput::Taken(publish.id)));
                 if self.broker(broker).centre_there {
                     let us = (self.receipt_us)(&seen);
-                    self.later(us, Due::Input(broker, DueInput::Receipt(id)));
+                    self.later(us, Due::Input(broker, DueInput::Receipt(receipt)));
                 }
                 self.seen.push(seen);
             }

@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
         let receipt = match &heard {
             Heard::Event { event, .. } if self.settings.receipts => Some((
                 format!("lonework/v1/{}/{}/receipt", event.site, event.gateway),
-                format!(r#"{{"received":"{}"}}"#, event.id),
+                event.receipt(),
             )),
             _ => None,
         };

@@ -160,6 +160,13 @@ impl<'a> Topic<'a> {
 }
 
 impl Event {
+    /// What is sent on the gateway's receipt topic when the event is durable here. It
+    /// names the boot as well: another may have told the same under another number.
+    #[must_use]
+    pub fn receipt(&self) -> String {
+        format!(r#"{{"received":"{}","boot":"{}"}}"#, self.id, self.data.boot)
+    }
+
     /// Reads a message.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The line to one broker: what is open there, and how well it does.
 
 use super::window::Window;
-use crate::engine::event::EventId;
+use crate::engine::event::Telling;
 use crate::engine::seam::{BROKERS_MAX, BrokerId, PublishId};
 use crate::engine::time::Mono;
 use std::collections::VecDeque;
@@ -62,7 +62,7 @@ impl FromIterator<BrokerId> for Brokers {
 #[derive(Clone, Copy, Debug)]
 struct Offer {
     id: PublishId,
-    event: EventId,
+    event: Telling,
     sent: Mono,
     /// Offers that were open before it.
     before: usize,
@@ -87,7 +87,7 @@ pub(super) struct Line {
     pub(super) mute: bool,
     /// Released through another broker while this one was mute. A receipt through
     /// this one may still follow, and shows that it is mute no more.
-    late: VecDeque<EventId>,
+    late: VecDeque<Telling>,
 }
 
 impl Line {
@@ -115,9 +115,9 @@ impl Line {
 
     /// The connection is gone, and so are its offers. With them comes an event
     /// that must be what ended it, if there was only that one.
-    pub(super) fn lost(&mut self) -> (Vec<EventId>, Option<EventId>) {
+    pub(super) fn lost(&mut self) -> (Vec<Telling>, Option<Telling>) {
         let was_up = std::mem::replace(&mut self.up, false);
-        let events: Vec<EventId> = self.offers.drain(..).map(|offer| offer.event).collect();
+        let events: Vec<Telling> = self.offers.drain(..).map(|offer| offer.event).collect();
         let mut culprit = None;
         if was_up && !events.is_empty() && self.taken_since_up == 0 {
             self.fruitless += 1;
@@ -156,7 +156,7 @@ impl Line {
             }
     }
 
-    pub(super) fn offered(&mut self, id: PublishId, event: EventId, now: Mono) {
+    pub(super) fn offered(&mut self, id: PublishId, event: Telling, now: Mono) {
         let before = self.offers.len();
         self.offers.push_back(Offer { id, event, sent: now, before });
     }
@@ -167,7 +167,7 @@ impl Line {
     }
 
     /// The broker took an offer: it is well.
-    pub(super) fn taken(&mut self, id: PublishId, now: Mono) -> Option<EventId> {
+    pub(super) fn taken(&mut self, id: PublishId, now: Mono) -> Option<Telling> {
         let offer = self.take(id)?;
         self.window.came_back(offer.sent, offer.before, now);
         self.fruitless = 0;
@@ -181,12 +181,12 @@ impl Line {
     }
 
     /// The broker refused an offer.
-    pub(super) fn refused(&mut self, id: PublishId) -> Option<EventId> {
+    pub(super) fn refused(&mut self, id: PublishId) -> Option<Telling> {
         self.take(id).map(|offer| offer.event)
     }
 
     /// An event that was offered here as well was released through another broker.
-    pub(super) fn receipted_elsewhere(&mut self, event: EventId) {
+    pub(super) fn receipted_elsewhere(&mut self, event: Telling) {
         if self.mute {
             if self.late.len() >= LATE_MAX {
                 self.late.pop_front();
@@ -197,7 +197,7 @@ impl Line {
 
     /// Whether a receipt for an event that is released already shows that the
     /// centre hears through this broker again.
-    pub(super) fn comes_late(&self, event: EventId) -> bool {
+    pub(super) fn comes_late(&self, event: Telling) -> bool {
         self.late.contains(&event)
     }
 

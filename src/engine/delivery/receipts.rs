@@ -2,34 +2,26 @@
 //! come, and what follows when they stay away.
 
 use super::{Delivery, DeliveryNews, Line, Receipted};
-use crate::engine::event::EventId;
+use crate::engine::event::Telling;
 use crate::engine::seam::BrokerId;
 use crate::engine::time::Mono;
 use std::collections::VecDeque;
 
-/// How long a PUBACK may follow the receipt of the same event, ms.
-const TAKEN_WAIT_MS: u64 = 5_000;
-
 impl Delivery {
-    /// The centre has an event, and says so through this broker. `None` if that
-    /// is not news. A boot before may have told the same event under a number of its
-    /// own, and the receipt may mean that: so it releases what a broker took, or what
-    /// none takes nor loses for a while.
+    /// The centre has an event, as told by one boot, and says so through this broker.
+    /// `None` if that is not news.
     pub(in crate::engine) fn receipted(
         &mut self,
         broker: BrokerId,
-        event: EventId,
-        now: Mono,
+        event: Telling,
     ) -> Option<Receipted> {
-        let Some(sent) = self.sent.get_mut(&event) else {
+        let Some(sent) = self.sent.get(&event) else {
             let line = self.lines.get(broker.index());
             if line.is_some_and(|line| line.comes_late(event)) {
                 self.hears_through(broker);
             }
             return self.receipted_late(event);
         };
-        sent.receipted = true;
-        let was_taken = !sent.taken.is_empty();
         let hears = sent.taken.contains(broker) || sent.open.contains(broker);
         let others = sent.taken.iter().chain(sent.open.iter()).filter(|other| *other != broker);
         for other in others {
@@ -40,27 +32,23 @@ impl Delivery {
         if hears {
             self.hears_through(broker);
         }
-        if was_taken {
-            self.done(event);
-        } else {
-            self.untaken.push_back((now.plus_ms(TAKEN_WAIT_MS), event));
-        }
-        Some(Receipted { event })
+        self.done(event);
+        Some(Receipted { event: event.id })
     }
 
     /// A receipt often comes with the connection after the one on which its event was
     /// offered, and before that is offered again.
-    fn receipted_late(&mut self, event: EventId) -> Option<Receipted> {
+    fn receipted_late(&mut self, event: Telling) -> Option<Receipted> {
         let before = self.memory.len();
-        self.memory.retain(|held| held.id != event);
-        let at = self.given_back.iter().position(|(id, _)| *id == event);
+        self.memory.retain(|held| held.telling() != event);
+        let at = self.given_back.iter().position(|(given, _)| *given == event);
         if let Some((_, lsn)) = at.and_then(|at| self.given_back.remove(at)) {
             self.backlog.claim(lsn);
             self.to_release.insert(lsn);
         } else if self.memory.len() == before {
             return None;
         }
-        Some(Receipted { event })
+        Some(Receipted { event: event.id })
     }
 
     fn hears_through(&mut self, broker: BrokerId) {
@@ -74,12 +62,6 @@ impl Delivery {
         while let Some((_, event)) = pop_due(&mut self.escalations, now) {
             self.escalate(event);
         }
-        while let Some((_, event)) = pop_due(&mut self.untaken, now) {
-            // If it was offered anew meanwhile, that was before a connection ended.
-            if self.sent.get(&event).is_some_and(|sent| sent.receipted) {
-                self.done(event);
-            }
-        }
         while let Some((until, event)) = pop_due(&mut self.deadlines, now) {
             self.await_no_more(event, until);
         }
@@ -87,7 +69,7 @@ impl Delivery {
 
     /// An event has waited too long: who took it is not relied on any more, and
     /// all that waits through such brokers alone is offered to another.
-    fn escalate(&mut self, event: EventId) {
+    fn escalate(&mut self, event: Telling) {
         let Some(sent) = self.sent.get(&event).filter(|sent| sent.until.is_some()) else {
             return;
         };
@@ -105,7 +87,7 @@ impl Delivery {
     }
 }
 
-fn pop_due(queue: &mut VecDeque<(Mono, EventId)>, now: Mono) -> Option<(Mono, EventId)> {
+fn pop_due(queue: &mut VecDeque<(Mono, Telling)>, now: Mono) -> Option<(Mono, Telling)> {
     let due = queue.front().is_some_and(|(until, _)| *until <= now);
     if due { queue.pop_front() } else { None }
 }

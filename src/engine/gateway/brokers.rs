@@ -1,7 +1,7 @@
 //! The brokers: what they say, and what is told of them.
 
 use super::{Gateway, RECEIPTED_MAX};
-use crate::engine::event::{Detail, EventId, Kind};
+use crate::engine::event::{Detail, Kind, Telling};
 use crate::engine::notice::Notice;
 use crate::engine::payload::parse_receipt;
 use crate::engine::seam::{BrokerId, BrokerInput};
@@ -89,11 +89,11 @@ impl Gateway {
         }
     }
 
-    fn receipt(&mut self, broker: BrokerId, event: EventId, now: Now) {
-        let Some(receipted) = self.delivery.receipted(broker, event, now.mono) else { return };
+    fn receipt(&mut self, broker: BrokerId, event: Telling, now: Now) {
+        let Some(receipted) = self.delivery.receipted(broker, event) else { return };
         let failed = self.journal.has_failed();
         for released in self.custody.assured_by_centre(receipted, failed) {
-            self.receipted.insert(event, receipted);
+            self.receipted.insert(event.id, receipted);
             if self.receipted.len() > RECEIPTED_MAX {
                 self.receipted.pop_first();
             }

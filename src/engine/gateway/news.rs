@@ -40,7 +40,7 @@ impl Gateway {
             if let Some(pendant) = volatile.filter(|_| less.is_none()) {
                 self.volatile.remove(&pendant);
             }
-            self.delivery.settle(id, lsn);
+            self.delivery.settle(event.telling(), lsn);
             self.custody.settle(id, lsn);
         }
     }
