@@ -10,6 +10,7 @@
 //! [`Config`] gives a text that reads back to the same one.
 
 mod brokers;
+mod concentrator;
 mod files;
 mod lamps;
 mod links;
@@ -26,11 +27,13 @@ pub use problem::{ConfigErrors, Problem};
 
 use crate::engine::name::Name;
 use crate::engine::policy::Policies;
+use pendant_hal::concentrator::Eui;
 use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::region::Region;
 use pendant_protocol::Slot;
 use problem::Report;
 use serde::{Serialize, Serializer};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -174,6 +177,8 @@ pub enum LinkKind {
     },
     /// A radio on this machine's pins.
     Radio(Radio),
+    /// The packet forwarder of a LoRa concentrator.
+    Concentrator(Concentrator),
     /// A simulated radio behind a socket; only in builds with feature `sim`.
     VirtualRadio(VirtualRadio),
 }
@@ -185,6 +190,7 @@ impl LinkKind {
         match self {
             Self::Serial { .. } => None,
             Self::Radio(radio) => Some(&radio.air),
+            Self::Concentrator(concentrator) => Some(&concentrator.air),
             Self::VirtualRadio(radio) => Some(&radio.air),
         }
     }
@@ -198,6 +204,20 @@ pub enum SerialCodec {
     Cobs,
     /// REYAX RYLR998 and kin: `+RCV=` lines.
     Rylr998,
+}
+
+/// Settings of a concentrator behind a packet forwarder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Concentrator {
+    /// UDP address that the forwarder calls.
+    pub listen: SocketAddr,
+    /// The forwarder's number.
+    #[serde(serialize_with = "eui_text")]
+    pub eui: Eui,
+    /// How pendants are answered, at the spreading factor at which each was heard. They
+    /// are heard on all channels of the forwarder's own configuration.
+    #[serde(flatten)]
+    pub air: Air,
 }
 
 /// Settings of a simulated radio.
@@ -440,6 +460,10 @@ fn slot_number<S: Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Er
 
 fn four_over<S: Serializer>(denominator: &u8, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("4/{denominator}"))
+}
+
+fn eui_text<S: Serializer>(eui: &Eui, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(eui)
 }
 
 fn chip_name<S: Serializer>(chip: &ChipKind, serializer: S) -> Result<S::Ok, S::Error> {

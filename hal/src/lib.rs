@@ -1,6 +1,7 @@
 //! Receivers and transmitters as links that carry bytes.
 //!
-//! A link is a serial port ([`serial`]) or a LoRa radio ([`radio`]). Each is one
+//! A link is a serial port ([`serial`]), a LoRa radio ([`radio`]) or the packet
+//! forwarder of a LoRa concentrator ([`concentrator`]). Each is one
 //! task that owns its device, survives the loss of it, and speaks to the rest of
 //! the gateway over two bounded channels only: [`Transmission`]s go in,
 //! [`LinkEvent`]s come out, marked with the tag that the link was spawned with.
@@ -11,7 +12,9 @@
 //! `sim::serial` on a pseudo terminal.
 
 pub mod airtime;
+pub mod base64;
 pub mod clock;
+pub mod concentrator;
 mod link;
 mod outage;
 mod outbox;

@@ -1,6 +1,8 @@
 //! What every link says and is told, whatever device is behind it.
 
+use crate::concentrator::Eui;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -103,6 +105,10 @@ pub enum LinkCount {
     PhyHeader(u32),
     /// Radio: a frame whose interrupt line never rose; found by asking the chip.
     LostIrq(u32),
+    /// Concentrator: a datagram or a frame in it that the protocol does not have.
+    BadDatagram(u32),
+    /// Concentrator: a datagram of a forwarder that is not listened to.
+    StrangeForwarder(u32),
     /// Frames that were dropped because the gateway did not take them in time.
     Overflow(u32),
 }
@@ -118,6 +124,8 @@ impl LinkCount {
             Self::PhyCrc(_) => "phy_crc",
             Self::PhyHeader(_) => "phy_header",
             Self::LostIrq(_) => "lost_irq",
+            Self::BadDatagram(_) => "bad_datagram",
+            Self::StrangeForwarder(_) => "strange_forwarder",
             Self::Overflow(_) => "overflow",
         }
     }
@@ -132,6 +140,8 @@ impl LinkCount {
             | Self::PhyCrc(n)
             | Self::PhyHeader(n)
             | Self::LostIrq(n)
+            | Self::BadDatagram(n)
+            | Self::StrangeForwarder(n)
             | Self::Overflow(n) => n,
         }
     }
@@ -190,6 +200,22 @@ pub enum LinkFault {
     TransmitStuck,
     /// The driver refuses the settings; trying again does not help.
     Settings(String),
+    /// A UDP port cannot be had.
+    Port {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        says: String,
+    },
+    /// No packet forwarder has called at this address.
+    NoForwarder(SocketAddr),
+    /// The packet forwarder calls no more.
+    ForwarderSilent,
+    /// Another packet forwarder calls than the configured one.
+    StrangeForwarder {
+        /// What it says who it is.
+        says: Eui,
+    },
     /// The link's own code failed.
     Crashed,
 }
@@ -258,6 +284,26 @@ impl fmt::Display for LinkFault {
             ),
             Self::TransmitStuck => f.write_str("the radio began to transmit and never ended"),
             Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
+            Self::Port { address, says } => write!(
+                f,
+                "UDP address {address} cannot be had: {says}; is another gateway or network server \
+                 running, or the address not this machine's?"
+            ),
+            Self::NoForwarder(address) => write!(
+                f,
+                "no packet forwarder has called: set its server_address to this machine and \
+                 serv_port_up and serv_port_down to {}, and look whether it runs",
+                address.port()
+            ),
+            Self::ForwarderSilent => f.write_str(
+                "the packet forwarder calls no more: look whether it runs, and at its log for the \
+                 concentrator's faults",
+            ),
+            Self::StrangeForwarder { says } => write!(
+                f,
+                "the packet forwarder that calls is {says}, which is not the configured one: write \
+                 eui = \"{says}\", if it is yours"
+            ),
             Self::Crashed => f.write_str("the link's own code failed: please report this"),
         }
     }

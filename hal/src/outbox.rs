@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Every kind of [`LinkCount`], in the order of the counters.
-const KINDS: [fn(u32) -> LinkCount; 8] = [
+const KINDS: [fn(u32) -> LinkCount; 10] = [
     LinkCount::BadCobs,
     LinkCount::Oversize,
     LinkCount::BadEnvelope,
@@ -23,6 +23,8 @@ const KINDS: [fn(u32) -> LinkCount; 8] = [
     LinkCount::PhyCrc,
     LinkCount::PhyHeader,
     LinkCount::LostIrq,
+    LinkCount::BadDatagram,
+    LinkCount::StrangeForwarder,
     LinkCount::Overflow,
 ];
 

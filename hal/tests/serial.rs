@@ -2,8 +2,9 @@
 #![cfg(feature = "sim")]
 
 use bytes::BytesMut;
+use pendant_hal::base64;
 use pendant_hal::serial::envelope::{Done, Envelope, RSSI_UNKNOWN, Rx, SNR_UNKNOWN};
-use pendant_hal::serial::{self, Codec, SerialSettings, base64, cobs};
+use pendant_hal::serial::{self, Codec, SerialSettings, cobs};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_hal::{
     LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault,

@@ -309,6 +309,10 @@ fn examine_links(config: &Config, enrolled: usize, findings: &mut Findings) {
         let (path, is_right, what): (_, fn(&std::fs::FileType) -> bool, _) = match &link.kind {
             LinkKind::Serial { path, .. } => (path, FileTypeExt::is_char_device, "serial port"),
             LinkKind::VirtualRadio(radio) => (&radio.socket, FileTypeExt::is_socket, "socket"),
+            LinkKind::Concentrator(concentrator) => {
+                check_radio::await_forwarder(&about, concentrator, findings);
+                continue;
+            }
             LinkKind::Radio(radio) => {
                 check_radio::try_out(&about, radio, findings);
                 continue;

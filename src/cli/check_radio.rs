@@ -2,10 +2,10 @@
 //! give.
 
 use super::check::Findings;
-use crate::config::{Air, Config, Radio};
+use crate::config::{Air, Concentrator, Config, Radio};
 use crate::shell::radios;
 use pendant_hal::region::{Band, Region};
-use pendant_hal::{LineFault, LinkFault};
+use pendant_hal::{LineFault, LinkFault, concentrator};
 
 /// Sets the radio up as the running gateway would. Nothing is transmitted.
 pub(super) fn try_out(about: &str, radio: &Radio, findings: &mut Findings) {
@@ -27,6 +27,33 @@ pub(super) fn try_out(about: &str, radio: &Radio, findings: &mut Findings) {
             about,
             fault.to_string(),
             "docs/install.md, \"A radio on the Pi's own pins\", has wiring and overlays",
+        ),
+    }
+}
+
+/// Waits for the packet forwarder's call, as the running gateway would.
+pub(super) fn await_forwarder(about: &str, settings: &Concentrator, findings: &mut Findings) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let called = match &runtime {
+        Ok(runtime) => runtime.block_on(concentrator::probe(&radios::concentrator(settings))),
+        Err(error) => {
+            return findings.wrong(about, format!("cannot listen: {error}"), "try again");
+        }
+    };
+    match called {
+        Ok(()) => {
+            let Concentrator { listen, eui, .. } = settings;
+            findings.good(about, format!("packet forwarder {eui} calls on {listen}"));
+        }
+        Err(fault @ LinkFault::Port { .. }) => findings.advice(
+            about,
+            fault.to_string(),
+            "if the gateway is running, `status` shows the link; stop it to try the port here",
+        ),
+        Err(fault) => findings.wrong(
+            about,
+            fault.to_string(),
+            "docs/install.md, \"A concentrator\", says how a forwarder is set up",
         ),
     }
 }

@@ -4,7 +4,7 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, path, sections};
-use super::{Link, LinkKind, SerialCodec, radio};
+use super::{Link, LinkKind, SerialCodec, concentrator, radio};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -22,6 +22,7 @@ const BAUDS: [i64; 10] =
 enum Kind {
     Serial,
     Radio,
+    Concentrator,
     VirtualRadio,
 }
 
@@ -49,11 +50,19 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
     section.require("kind", "\"serial\"", report);
     let name = name(section, "name", report);
     let acknowledge = section.flag("acknowledge", report).unwrap_or(true);
-    let kinds =
-        [("serial", Kind::Serial), ("radio", Kind::Radio), ("virtual-radio", Kind::VirtualRadio)];
+    let kinds = [
+        ("serial", Kind::Serial),
+        ("radio", Kind::Radio),
+        ("concentrator", Kind::Concentrator),
+        ("virtual-radio", Kind::VirtualRadio),
+    ];
     let at = section.value("kind").map_or(section.header(), Spanned::span);
     let kind = match section.choice("kind", &kinds, report)? {
         Kind::Serial => serial(&section.with_keys("a [[link]] of kind \"serial\"", SERIAL), report),
+        Kind::Concentrator => concentrator::concentrator(
+            &section.with_keys("a [[link]] of kind \"concentrator\"", concentrator::KEYS),
+            report,
+        ),
         Kind::VirtualRadio if cfg!(feature = "sim") => radio::virtual_radio(
             &section.with_keys("a [[link]] of kind \"virtual-radio\"", radio::VIRTUAL_RADIO),
             report,
@@ -139,17 +148,20 @@ fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
             report.refuse(at, text, "give each link a name of its own");
         }
         let (place, key, keys) = match &link.kind {
-            LinkKind::Serial { path, .. } => (path, "path", SERIAL),
-            LinkKind::Radio(radio) => (&radio.spi, "spi", radio::RADIO),
+            LinkKind::Serial { path, .. } => (path.display().to_string(), "path", SERIAL),
+            LinkKind::Radio(radio) => (radio.spi.display().to_string(), "spi", radio::RADIO),
+            LinkKind::Concentrator(concentrator) => {
+                (concentrator.listen.to_string(), "listen", concentrator::KEYS)
+            }
             // Many virtual radios may share one ether.
             LinkKind::VirtualRadio(_) => continue,
         };
-        if !places.insert(place) {
+        if !places.insert(place.clone()) {
             let at = section
                 .with_keys("[[link]]", keys)
                 .value(key)
                 .map_or(section.header(), Spanned::span);
-            let text = format!("a second link on {}", place.display());
+            let text = format!("a second link on {place}");
             report.refuse(
                 at,
                 text,

@@ -15,7 +15,7 @@ use pendant_protocol::FRAME_BYTES;
 use std::ops::RangeInclusive;
 use toml::Spanned;
 
-/// Keys of both kinds.
+/// Keys of every kind that is on the air.
 macro_rules! air_keys {
     ($($more:literal),*) => {
         &[
@@ -25,6 +25,7 @@ macro_rules! air_keys {
         ]
     };
 }
+pub(super) use air_keys;
 
 pub(super) const VIRTUAL_RADIO: &[&str] = air_keys!("socket");
 pub(super) const RADIO: &[&str] = air_keys!(
@@ -149,7 +150,11 @@ fn power_dbm(chip: ChipKind, pa_boost: bool) -> RangeInclusive<i64> {
     }
 }
 
-fn air(section: &Section<'_>, power: RangeInclusive<i64>, report: &mut Report<'_>) -> Option<Air> {
+pub(super) fn air(
+    section: &Section<'_>,
+    power: RangeInclusive<i64>,
+    report: &mut Report<'_>,
+) -> Option<Air> {
     let regions = Region::ALL.map(|region| (region.name(), region));
     let region = section.choice("region", &regions, report);
     let hertz = Quantity::new(Unit::Hertz, FREQUENCY_HZ);
@@ -185,7 +190,7 @@ fn air(section: &Section<'_>, power: RangeInclusive<i64>, report: &mut Report<'_
 }
 
 /// Where a value stands, or where it would.
-fn place(section: &Section<'_>, key: &str) -> std::ops::Range<usize> {
+pub(super) fn place(section: &Section<'_>, key: &str) -> std::ops::Range<usize> {
     section.value(key).map_or(section.header(), Spanned::span)
 }
 

@@ -9,9 +9,10 @@ use super::time::Mono;
 use pendant_protocol::FrameBytes;
 use std::collections::BTreeMap;
 
-/// A held downlink goes to its link this long before its time: a radio begins
+/// A held downlink goes to its link this long before its time: a packet forwarder
+/// wants 300 ms (its network may be slow), a radio begins
 /// to prepare 25 ms before, a slow serial line takes 125 ms for the bytes.
-const HAND_OVER_MS: u64 = 150;
+const HAND_OVER_MS: u64 = 350;
 
 /// Most downlinks that are held; the channel carries a fraction of that in two
 /// seconds. What is more goes to its link at once.

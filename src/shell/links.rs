@@ -3,6 +3,7 @@
 use super::radios::{self, Ledgers, Outlet};
 use crate::config::{Config, LinkKind, SerialCodec};
 use crate::engine::seam::{LinkId, Signal};
+use pendant_hal::concentrator;
 use pendant_hal::radio::account::{Account, Balance};
 use pendant_hal::serial::{self, Codec, SerialSettings};
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
@@ -67,6 +68,10 @@ fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
             };
             let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
             serial::spawn(settings, outlet.tag, outlet.events)
+        }
+        LinkKind::Concentrator(concentrator) => {
+            let settings = radios::concentrator(concentrator);
+            concentrator::spawn(settings, account, outlet.tag, outlet.events)
         }
         LinkKind::Radio(radio) => radios::start(radio, account, outlet),
         LinkKind::VirtualRadio(radio) => radios::start_virtual(radio, account, outlet),

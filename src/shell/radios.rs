@@ -1,6 +1,7 @@
 //! The radios of the configuration, as the hardware layer knows them.
 
-use crate::config::{Air, Radio, VirtualRadio};
+use crate::config::{Air, Concentrator, Radio, VirtualRadio};
+use pendant_hal::concentrator::ConcentratorSettings;
 use pendant_hal::radio::account::{Account, Ledger, SharedLedger};
 use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::radio::chip::{Board, Board127, Chip, Sx126x, Sx127x, TcxoCtrlVoltage};
@@ -47,6 +48,20 @@ pub(super) fn start(settings: &Radio, account: Account, outlet: Outlet) -> LinkH
 /// What is wrong, and what to do.
 pub fn probe(settings: &Radio) -> Result<(), LinkFault> {
     with_chip(settings, Probe)
+}
+
+/// A packet forwarder, as the hardware layer is told.
+#[must_use]
+pub fn concentrator(settings: &Concentrator) -> ConcentratorSettings {
+    let Concentrator { listen, eui, air } = settings;
+    ConcentratorSettings {
+        listen: *listen,
+        eui: *eui,
+        downlink_frequency_hz: air.downlink_frequency_hz,
+        bandwidth_hz: air.bandwidth_hz,
+        coding_rate_denominator: air.coding_rate_denominator,
+        power_dbm: air.power_dbm,
+    }
 }
 
 /// Something to be done with a chip, whichever kind it is of.

@@ -1,6 +1,7 @@
 //! The configuration: what the shipped file says, and what an installer is told
 //! about every kind of mistake.
 
+mod concentrator;
 mod files;
 mod mistakes;
 mod policy;

@@ -4,9 +4,12 @@
 use crate::end_to_end::{World, next_of};
 use crate::pendant::*;
 use crate::site::{SOON, hear};
+use pendant_hal::concentrator::Eui;
 use pendant_hal::serial::envelope::{Envelope, Rx, Tx};
+use pendant_hal::sim::forwarder::Forwarder;
 use pendant_kit::wire::Wire;
 use pendant_protocol::{FrameBytes, Outcome};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -95,4 +98,48 @@ async fn a_secondary_leaves_the_first_window_to_the_primary() {
     let (answer, heard_at) = hear(&mut wire).await;
     assert!(pendant.hear(&answer, pendant.counter).is_some());
     assert!(heard_at - sent >= Duration::from_millis(1_999), "{:?}", heard_at - sent);
+}
+
+/// A concentrator hears eight channels at every speed; a pendant is answered at its own.
+#[tokio::test]
+async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
+    let mut world = World::new(None).await;
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let more = format!(
+        "[[link]]\nname = \"roof\"\nkind = \"concentrator\"\nlisten = \"{server}\"\n\
+         eui = \"AA:55:5A:00:00:00:01:01\"\nregion = \"US915\"\npower_dbm = 20\n"
+    );
+    world.site.configure(&more);
+    let _bare = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    let mut centre = world.centre();
+    world.site.start().await;
+    let eui = Eui([0xAA, 0x55, 0x5A, 0, 0, 0, 1, 1]);
+    let mut forwarder = Forwarder::start(server, eui, u32::MAX - 500_000).await.expect("a port");
+    forwarder.pull().await.expect("the daemon answers");
+    world.site.until("the concentrator up", |s| s["links"][1]["up"] == true).await;
+    for spreading_factor in [7, 10] {
+        let signal = pendant_hal::Signal {
+            rssi_dbm: Some(-101),
+            snr_quarter_db: Some(-20),
+            frequency_hz: Some(868_300_000),
+            spreading_factor: Some(spreading_factor),
+        };
+        let stamp = forwarder.counter(Instant::now());
+        forwarder.push(stamp, &signal, &pendant.say(PANIC)).await.expect("acknowledged");
+        let asked = tokio::time::timeout(SOON, forwarder.next_downlink()).await.expect("in time");
+        let downlink = asked.expect("a downlink").expect("asked for in time");
+        assert_eq!(downlink.tmst_us, stamp.wrapping_add(1_000_000));
+        // With several receivers it is held until then (src/engine/downlinks.rs).
+        assert!(downlink.tmst_us.wrapping_sub(downlink.asked_us) > 250_000);
+        assert_eq!(downlink.txpk["datr"], format!("SF{spreading_factor}BW125"));
+        let answer: FrameBytes = downlink.bytes.try_into().expect("24 bytes");
+        assert!(pendant.hear(&answer, pendant.counter).is_some());
+        next_of(&mut centre, "panic").await;
+    }
+}
+
+fn free_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    socket.local_addr().expect("its address").port()
 }

@@ -5,7 +5,6 @@
 //! comes back) and opened again by its path, so the path should be one below
 //! `/dev/serial/by-id`. What stands on the wire is in `docs/serial.md`.
 
-pub mod base64;
 pub mod cobs;
 pub mod envelope;
 mod port;

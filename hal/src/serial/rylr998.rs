@@ -5,7 +5,7 @@
 //! Its data may hold commas and line ends, so it is cut out by its length. A
 //! line that cannot be read costs the bytes up to the next line feed.
 
-use super::base64;
+use crate::base64;
 use bytes::{Buf, BytesMut};
 
 /// Longest payload of the module, characters.

@@ -6,6 +6,7 @@
 mod demodulator;
 pub mod ether;
 mod field;
+pub mod forwarder;
 mod jammer;
 pub mod serial;
 pub mod socket;

@@ -41,6 +41,18 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The bytes of a text in any of the forms that are met: padded or not, with the
+/// alphabet for addresses (RFC 4648, section 5) or the common one.
+pub fn decode_lenient(text: &str) -> Option<Vec<u8>> {
+    let common = |character| match character {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    };
+    let text: Vec<u8> = text.trim_end_matches('=').bytes().map(common).collect();
+    decode(&text)
+}
+
 fn sextet(character: u8) -> Option<u32> {
     let value = match character {
         b'A'..=b'Z' => character - b'A',
@@ -57,6 +69,15 @@ fn sextet(character: u8) -> Option<u32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn every_form_of_one_text_is_read() {
+        for text in ["+/+/AQ==", "+/+/AQ", "-_-_AQ", "-_-_AQ=="] {
+            assert_eq!(decode_lenient(text), Some(vec![0xFB, 0xFF, 0xBF, 0x01]), "{text}");
+        }
+        assert_eq!(decode_lenient("AQ=A"), None);
+        assert_eq!(decode_lenient(""), Some(vec![]));
+    }
 
     #[test]
     fn vectors_of_rfc_4648_section_10() {

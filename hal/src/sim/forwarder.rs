@@ -1,0 +1,172 @@
+//! A packet forwarder without a concentrator: it speaks the protocol as the
+//! reference forwarder does (Lora-net/packet_forwarder), has a counter of its own,
+//! and gives what it is told to transmit to whoever plays the air.
+
+use crate::base64;
+use crate::concentrator::Eui;
+use crate::link::Signal;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout};
+
+/// The reference forwarder refuses what is due sooner (`jitqueue.c`, TX_START_DELAY
+/// and margin).
+const LEAD_US: i32 = 3_000;
+
+/// A downlink that was accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Downlink {
+    /// The counter at which its first symbol leaves, microseconds.
+    pub tmst_us: u32,
+    /// When it was asked for, on the same counter.
+    pub asked_us: u32,
+    /// Everything else that was asked for: the `txpk` object.
+    pub txpk: Value,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The simulated forwarder.
+#[derive(Debug)]
+pub struct Forwarder {
+    socket: UdpSocket,
+    eui: Eui,
+    begun: Instant,
+    counter_start: u32,
+    token: u16,
+    /// What it will say of the next downlinks in place of its own judgement.
+    refusals: VecDeque<&'static str>,
+}
+
+impl Forwarder {
+    /// One that calls at `server` and whose counter stands at `counter_start`.
+    ///
+    /// # Errors
+    /// No UDP port can be had.
+    pub async fn start(server: SocketAddr, eui: Eui, counter_start: u32) -> io::Result<Self> {
+        let any = SocketAddr::new(server.ip(), 0);
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect(server).await?;
+        let begun = Instant::now();
+        Ok(Self { socket, eui, begun, counter_start, token: 0, refusals: VecDeque::new() })
+    }
+
+    /// The counter at a moment, microseconds.
+    pub fn counter(&self, at: Instant) -> u32 {
+        let us = at.saturating_duration_since(self.begun).as_micros();
+        self.counter_start.wrapping_add(us as u32)
+    }
+
+    /// When the counter stands so, within half its range.
+    pub fn moment(&self, tmst_us: u32) -> Instant {
+        let now = Instant::now();
+        let ahead = tmst_us.wrapping_sub(self.counter(now)) as i32;
+        let apart = Duration::from_micros(u64::from(ahead.unsigned_abs()));
+        if ahead < 0 { now.checked_sub(apart).unwrap_or(now) } else { now + apart }
+    }
+
+    /// What becomes of a downlink that is asked for is this, not what it deserves.
+    pub fn refuse_next(&mut self, error: &'static str) {
+        self.refusals.push_back(error);
+    }
+
+    /// Calls for downlinks, and waits until that is acknowledged.
+    ///
+    /// # Errors
+    /// Nobody answers within 2 s.
+    pub async fn pull(&mut self) -> io::Result<()> {
+        let token = self.send(0x02, b"").await?;
+        self.acknowledged(token, 0x04).await
+    }
+
+    /// Hands in a frame that ended when the counter stood so, and waits until that is
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// Nobody answers within 2 s.
+    pub async fn push(&mut self, tmst_us: u32, signal: &Signal, bytes: &[u8]) -> io::Result<()> {
+        let data = String::from_utf8(base64::encode(bytes)).expect("base64 is ASCII");
+        let rxpk = json!({
+            "tmst": tmst_us,
+            "chan": 2,
+            "rfch": 0,
+            "freq": f64::from(signal.frequency_hz.unwrap_or(868_100_000)) / 1e6,
+            "stat": 1,
+            "modu": "LORA",
+            "datr": format!("SF{}BW125", signal.spreading_factor.unwrap_or(7)),
+            "codr": "4/5",
+            "rssi": signal.rssi_dbm.unwrap_or(-60),
+            "lsnr": f64::from(signal.snr_quarter_db.unwrap_or(0)) / 4.0,
+            "size": bytes.len(),
+            "data": data,
+        });
+        let token = self.send(0x00, json!({ "rxpk": [rxpk] }).to_string().as_bytes()).await?;
+        self.acknowledged(token, 0x01).await
+    }
+
+    /// Sends any bytes, as nobody should.
+    ///
+    /// # Errors
+    /// The system does not take them.
+    pub async fn send_raw(&self, datagram: &[u8]) -> io::Result<()> {
+        self.socket.send(datagram).await.map(drop)
+    }
+
+    async fn send(&mut self, kind: u8, json: &[u8]) -> io::Result<[u8; 2]> {
+        self.token = self.token.wrapping_add(1);
+        let token = self.token.to_be_bytes();
+        let head = [2, token[0], token[1], kind];
+        self.send_raw(&[&head[..], &self.eui.0, json].concat()).await?;
+        Ok(token)
+    }
+
+    async fn acknowledged(&mut self, token: [u8; 2], kind: u8) -> io::Result<()> {
+        let mut buffer = [0; 2048];
+        loop {
+            let waited = timeout(Duration::from_secs(2), self.socket.recv(&mut buffer)).await;
+            let bytes = waited.map_err(|_| io::ErrorKind::TimedOut)??;
+            if buffer[..bytes] == [2, token[0], token[1], kind] {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next downlink that is asked for; it is answered as it deserves. `None` of
+    /// one that was refused.
+    ///
+    /// # Errors
+    /// The socket failed, or what came is no downlink.
+    pub async fn next_downlink(&mut self) -> io::Result<Option<Downlink>> {
+        let mut buffer = [0; 2048];
+        loop {
+            let bytes = self.socket.recv(&mut buffer).await?;
+            let Some((&[2, a, b, 0x03], json)) = buffer[..bytes].split_first_chunk::<4>() else {
+                continue;
+            };
+            let asked_us = self.counter(Instant::now());
+            let downlink = Self::read(json, asked_us).ok_or(io::ErrorKind::InvalidData)?;
+            let ahead = downlink.tmst_us.wrapping_sub(asked_us) as i32;
+            let error = match self.refusals.pop_front() {
+                Some(error) => error,
+                None if ahead < LEAD_US => "TOO_LATE",
+                None => "NONE",
+            };
+            let said = json!({ "txpk_ack": { "error": error } }).to_string();
+            let head = [2, a, b, 0x05];
+            self.send_raw(&[&head[..], &self.eui.0, said.as_bytes()].concat()).await?;
+            return Ok((error == "NONE").then_some(downlink));
+        }
+    }
+
+    fn read(json: &[u8], asked_us: u32) -> Option<Downlink> {
+        let mut text: Value = serde_json::from_slice(json).ok()?;
+        let txpk = text.get_mut("txpk")?.take();
+        let bytes = base64::decode_lenient(txpk["data"].as_str()?)?;
+        let tmst_us = u32::try_from(txpk["tmst"].as_u64()?).ok()?;
+        (txpk["size"] == bytes.len()).then_some(Downlink { tmst_us, asked_us, txpk, bytes })
+    }
+}

@@ -1,0 +1,284 @@
+//! The concentrator's link against a simulated packet forwarder, over real UDP.
+#![cfg(feature = "sim")]
+
+use pendant_hal::concentrator::{self, ConcentratorSettings, Eui};
+use pendant_hal::radio::account::Account;
+use pendant_hal::region::Region;
+use pendant_hal::sim::forwarder::Forwarder;
+use pendant_hal::{
+    LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Signal, Transmission,
+};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+const EUI: Eui = Eui([0xAA, 0x55, 0x5A, 0, 0, 0, 1, 1]);
+const SOON: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+
+const HEARD: Signal = Signal {
+    rssi_dbm: Some(-101),
+    snr_quarter_db: Some(-30),
+    frequency_hz: Some(868_300_000),
+    spreading_factor: Some(9),
+};
+
+struct Rig {
+    link: LinkHandle,
+    events: mpsc::Receiver<(u8, LinkEvent)>,
+    address: SocketAddr,
+}
+
+impl Rig {
+    fn new(account: Account) -> Self {
+        // A port that was free a moment ago.
+        let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = address.local_addr().expect("its address");
+        let settings = ConcentratorSettings {
+            listen: address,
+            eui: EUI,
+            downlink_frequency_hz: 869_525_000,
+            bandwidth_hz: 125_000,
+            coding_rate_denominator: 5,
+            power_dbm: 14,
+        };
+        let (sender, events) = mpsc::channel(256);
+        let link = concentrator::spawn(settings, account, 3, sender);
+        Self { link, events, address }
+    }
+
+    /// A rig whose forwarder has called.
+    async fn up() -> (Self, Forwarder) {
+        let mut rig = Self::new(Account::default());
+        let forwarder = rig.forwarder(EUI, 4_294_000_000).await;
+        assert_eq!(rig.next().await, LinkEvent::Up);
+        (rig, forwarder)
+    }
+
+    async fn forwarder(&mut self, eui: Eui, counter: u32) -> Forwarder {
+        let mut forwarder = Forwarder::start(self.address, eui, counter).await.expect("a port");
+        // The link's port is bound in its own task: a call may come before that.
+        while forwarder.pull().await.is_err() {
+            assert_eq!(eui, EUI, "nobody answers a stranger");
+        }
+        forwarder
+    }
+
+    async fn next(&mut self) -> LinkEvent {
+        let event = timeout(SOON, self.events.recv()).await.expect("an event in time");
+        let (tag, event) = event.expect("the link runs");
+        assert_eq!(tag, 3);
+        event
+    }
+
+    async fn heard(&mut self) -> Reception {
+        match self.next().await {
+            LinkEvent::Received(reception) => reception,
+            event => panic!("{event:?}"),
+        }
+    }
+
+    async fn send(&self, ticket: u64, at: Instant, or_at: Option<Instant>) {
+        let bytes = vec![0x61; 24];
+        let transmission = Transmission { ticket, at, or_at, bytes };
+        self.link.transmit.send(transmission).await.expect("the link runs");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_leaves_a_second_after_its_frame_to_the_microsecond_across_the_wrap() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let before = Instant::now();
+    let stamp = forwarder.counter(before);
+    forwarder.push(stamp, &HEARD, b"a frame").await.expect("acknowledged");
+    let heard = rig.heard().await;
+    assert_eq!((heard.bytes.as_slice(), heard.signal), (&b"a frame"[..], HEARD));
+    assert!(heard.ended >= before && heard.ended <= Instant::now());
+    rig.send(7, heard.ended + SECOND, None).await;
+    let downlink = forwarder.next_downlink().await.expect("a downlink").expect("not refused");
+    assert_eq!(downlink.tmst_us, stamp.wrapping_add(1_000_000));
+    assert!(downlink.tmst_us < stamp, "the counter wrapped");
+    assert_eq!(downlink.bytes, [0x61; 24]);
+    let txpk = &downlink.txpk;
+    assert_eq!((&txpk["freq"], &txpk["powe"]), (&869.525.into(), &14.into()));
+    assert_eq!((&txpk["datr"], &txpk["codr"]), (&"SF9BW125".into(), &"4/5".into()));
+    assert_eq!((&txpk["ipol"], &txpk["imme"]), (&false.into(), &false.into()));
+    // It was asked for when it was known, not at the last moment.
+    assert!(downlink.tmst_us.wrapping_sub(downlink.asked_us) > 300_000);
+    assert_eq!(rig.next().await, LinkEvent::Sent { ticket: 7, at: heard.ended + SECOND });
+}
+
+#[tokio::test]
+async fn what_is_too_late_or_collides_takes_its_second_chance() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let stamp = forwarder.counter(Instant::now());
+    forwarder.push(stamp, &HEARD, b"a frame").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    for (error, second, expected) in [
+        ("TOO_LATE", true, Ok(ended + SECOND * 2)),
+        ("COLLISION_PACKET", true, Ok(ended + SECOND * 2)),
+        ("TOO_LATE", false, Err(SendFault::Late)),
+        ("TX_FREQ", true, Err(SendFault::Refused)),
+    ] {
+        forwarder.refuse_next(error);
+        rig.send(1, ended + SECOND, second.then_some(ended + SECOND * 2)).await;
+        assert_eq!(forwarder.next_downlink().await.expect("asked"), None);
+        let event = match expected {
+            Ok(at) => {
+                let downlink = forwarder.next_downlink().await.expect("asked").expect("taken");
+                assert_eq!(downlink.tmst_us, stamp.wrapping_add(2_000_000));
+                LinkEvent::Sent { ticket: 1, at }
+            }
+            Err(fault) => LinkEvent::NotSent { ticket: 1, fault },
+        };
+        assert_eq!(rig.next().await, event, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_answers_no_frame_or_comes_late_is_not_sent() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    rig.send(1, Instant::now() + SECOND, None).await;
+    let refused = LinkEvent::NotSent { ticket: 1, fault: SendFault::Refused };
+    assert_eq!(rig.next().await, refused);
+    let long_ago = forwarder.counter(Instant::now()).wrapping_sub(1_500_000);
+    forwarder.push(long_ago, &HEARD, b"old").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    // Its stamp is the first: how old it is cannot be known, and it is taken for new.
+    assert!(ended.elapsed() < SECOND);
+    let stamp = forwarder.counter(Instant::now());
+    forwarder.push(stamp, &HEARD, b"new").await.expect("acknowledged");
+    rig.heard().await;
+    forwarder.push(long_ago.wrapping_add(60_000), &HEARD, b"older").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    assert!(ended.elapsed() > SECOND, "a stamp far behind tells that the frame is old");
+    rig.send(2, ended + SECOND, None).await;
+    assert_eq!(rig.next().await, LinkEvent::NotSent { ticket: 2, fault: SendFault::Late });
+}
+
+#[tokio::test]
+async fn strangers_are_told_apart_from_silence_and_not_listened_to() {
+    let mut rig = Rig::new(Account::default());
+    let stranger = Eui([1; 8]);
+    let mut other = Forwarder::start(rig.address, stranger, 0).await.expect("a port");
+    assert!(other.pull().await.is_err(), "a stranger was answered");
+    assert!(other.push(0, &HEARD, b"forged").await.is_err());
+    assert_eq!(rig.next().await, LinkEvent::Down(LinkFault::StrangeForwarder { says: stranger }));
+    let mut forwarder = rig.forwarder(EUI, 0).await;
+    let mut strange = 0;
+    loop {
+        match rig.next().await {
+            LinkEvent::Counted(LinkCount::StrangeForwarder(n)) => strange += n,
+            LinkEvent::Up => break,
+            event => panic!("{event:?}"),
+        }
+    }
+    forwarder.push(0, &HEARD, b"own").await.expect("acknowledged");
+    loop {
+        match rig.next().await {
+            LinkEvent::Counted(LinkCount::StrangeForwarder(n)) => strange += n,
+            LinkEvent::Received(heard) => break assert_eq!(heard.bytes, b"own"),
+            event => panic!("{event:?}"),
+        }
+    }
+    assert!(strange >= 1);
+}
+
+#[tokio::test]
+async fn garbage_lies_and_ghosts_cost_nothing_but_a_count() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let stamp = forwarder.counter(Instant::now());
+    let lie = r#"{"rxpk":[{"tmst":1,"size":9,"data":"QUI="},{"tmst":2,"stat":-1,"data":"QUI="}]}"#;
+    let head = [&[2, 0, 1, 0][..], &EUI.0].concat();
+    for datagram in [&b""[..], &[2, 0, 0], &[0xFF; 1400], &[&head[..], lie.as_bytes()].concat()] {
+        forwarder.send_raw(datagram).await.expect("sent");
+    }
+    forwarder.push(stamp, &HEARD, b"genuine").await.expect("acknowledged");
+    // The same frame as the next channel's demodulator heard it.
+    forwarder.push(stamp.wrapping_add(17), &HEARD, b"genuine").await.expect("acknowledged");
+    forwarder.push(stamp.wrapping_add(1_000), &HEARD, b"another").await.expect("acknowledged");
+    let (mut heard, mut bad, mut crc) = (Vec::new(), 0, 0);
+    while heard.len() < 2 || bad < 3 || crc < 1 {
+        match rig.next().await {
+            LinkEvent::Received(reception) => heard.push(reception.bytes),
+            LinkEvent::Counted(LinkCount::BadDatagram(n)) => bad += n,
+            LinkEvent::Counted(LinkCount::PhyCrc(n)) => crc += n,
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!(heard, [b"genuine", b"another"]);
+    assert_eq!(crc, 1);
+}
+
+#[tokio::test]
+async fn a_forwarder_that_restarts_elsewhere_gets_the_downlinks_there() {
+    let (mut rig, first) = Rig::up().await;
+    drop(first);
+    let mut forwarder = rig.forwarder(EUI, 17).await;
+    let stamp = forwarder.counter(Instant::now());
+    forwarder.push(stamp, &HEARD, b"a frame").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    rig.send(1, ended + SECOND, None).await;
+    let downlink = forwarder.next_downlink().await.expect("a downlink").expect("not refused");
+    assert_eq!(downlink.tmst_us, stamp.wrapping_add(1_000_000));
+}
+
+#[tokio::test]
+async fn the_law_of_the_air_holds_here_too() {
+    let band = Region::Us915.band(915_000_000, 125_000).expect("a band");
+    let mut rig = Rig::new(Account::new(&band, None));
+    let mut forwarder = rig.forwarder(EUI, 0).await;
+    assert_eq!(rig.next().await, LinkEvent::Up);
+    let slow = Signal { spreading_factor: Some(12), ..HEARD };
+    forwarder.push(1_000_000, &slow, b"a frame").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    rig.send(1, ended + SECOND, None).await;
+    assert_eq!(rig.next().await, LinkEvent::NotSent { ticket: 1, fault: SendFault::Dwell });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarder_that_never_calls_is_told_with_what_to_do() {
+    let mut rig = Rig::new(Account::default());
+    let (_, event) = rig.events.recv().await.expect("the link runs");
+    assert_eq!(event, LinkEvent::Down(LinkFault::NoForwarder(rig.address)));
+    let LinkEvent::Down(fault) = event else { unreachable!() };
+    assert!(fault.to_string().contains(&format!("serv_port_down to {}", rig.address.port())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_calls_no_more_is_told_and_so_is_its_return() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let (_, event) = rig.events.recv().await.expect("the link runs");
+    assert_eq!(event, LinkEvent::Down(LinkFault::ForwarderSilent));
+    rig.send(1, Instant::now() + SECOND, None).await;
+    let down = LinkEvent::NotSent { ticket: 1, fault: SendFault::Down };
+    assert_eq!(rig.next().await, down);
+    forwarder.pull().await.expect("acknowledged");
+    assert_eq!(rig.next().await, LinkEvent::Up);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_and_had_when_it_is_free() {
+    let squatter = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let listen = squatter.local_addr().expect("its address");
+    let settings = ConcentratorSettings {
+        listen,
+        eui: EUI,
+        downlink_frequency_hz: 869_525_000,
+        bandwidth_hz: 125_000,
+        coding_rate_denominator: 5,
+        power_dbm: 14,
+    };
+    let probed = concentrator::probe(&settings).await;
+    assert!(matches!(probed, Err(LinkFault::Port { address, .. }) if address == listen));
+    let (sender, events) = mpsc::channel(256);
+    let link = concentrator::spawn(settings, Account::default(), 3, sender);
+    let mut rig = Rig { link, events, address: listen };
+    let event = rig.next().await;
+    assert!(matches!(event, LinkEvent::Down(LinkFault::Port { .. })), "{event:?}");
+    drop(squatter);
+    let _forwarder = rig.forwarder(EUI, 0).await;
+    assert_eq!(rig.next().await, LinkEvent::Up);
+    rig.link.stop().await;
+}
