@@ -204,6 +204,9 @@ pub enum SerialCodec {
     Cobs,
     /// REYAX RYLR998 and kin: `+RCV=` lines.
     Rylr998,
+    /// RAK modules in peer-to-peer mode: `+EVT:RXP2P` lines.
+    #[serde(rename = "rak-p2p")]
+    RakP2p,
 }
 
 /// Settings of a concentrator behind a packet forwarder.

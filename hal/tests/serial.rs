@@ -250,6 +250,31 @@ async fn an_at_module_is_spoken_to_in_turn() {
 }
 
 #[tokio::test]
+async fn a_rak_module_is_told_to_listen_at_each_start_and_spoken_to_in_turn() {
+    let mut bench = Bench::up(Codec::RakP2p).await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
+    bench.write(b"OK\r\n+EVT:RXP2P:-99:-7:414141\r\n").await;
+    let reception = bench.received().await;
+    assert_eq!(reception.bytes, b"AAA");
+    assert_eq!(reception.signal.rssi_dbm, Some(-99));
+    assert_eq!(reception.signal.snr_quarter_db, Some(-28));
+
+    bench.send(1, Instant::now(), &[0x61, 0x62]).await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PSEND=6162\r\n");
+    // `OK` says that the command was understood, not that the frame has left.
+    bench.write(b"OK\r\n+EVT:TXP2P DONE\r\n").await;
+    assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 1, .. }));
+    bench.send(2, Instant::now(), &[0x61]).await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PSEND=61\r\n");
+    bench.write(b"AT_BUSY_ERROR\r\n").await;
+    let fault = SendFault::Refused;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 2, fault });
+
+    bench.write(b"RAKwireless RAK3172\r\nCurrent Work Mode: LoRa P2P.\r\n").await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
+}
+
+#[tokio::test]
 async fn ten_megabytes_of_rubbish_are_counted_and_the_next_frame_is_heard() {
     let mut bench = Bench::up(BARE).await;
     let rubbish = vec![0x55; 1024 * 1024];

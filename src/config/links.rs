@@ -88,15 +88,19 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     if let Some(path) = &path {
         warn_of_shifting_name(path, report);
     }
-    let codecs = [("cobs", SerialCodec::Cobs), ("rylr998", SerialCodec::Rylr998)];
+    let codecs = [
+        ("cobs", SerialCodec::Cobs),
+        ("rylr998", SerialCodec::Rylr998),
+        ("rak-p2p", SerialCodec::RakP2p),
+    ];
     let codec = section.choice("codec", &codecs, report).unwrap_or(SerialCodec::Cobs);
     let envelope = section.flag("envelope", report).unwrap_or(false);
     if let Some(value) =
-        section.value("envelope").filter(|_| envelope && codec == SerialCodec::Rylr998)
+        section.value("envelope").filter(|_| envelope && codec != SerialCodec::Cobs)
     {
         report.refuse(
             value.span(),
-            "an RYLR998 module cannot add an envelope: its +RCV lines already bear the signal",
+            "an AT module cannot add an envelope: its lines already bear the signal",
             "write: envelope = false",
         );
     }

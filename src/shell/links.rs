@@ -65,6 +65,7 @@ fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
             let codec = match codec {
                 SerialCodec::Cobs => Codec::Cobs { envelope: *envelope },
                 SerialCodec::Rylr998 => Codec::Rylr998,
+                SerialCodec::RakP2p => Codec::RakP2p,
             };
             let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
             serial::spawn(settings, outlet.tag, outlet.events)

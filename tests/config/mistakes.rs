@@ -94,7 +94,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "[[link]]",
         "codec = \"rylr998\"\nenvelope = true",
-        "6:12: an RYLR998 module",
+        "6:12: an AT module",
         "envelope = false",
     ),
     ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "kind \"radio\""),

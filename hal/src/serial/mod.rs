@@ -8,6 +8,7 @@
 pub mod cobs;
 pub mod envelope;
 mod port;
+pub mod rak;
 pub mod rylr998;
 mod session;
 mod wire;
@@ -40,6 +41,9 @@ pub enum Codec {
     },
     /// The AT commands of a REYAX RYLR998, frames as base64 text.
     Rylr998,
+    /// The AT commands of a RAK module in peer-to-peer mode (RUI3 and before), frames
+    /// in hexadecimal digits.
+    RakP2p,
 }
 
 /// Starts a link on a serial port. Its events bear `tag`.

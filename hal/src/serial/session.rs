@@ -54,7 +54,10 @@ pub(super) struct Session<'a> {
     frames: FramedRead<SerialStream, Wire>,
     schedule: Schedule,
     outgoing: Bytes,
+    /// The port is stuck if it has not taken that by then.
+    stalled_at: Instant,
     writing: Option<Begun>,
+    greets_next: bool,
     unconfirmed: VecDeque<Begun>,
 }
 
@@ -70,13 +73,16 @@ impl<'a> Session<'a> {
             outbox,
             schedule: Schedule::default(),
             outgoing: Bytes::new(),
+            stalled_at: Instant::now(),
             writing: None,
+            greets_next: false,
             unconfirmed: VecDeque::new(),
         }
     }
 
     /// Carries frames until the port goes away or the link is stopped.
     pub(super) async fn run(mut self, transmissions: &mut mpsc::Receiver<Transmission>) -> End {
+        self.greet();
         let end = loop {
             self.begin_due().await;
             let wake = self.next_wake();
@@ -97,6 +103,21 @@ impl<'a> Session<'a> {
         };
         self.close(&end).await;
         end
+    }
+
+    /// Tells a receiver to listen that must be told. It is told again whenever it has
+    /// started anew; a transmission that is being written goes first.
+    fn greet(&mut self) {
+        if self.outgoing.is_empty() {
+            self.write(Bytes::from_static(self.frames.decoder().greeting()));
+        } else {
+            self.greets_next = true;
+        }
+    }
+
+    fn write(&mut self, bytes: Bytes) {
+        self.outgoing = bytes;
+        self.stalled_at = Instant::now() + WRITE_STALL;
     }
 
     /// Takes a transmission in for its time.
@@ -125,12 +146,9 @@ impl<'a> Session<'a> {
             };
             match wire {
                 Ok(bytes) => {
-                    self.outgoing = Bytes::from(bytes);
-                    self.writing = Some(Begun {
-                        ticket,
-                        at: transmission.at.max(now),
-                        until: now + WRITE_STALL,
-                    });
+                    self.write(Bytes::from(bytes));
+                    let at = transmission.at.max(now);
+                    self.writing = Some(Begun { ticket, at, until: at + CONFIRM_WAIT });
                 }
                 Err(fault) => self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await,
             }
@@ -141,7 +159,7 @@ impl<'a> Session<'a> {
     fn next_departure(&self) -> Option<Instant> {
         let wire = self.frames.decoder();
         let in_turn = wire.confirms() == Confirms::InTurn && !self.unconfirmed.is_empty();
-        if self.writing.is_some() || in_turn {
+        if !self.outgoing.is_empty() || in_turn {
             return None;
         }
         let next = self.schedule.next()?;
@@ -152,7 +170,7 @@ impl<'a> Session<'a> {
     fn next_wake(&self) -> Option<Instant> {
         [
             self.next_departure(),
-            self.writing.as_ref().map(|begun| begun.until),
+            (!self.outgoing.is_empty()).then_some(self.stalled_at),
             self.unconfirmed.iter().map(|begun| begun.until).min(),
             self.outbox.counts_due(),
         ]
@@ -183,6 +201,7 @@ impl<'a> Session<'a> {
                     self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused)).await;
                 }
             }
+            Heard::Started => self.greet(),
             Heard::Bad(count) => self.outbox.count(count),
         }
     }
@@ -192,7 +211,12 @@ impl<'a> Session<'a> {
         if !self.outgoing.is_empty() {
             return;
         }
-        let begun = self.writing.take().expect("bytes belong to a transmission");
+        let begun = self.writing.take();
+        if std::mem::take(&mut self.greets_next) {
+            self.greet();
+        }
+        // A greeting is nobody's.
+        let Some(begun) = begun else { return };
         if self.frames.decoder().confirms() == Confirms::Nobody {
             self.conclude(begun, Ok(())).await;
         } else {
@@ -203,7 +227,7 @@ impl<'a> Session<'a> {
 
     async fn handle_time(&mut self) {
         let now = Instant::now();
-        if self.writing.as_ref().is_some_and(|begun| begun.until <= now) {
+        if !self.outgoing.is_empty() && self.stalled_at <= now {
             self.outgoing.clear();
             // What the kernel still holds would leave at some other time.
             if let Err(error) = self.frames.get_mut().clear(ClearBuffer::Output) {

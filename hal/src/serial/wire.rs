@@ -4,6 +4,7 @@
 use super::Codec;
 use super::cobs::{self, Packet};
 use super::envelope::{Envelope, RSSI_UNKNOWN, SNR_UNKNOWN, Tx};
+use super::rak;
 use super::rylr998::{self, Line};
 use crate::link::{LinkCount, Signal, Transmission};
 use bytes::BytesMut;
@@ -26,6 +27,8 @@ pub(super) enum Heard {
     /// What became of a transmission: the low bits of its ticket, or `None` for
     /// the oldest that is unconfirmed.
     Outcome { ticket: Option<u32>, sent: bool },
+    /// The receiver has started anew and must be told to listen.
+    Started,
     /// Something to count.
     Bad(LinkCount),
 }
@@ -46,6 +49,7 @@ pub(super) enum Wire {
     Bare(cobs::Finder),
     Enveloped(cobs::Finder),
     Rylr998(rylr998::Finder),
+    RakP2p(rak::Finder),
 }
 
 impl Wire {
@@ -54,6 +58,7 @@ impl Wire {
             Codec::Cobs { envelope: false } => Self::Bare(cobs::Finder::default()),
             Codec::Cobs { envelope: true } => Self::Enveloped(cobs::Finder::default()),
             Codec::Rylr998 => Self::Rylr998(rylr998::Finder::default()),
+            Codec::RakP2p => Self::RakP2p(rak::Finder::default()),
         }
     }
 
@@ -61,7 +66,15 @@ impl Wire {
         match self {
             Self::Bare(_) => Confirms::Nobody,
             Self::Enveloped(_) => Confirms::ByTicket,
-            Self::Rylr998(_) => Confirms::InTurn,
+            Self::Rylr998(_) | Self::RakP2p(_) => Confirms::InTurn,
+        }
+    }
+
+    /// What tells the receiver to listen, if it must be told.
+    pub(super) fn greeting(&self) -> &'static [u8] {
+        match self {
+            Self::Bare(_) | Self::Enveloped(_) | Self::Rylr998(_) => &[],
+            Self::RakP2p(_) => rak::LISTEN,
         }
     }
 
@@ -72,10 +85,9 @@ impl Wire {
             Self::Enveloped(_) => ENVELOPE_LEAD,
             // The module transmits when it has the whole command.
             Self::Rylr998(_) => {
-                let command_bytes = (frame_bytes * 4).div_ceil(3) + "AT+SEND=0,240,\r\n".len();
-                let bits = command_bytes as u64 * BITS_PER_BYTE;
-                Duration::from_micros(bits * 1_000_000 / u64::from(baud.max(1)))
+                on_the_wire((frame_bytes * 4).div_ceil(3) + "AT+SEND=0,240,\r\n".len(), baud)
             }
+            Self::RakP2p(_) => on_the_wire(frame_bytes * 2 + "AT+PSEND=\r\n".len(), baud),
         }
     }
 
@@ -94,8 +106,15 @@ impl Wire {
                 Some(cobs::encode(&tx.to_bytes()))
             }
             Self::Rylr998(_) => rylr998::send_command(&transmission.bytes),
+            Self::RakP2p(_) => Some(rak::send_command(&transmission.bytes)),
         }
     }
+}
+
+/// How long so many bytes take.
+fn on_the_wire(bytes: usize, baud: u32) -> Duration {
+    let bits = bytes as u64 * BITS_PER_BYTE;
+    Duration::from_micros(bits * 1_000_000 / u64::from(baud.max(1)))
 }
 
 /// The part of a ticket that an envelope carries.
@@ -113,6 +132,7 @@ impl tokio_util::codec::Decoder for Wire {
                 Self::Bare(finder) => finder.next(buffer).map(|packet| Some(bare(packet))),
                 Self::Enveloped(finder) => finder.next(buffer).map(enveloped),
                 Self::Rylr998(finder) => finder.next(buffer).map(line),
+                Self::RakP2p(finder) => finder.next(buffer).map(rak_line),
             };
             match heard {
                 Some(Some(heard)) => return Ok(Some(heard)),
@@ -184,5 +204,25 @@ fn line(line: Line) -> Option<Heard> {
         Line::Other => return None,
         Line::Bad => Heard::Bad(LinkCount::BadText(1)),
         Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),
+    })
+}
+
+fn rak_line(line: rak::Line) -> Option<Heard> {
+    Some(match line {
+        rak::Line::Received { rssi_dbm, snr_db, frame } => Heard::Frame {
+            age: Duration::ZERO,
+            signal: Signal {
+                rssi_dbm: Some(rssi_dbm),
+                snr_quarter_db: Some(snr_db.saturating_mul(4)),
+                ..Signal::default()
+            },
+            bytes: frame,
+        },
+        rak::Line::Sent => Heard::Outcome { ticket: None, sent: true },
+        rak::Line::Refused => Heard::Outcome { ticket: None, sent: false },
+        rak::Line::Started => Heard::Started,
+        rak::Line::Other => return None,
+        rak::Line::Bad => Heard::Bad(LinkCount::BadText(1)),
+        rak::Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),
     })
 }
