@@ -4,7 +4,7 @@
 //! `bare`: as a computer comes, without the SPI overlay. `virt`: a PL061 GPIO
 //! chip of 8 lines whose line 3 is the machine's power button, and SPI over
 //! others of its lines. `raspi3b`: a Raspberry Pi's own GPIO and SPI; `flash`: what
-//! goes over the latter.
+//! goes over the latter. `priority`: that of a radio's thread.
 //!
 //! What needs the hardware all the same: a LoRa chip's answers on real wires, its
 //! interrupts on a Pi's lines (qemu models their levels, not their edges), a
@@ -12,6 +12,7 @@
 
 mod bare;
 mod flash;
+mod priority;
 mod raspi3b;
 mod said;
 mod virt;
