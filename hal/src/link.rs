@@ -233,7 +233,9 @@ impl fmt::Display for LinkFault {
                 path.display()
             ),
             Self::Busy(path) => write!(f, "{} is held by another program", path.display()),
-            Self::WrongKind(path) => write!(f, "{} is not such a device", path.display()),
+            Self::WrongKind(path) => {
+                write!(f, "{} is another kind of device: correct the path", path.display())
+            }
             Self::Gone(path) => write!(f, "{} went away", path.display()),
             Self::Io { doing, says } => write!(f, "{doing}: {says}"),
             Self::BusyStuck => f.write_str(
@@ -265,15 +267,23 @@ impl fmt::Display for LinkFault {
                 path.display()
             ),
             Self::Line { role, line, why } => match why {
-                LineFault::Taken => write!(
-                    f,
-                    "GPIO line {line} ({role}) is held by somebody else: `gpioinfo` shows by whom; \
-                     a chip select of SPI is held by the kernel, choose it by the SPI device"
-                ),
+                LineFault::Taken { by } => {
+                    let by = if by.is_empty() { "somebody else" } else { &format!("`{by}`") };
+                    write!(
+                        f,
+                        "GPIO line {line} ({role}) is held by {by}: `gpioinfo` shows all holders; a \
+                         chip select of SPI is held by the kernel, choose it by the SPI device"
+                    )
+                }
                 LineFault::Absent => write!(
                     f,
                     "the GPIO chip has no line {line} ({role}): check the number; it is that of the \
                      GPIO, not of the pin of the header"
+                ),
+                LineFault::NoEdges => write!(
+                    f,
+                    "GPIO line {line} ({role}) tells of no edges: is `gpiochip` the chip of the \
+                     header? `gpiodetect` shows all"
                 ),
                 LineFault::Io(says) => write!(f, "GPIO line {line} ({role}): {says}"),
             },
@@ -315,9 +325,14 @@ impl std::error::Error for LinkFault {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineFault {
     /// The kernel or another program holds it.
-    Taken,
+    Taken {
+        /// What the holder calls itself; empty if it does not say.
+        by: String,
+    },
     /// The GPIO chip has no line of that number.
     Absent,
+    /// The GPIO chip cannot tell when this line rises.
+    NoEdges,
     /// The operating system reports another error.
     Io(String),
 }

@@ -4,6 +4,7 @@
 use super::check::Findings;
 use crate::config::{Air, Concentrator, Config, Radio};
 use crate::shell::radios;
+use pendant_hal::radio::linux::CONSUMER;
 use pendant_hal::region::{Band, Region};
 use pendant_hal::{LineFault, LinkFault, concentrator};
 
@@ -18,11 +19,13 @@ pub(super) fn try_out(about: &str, radio: &Radio, findings: &mut Findings) {
             );
             findings.good(about, text);
         }
-        Err(fault @ LinkFault::Line { why: LineFault::Taken, .. }) => findings.advice(
-            about,
-            format!("the radio is in use: {fault}"),
-            "if the gateway is running, `status` shows the radio; stop it to try the radio here",
-        ),
+        Err(LinkFault::Line { role, line, why: LineFault::Taken { by } }) if by == CONSUMER => {
+            findings.advice(
+                about,
+                format!("the radio is in use: {by} holds GPIO line {line} ({role})"),
+                "if the gateway is running, `status` shows the radio; stop it to try the radio here",
+            );
+        }
         Err(fault) => findings.wrong(
             about,
             fault.to_string(),

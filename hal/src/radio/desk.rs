@@ -1,6 +1,7 @@
 //! Where transmissions wait for the radio: filled by the channel's reader,
 //! emptied by the driver's task, which is one and the same task polled twice.
 
+use super::punctual::Thread;
 use crate::link::{SendFault, Transmission};
 use crate::schedule::Schedule;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,6 +15,7 @@ pub(crate) struct Desk {
     shared: Arc<Shared>,
     /// How long before its time the radio begins with one.
     lead: Duration,
+    thread: Thread,
 }
 
 struct Shared {
@@ -29,8 +31,14 @@ struct State {
 }
 
 impl Desk {
-    pub(super) fn new(lead: Duration) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), changed: Notify::new() }), lead }
+    pub(super) fn new(lead: Duration, thread: Thread) -> Self {
+        let shared = Shared { state: Mutex::default(), changed: Notify::new() };
+        Self { shared: Arc::new(shared), lead, thread }
+    }
+
+    /// Waits for the moment of a transmission.
+    pub(super) async fn moment(&self, at: Instant) {
+        self.thread.wait_until(at).await;
     }
 
     /// Takes one in, if the radio is up.

@@ -21,6 +21,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+/// What this program calls itself to the kernel, which shows it to whoever asks
+/// for the holder of a line.
+pub const CONSUMER: &str = "pendant-gateway";
+
 /// How a radio is wired to this machine. Lines are numbered as on the GPIO chip,
 /// not as on the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +76,8 @@ impl Wiring {
             .mode(SpiModeFlags::SPI_MODE_0)
             .build();
         device.configure(&options).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOTTY) => LinkFault::WrongKind(path.clone()),
+            // Every SPI device takes these options. A GPIO chip finds them invalid.
+            Some(libc::ENOTTY | libc::EINVAL) => LinkFault::WrongKind(path.clone()),
             _ => LinkFault::Io { doing: "setting up the SPI device", says: error.to_string() },
         })?;
         Ok(Spi(device))
@@ -86,7 +91,7 @@ impl Wiring {
         set: impl FnOnce(&mut gpiocdev::request::Builder),
     ) -> Result<Request, LinkFault> {
         let mut builder = Request::builder();
-        builder.on_chip(&self.gpiochip).with_consumer("pendant-gateway").with_line(line);
+        builder.on_chip(&self.gpiochip).with_consumer(CONSUMER).with_line(line);
         set(&mut builder);
         builder.request().map_err(|error| self.line_fault(role, line, &error))
     }
@@ -98,12 +103,20 @@ impl Wiring {
             _ => match system_error(error) {
                 Some(libc::ENOENT) => return LinkFault::NoGpio(chip),
                 Some(libc::EACCES | libc::EPERM) => return LinkFault::Denied(chip),
-                Some(libc::EBUSY) => LineFault::Taken,
+                Some(libc::EBUSY) => LineFault::Taken { by: self.holder(line) },
                 Some(libc::EINVAL) => LineFault::Absent,
+                Some(libc::ENXIO) => LineFault::NoEdges,
                 _ => LineFault::Io(error.to_string()),
             },
         };
         LinkFault::Line { role, line, why }
+    }
+
+    /// What the holder of a line calls itself.
+    fn holder(&self, line: u32) -> String {
+        let chip = gpiocdev::Chip::from_path(&self.gpiochip);
+        let info = chip.and_then(|chip| chip.line_info(line));
+        info.map(|info| info.consumer).unwrap_or_default()
     }
 }
 
@@ -166,6 +179,7 @@ pub struct GpioLines {
     irq: AsyncFd<Request>,
     /// When the line rose, of an edge that nobody was told of yet.
     rose: Option<Instant>,
+    clock: KernelClock,
     irq_line: u32,
     reset: (Request, u32),
     busy: Option<(Request, u32)>,
@@ -210,6 +224,7 @@ impl GpioLines {
         Ok(Self {
             irq,
             rose: None,
+            clock: KernelClock::new(),
             irq_line: wiring.irq_line,
             reset: (reset, wiring.reset_line),
             busy: busy.transpose()?,
@@ -226,7 +241,7 @@ impl GpioLines {
         while self.irq.get_ref().has_edge_event().map_err(io_error)? {
             let edge = self.irq.get_ref().read_edge_event().map_err(io_error)?;
             if edge.kind == EdgeKind::Rising {
-                self.rose = Some(instant_of(edge.timestamp_ns));
+                self.rose = Some(self.clock.instant_of(edge.timestamp_ns));
             }
         }
         Ok(())
@@ -286,14 +301,44 @@ fn io_error(error: gpiocdev::Error) -> io::Error {
     }
 }
 
-/// A moment of the kernel's monotonic clock, which is the runtime's clock too.
-fn instant_of(timestamp_ns: u64) -> Instant {
-    let now = Instant::now();
-    let kernel = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let kernel_ns = u64::try_from(kernel.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(kernel.tv_nsec).unwrap_or(0);
-    let age = Duration::from_nanos(kernel_ns.saturating_sub(timestamp_ns));
-    now.checked_sub(age).unwrap_or(now)
+/// The kernel's monotonic clock in the runtime's terms. They are one clock, but
+/// neither tells its number in the other's; so both are read at one moment, once:
+/// a thread that is interrupted between two readings would be off by that.
+#[derive(Clone, Copy)]
+struct KernelClock {
+    now: Instant,
+    ns: u64,
+}
+
+/// Of so many pairs of readings the closest counts.
+const READINGS: u32 = 32;
+
+impl KernelClock {
+    fn new() -> Self {
+        let reading = |_| {
+            let (before_ns, now, after_ns) = (kernel_ns(), Instant::now(), kernel_ns());
+            (after_ns - before_ns, Self { now, ns: before_ns.midpoint(after_ns) })
+        };
+        let (_, closest) =
+            (0..READINGS).map(reading).min_by_key(|(apart, _)| *apart).expect("there are some");
+        closest
+    }
+
+    fn instant_of(self, timestamp_ns: u64) -> Instant {
+        let apart = Duration::from_nanos(timestamp_ns.abs_diff(self.ns));
+        let at = if timestamp_ns < self.ns {
+            self.now.checked_sub(apart)
+        } else {
+            self.now.checked_add(apart)
+        };
+        at.unwrap_or(self.now)
+    }
+}
+
+fn kernel_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let whole = |part| u64::try_from(part).expect("the monotonic clock is not negative");
+    whole(time.tv_sec) * 1_000_000_000 + whole(time.tv_nsec)
 }
 
 #[cfg(test)]
@@ -340,18 +385,23 @@ mod tests {
             let error = gpiocdev::Error::Os(gpiocdev_uapi::Errno(errno));
             wiring.line_fault("BUSY", 20, &error).to_string()
         };
+        // Who holds it can be asked of a kernel only: `tests/guest`.
         assert!(fault(libc::EBUSY).contains("line 20 (BUSY) is held by somebody else"));
+        assert!(fault(libc::ENXIO).contains("line 20 (BUSY) tells of no edges"));
         assert!(fault(libc::EINVAL).contains("no line 20 (BUSY)"));
         assert!(fault(libc::EACCES).contains("gpio"));
     }
 
     #[test]
     fn the_kernel_s_time_of_an_edge_becomes_the_runtime_s() {
-        let kernel = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let ns = kernel.tv_sec as u64 * 1_000_000_000 + kernel.tv_nsec as u64;
-        let before = Instant::now();
-        let second_ago = instant_of(ns.saturating_sub(1_000_000_000));
-        let off = before.duration_since(second_ago).abs_diff(Duration::from_secs(1));
-        assert!(off < Duration::from_millis(100), "{off:?}");
+        let clock = KernelClock::new();
+        for _ in 0..100 {
+            let (before, ns, after) = (Instant::now(), kernel_ns(), Instant::now());
+            let at = clock.instant_of(ns);
+            let slack = Duration::from_micros(5);
+            assert!(before - slack < at && at < after + slack, "{:?}", at - before);
+            let earlier = clock.instant_of(ns - 1_000_000_000);
+            assert_eq!(at - earlier, Duration::from_secs(1));
+        }
     }
 }

@@ -17,6 +17,7 @@ mod dialect;
 pub mod interface;
 #[cfg(target_os = "linux")]
 pub mod linux;
+mod punctual;
 pub mod snoop;
 mod task;
 pub mod watch;
@@ -26,6 +27,7 @@ use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};
 use account::Account;
 use chip::Chip;
 use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
+use punctual::Thread;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -185,6 +187,13 @@ pub fn spawn<C: Chip>(
     let (handle, mut transmissions, running) = LinkHandle::new(tag, events.clone());
     let refused = events.clone();
     let thread = std::thread::Builder::new().name(format!("radio-{tag}")).spawn(move || {
+        if let Err(error) = punctual::ask_for_priority() {
+            tracing::warn!(
+                %error,
+                "radio-{tag} has no real-time priority: beside busy programs its answers leave \
+                 late. Set LimitRTPRIO=10 in the unit, as the shipped one does"
+            );
+        }
         let mut chip = chip;
         while let Err(fault) =
             run_guarded(&settings, &mut chip, &account, (tag, &events), &mut transmissions)
@@ -229,8 +238,8 @@ fn run_guarded<C: Chip>(
             doing: "starting the radio's thread",
             says: error.to_string(),
         })?;
-        let events = events.clone();
-        runtime.block_on(task::run(settings, chip, account, tag, events, transmissions));
+        let outlet = (tag, events.clone());
+        runtime.block_on(task::run(settings, chip, account, outlet, transmissions, Thread::Own));
         Ok(())
     });
     // Whatever a panic left behind, the next life sets up anew: the chip is reset,
@@ -255,7 +264,8 @@ pub async fn run<C: Chip>(
     events: mpsc::Sender<(u8, LinkEvent)>,
     mut transmissions: mpsc::Receiver<Transmission>,
 ) {
-    task::run(&settings, &mut chip, &account, tag, events, &mut transmissions).await;
+    let outlet = (tag, events);
+    task::run(&settings, &mut chip, &account, outlet, &mut transmissions, Thread::Shared).await;
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::account::Account;
 use super::chip::Chip;
 use super::desk::Desk;
+use super::punctual::Thread;
 use super::watch::{Tally, Watch};
 use super::{RadioSettings, SettingsFault};
 use crate::link::{
@@ -18,14 +19,14 @@ use lora_phy::mod_traits::RadioKind;
 use lora_phy::{LoRa, RxMode};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// Setting a chip up for a transmission takes about twelve SPI transfers; a
 /// slow host needs a millisecond for each at worst. The radio is deaf meanwhile.
 const PREPARE_LEAD: Duration = Duration::from_millis(12);
 
-/// The runtime's timer counts milliseconds and rounds up: half of one on average.
-const TIMER_LATE: Duration = Duration::from_micros(500);
+/// The command to start goes over the bus: one transfer, and the kernel's part.
+const COMMAND: Duration = Duration::from_micros(100);
 
 /// A look at the channel takes 8 symbols (the driver's choice) and some time to
 /// reckon (Semtech AN1200.48: less than 4); the pause is for a busy host.
@@ -38,11 +39,11 @@ pub(super) async fn run<C: Chip>(
     settings: &RadioSettings,
     chip: &mut C,
     account: &Account,
-    tag: u8,
-    events: Events,
+    (tag, events): (u8, Events),
     transmissions: &mut mpsc::Receiver<Transmission>,
+    thread: Thread,
 ) {
-    let desk = Desk::new(PREPARE_LEAD + chip.start_latency());
+    let desk = Desk::new(PREPARE_LEAD + chip.start_latency(), thread);
     let intake = take_in(&desk, Outbox::new(tag, events.clone()), transmissions);
     let tally = Tally::new(Outbox::new(tag, events.clone()));
     let drive = supervise((settings, account), chip, &desk, &tally, Outbox::new(tag, events));
@@ -112,7 +113,7 @@ async fn supervise<C: Chip>(
 pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Result<(), LinkFault> {
     let (events, _told) = mpsc::channel(1);
     let tally = Tally::new(Outbox::new(0, events));
-    let watch = Watch::new(Desk::new(Duration::ZERO), tally, &settings.shape());
+    let watch = Watch::new(Desk::new(Duration::ZERO, Thread::Shared), tally, &settings.shape());
     let mut radio = bring_up(settings, &mut chip, &watch).await?;
     // A chip that does not go to sleep is reset by whoever starts next.
     let _ = radio.lora.sleep(false).await;
@@ -308,8 +309,8 @@ impl<K: RadioKind> Radio<K> {
             )
             .await?;
         let airtime = self.settings.shape().frame(bytes.len() as u8);
-        if let Some(start) = at.checked_sub(self.start_latency + TIMER_LATE) {
-            sleep_until(start).await;
+        if let Some(start) = at.checked_sub(self.start_latency + COMMAND) {
+            watch.desk.moment(start).await;
         }
         let began = Instant::now() + self.start_latency;
         watch.transmitting(self.start_latency + airtime);
