@@ -155,16 +155,15 @@ fn enrolment_files(directory: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
         files.sort();
         Ok(files)
     };
-    let files =
-        list().map_err(|error| ScenarioError::new(format!("{}: {error}", directory.display())))?;
-    if files.is_empty() {
-        let place = directory.display();
-        return wrong(format!(
-            "there is no *.json in {place}; put there what `pendant-gateway enroll --json` prints, \
-             a file a pendant"
-        ));
-    }
-    Ok(files)
+    let why = match list() {
+        Ok(files) if !files.is_empty() => return Ok(files),
+        Ok(_) => "there is no *.json in it".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let place = directory.display();
+    wrong(format!(
+        "{place}: {why}; put there what `pendant-gateway enroll --json` prints, a file a pendant"
+    ))
 }
 
 /// Reads what `enroll --json` printed.

@@ -185,6 +185,7 @@ do = "panic"
 
 fn site_directory() -> tempfile::TempDir {
     let directory = directory();
+    std::fs::create_dir(directory.path().join("empty")).expect("a directory");
     let guards = directory.path().join("guards");
     std::fs::create_dir(&guards).expect("a directory");
     for number in 1..=3 {
@@ -249,7 +250,12 @@ fn every_mistake_of_a_site_says_line_column_and_fix() {
         ("every_s = 60", "every_s = 0", "line 26, column 11: every_s = 0: write a number from 1"),
         ("\"heartbeat\"", "\"pin\"", "line 24, column 1: do = \"pin\" cannot be a habit"),
         ("count = 2", "count = 4", "line 19, column 1: crew \"guards\": 3 enrolment files in"),
-        ("dir = \"guards\"", "dir = \"absent\"", "crew \"guards\": "),
+        (
+            "dir = \"guards\"",
+            "dir = \"absent\"",
+            "No such file or directory (os error 2); put there",
+        ),
+        ("dir = \"guards\"", "dir = \"empty\"", "empty: there is no *.json in it; put there what"),
         ("walk = { at_m = [1, 2] }", "wire = \"desk\"", "on a site it has a `walk`, and no `wire`"),
         ("\"alice\"", "\"guards\"", "two times the pendant guards; give each its own"),
         ("\"guards/2\"", "\"guards/3\"", "there is no pendant \"guards/3\""),
