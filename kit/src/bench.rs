@@ -119,10 +119,24 @@ impl PendantHandle {
     }
 }
 
+/// Who else is shown how every press ended: whose it was (its place), what was
+/// said, and what its wearer saw.
+pub type Onlooker = Box<dyn Fn(usize, Body, &Seen) + Send>;
+
 /// Puts pendants on a wire, each with its memory; handles in the same order.
 /// They work until all handles are dropped.
 #[must_use]
 pub fn spawn(wire: Wire, pendants: Vec<(Pendant, Memory)>) -> Vec<PendantHandle> {
+    spawn_before(Box::new(|_, _, _| ()), wire, pendants)
+}
+
+/// The same before an onlooker.
+#[must_use]
+pub fn spawn_before(
+    onlooker: Onlooker,
+    wire: Wire,
+    pendants: Vec<(Pendant, Memory)>,
+) -> Vec<PendantHandle> {
     let (sender, mut commands) = mpsc::channel(COMMANDS_MAX);
     let failure = Arc::new(OnceLock::new());
     let handles = (0..pendants.len())
@@ -136,7 +150,7 @@ pub fn spawn(wire: Wire, pendants: Vec<(Pendant, Memory)>) -> Vec<PendantHandle>
         .into_iter()
         .map(|(pendant, memory)| Worn { pendant, memory, waiting: BTreeMap::new() })
         .collect();
-    let mut bench = Bench { wire, worn };
+    let mut bench = Bench { wire, worn, onlooker };
     tokio::spawn(async move {
         if let Err(error) = bench.run(&mut commands).await {
             // Before bench and commands are dropped, which is what handles notice.
@@ -149,12 +163,13 @@ pub fn spawn(wire: Wire, pendants: Vec<(Pendant, Memory)>) -> Vec<PendantHandle>
 struct Worn {
     pendant: Pendant,
     memory: Memory,
-    waiting: BTreeMap<PressId, oneshot::Sender<Seen>>,
+    waiting: BTreeMap<PressId, (Body, oneshot::Sender<Seen>)>,
 }
 
 struct Bench {
     wire: Wire,
     worn: Vec<Worn>,
+    onlooker: Onlooker,
 }
 
 impl Bench {
@@ -187,7 +202,7 @@ impl Bench {
         let worn = &mut self.worn[command.pendant];
         let pressed = worn.pendant.press(command.body, Instant::now()).map(|press| {
             let (sender, seen) = oneshot::channel();
-            worn.waiting.insert(press, sender);
+            worn.waiting.insert(press, (command.body, sender));
             seen
         });
         // Who asked may have gone; the press stands all the same.
@@ -195,7 +210,7 @@ impl Bench {
     }
 
     async fn drain(&mut self) -> io::Result<()> {
-        for worn in &mut self.worn {
+        for (place, worn) in self.worn.iter_mut().enumerate() {
             while let Some(output) = worn.pendant.poll_output() {
                 match output {
                     PendantOutput::Remember(counter) => worn.memory.remember(counter)?,
@@ -204,7 +219,8 @@ impl Bench {
                         worn.pendant.handle_sent(ended);
                     }
                     PendantOutput::Show(seen) => {
-                        if let Some(waiting) = worn.waiting.remove(&seen.press) {
+                        if let Some((body, waiting)) = worn.waiting.remove(&seen.press) {
+                            (self.onlooker)(place, body, &seen);
                             // Nobody may look any more.
                             let _ = waiting.send(seen);
                         }

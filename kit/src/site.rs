@@ -1,26 +1,35 @@
 //! A site full of pendants in one virtual air: wearers who walk about among
 //! walls, their heartbeats and presses, and whoever disturbs them.
 //!
-//! Everything but the gateway's side: that is a radio at [`Site::gateway`], in
+//! Everything but the gateway's side: that is a radio at [`SiteSettings::gateway`], in
 //! this process or behind a socket. The same seed gives the same site; in virtual
 //! time it gives the same run.
 
-use crate::bench::{self, Memory, PendantHandle};
-use crate::pendant::{Habits, Pendant, PendantIdentity, Windows};
-use crate::wire::Wire;
+mod tally;
+mod walk;
+
+pub use tally::{Account, Loss, Said};
+pub use walk::Walk;
+
+use crate::bench::{self, Memory, PendantHandle, SayError};
+use crate::pendant::{Habits, Pendant, PendantIdentity, PressError, Windows};
+use crate::sim::label_of;
+use crate::wire::{self, Wire};
 use pendant_hal::radio::RadioSettings;
-use pendant_hal::sim::ether::{Antenna, Ether, Field, Position};
+use pendant_hal::sim::chance::Chance;
+use pendant_hal::sim::ether::{Antenna, Ether};
+use pendant_hal::sim::witness::Witness;
 use pendant_protocol::{Body, FRAME_BYTES};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use tally::Tally;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use walk::Walker;
 
 /// Most pendants of a site; each is three tasks.
 pub const PENDANTS_MAX: usize = 1_000;
-
-/// Wearers move in steps of this time.
-const STEP: Duration = Duration::from_secs(5);
 
 /// A heartbeat comes after this many means at the latest (docs/protocol.md).
 const INTERVAL_MEANS_MAX: f64 = 4.0;
@@ -33,22 +42,27 @@ const CRYSTAL_PPM: f64 = 10.0;
 pub struct SiteSettings {
     /// How everybody's radio is set.
     pub radio: RadioSettings,
-    /// How waves travel.
-    pub field: Field,
     /// Where the gateway's antenna is.
-    pub gateway: Position,
-    /// Two opposite corners of where wearers walk.
-    pub area: [Position; 2],
-    /// How fast they walk, metres a second; 0: they stand.
-    pub speed_m_s: f64,
-    /// Mean time between two heartbeats of one pendant.
-    pub heartbeat: Duration,
-    /// Mean time between two presses (check-ins) of one pendant.
-    pub press: Duration,
-    /// Transmissions of one frame before a pendant gives up.
-    pub attempts_max: u32,
-    /// Everything that is chance follows from it.
+    pub gateway: Antenna,
+    /// Everything that is chance follows from it, but not how waves travel.
     pub seed: u64,
+}
+
+/// A pendant and who wears it.
+#[derive(Clone, Debug)]
+pub struct Wearer {
+    /// Number and key.
+    pub identity: PendantIdentity,
+    /// What keeps its counters.
+    pub memory: Memory,
+    /// What that held.
+    pub remembered: u32,
+    /// Transmissions of one frame before the pendant gives up.
+    pub attempts_max: u32,
+    /// Where it is.
+    pub walk: Walk,
+    /// What it says again and again, and the mean time between two of these.
+    pub habits: Vec<(Body, Duration)>,
 }
 
 /// What a pendant did.
@@ -77,14 +91,15 @@ impl Worn {
 /// A running site. Dropping it ends it.
 #[derive(Debug)]
 pub struct Site {
-    gateway: Antenna,
-    worn: Arc<Mutex<Vec<Worn>>>,
+    handles: Vec<PendantHandle>,
+    books: Books,
+    quiet: watch::Sender<bool>,
     _running: JoinSet<()>,
 }
 
 impl Site {
-    /// Brings these pendants to life in an ether over [`SiteSettings::field`].
-    /// Of more than [`PENDANTS_MAX`] the rest stays at home.
+    /// Brings these pendants to life in an ether; `told` is called for all that
+    /// they say, when it ends. Of more than [`PENDANTS_MAX`] the rest stays at home.
     ///
     /// # Panics
     /// Outside a tokio runtime with time.
@@ -92,61 +107,133 @@ impl Site {
     pub fn start(
         settings: &SiteSettings,
         ether: &Ether,
-        pendants: Vec<(PendantIdentity, Memory, u32)>,
+        mut wearers: Vec<Wearer>,
+        told: impl Fn(Said) + Clone + Send + 'static,
     ) -> Self {
+        wearers.truncate(PENDANTS_MAX);
         let mut chance = Chance(settings.seed);
         let mut running = JoinSet::new();
         let mut walkers = Vec::new();
-        let count = pendants.len().min(PENDANTS_MAX);
-        let worn = Arc::new(Mutex::new(vec![Worn::default(); count]));
-        for (place, (identity, memory, remembered)) in
-            pendants.into_iter().take(PENDANTS_MAX).enumerate()
-        {
-            let walker = Walker::new(settings, chance.next());
+        let mut handles = Vec::new();
+        let books = Books::of(wearers.len());
+        let quiet = watch::Sender::new(false);
+        for (place, wearer) in wearers.into_iter().enumerate() {
+            let walker = Walker::new(wearer.walk, Chance(chance.next()));
             let mut own = Chance(chance.next());
-            let pendant = Pendant::power_up(identity, habits(settings), remembered, own.next());
+            let habits = habits(settings, wearer.attempts_max);
+            let id = wearer.identity.id;
+            let pendant = Pendant::power_up(wearer.identity, habits, wearer.remembered, own.next());
             let wire = wire(settings, ether, &walker.antenna, &mut own);
             walkers.push(walker);
-            let mut handles = bench::spawn(wire, vec![(pendant, memory)]);
-            let Some(handle) = handles.pop() else { continue };
-            let book = Book { worn: Arc::clone(&worn), place };
-            for (mean, body) in [
-                (settings.heartbeat, Body::Heartbeat { place: 0 }),
-                (settings.press, Body::CheckIn { place: 0 }),
-            ] {
-                let chance = Chance(own.next());
-                running.spawn(talk(handle.clone(), book.clone(), mean, body, chance));
+            let (book, told) = (books.clone(), told.clone());
+            let onlooker: bench::Onlooker = Box::new(move |_, body, seen| {
+                book.write(|tally| tally.end(place, id, seen));
+                told(Said {
+                    place,
+                    pendant: id,
+                    counter: seen.counter,
+                    label: label_of(&body),
+                    transmissions: seen.attempts,
+                    answered: seen.answer.is_some(),
+                });
+            });
+            let made = bench::spawn_before(onlooker, wire, vec![(pendant, wearer.memory)]);
+            for (body, mean) in wearer.habits {
+                for handle in &made {
+                    let talk = talk(handle.clone(), mean, body, Chance(own.next()));
+                    let (books, mut quiet) = (books.clone(), quiet.subscribe());
+                    running.spawn(async move {
+                        tokio::select! {
+                            why = talk => books.write(|tally| tally.broken.push((place, why))),
+                            _ = quiet.wait_for(|quiet| *quiet) => {}
+                        }
+                    });
+                }
             }
+            handles.extend(made);
         }
-        if settings.speed_m_s > 0.0 {
-            running.spawn(walk(walkers));
-        }
-        Self { gateway: Antenna::at(settings.gateway), worn, _running: running }
+        running.spawn(walk::walk(walkers));
+        let witness = Witness::new(ether, &settings.gateway, wire::air(&settings.radio));
+        running.spawn(look(witness, books.clone()));
+        Self { handles, books, quiet, _running: running }
     }
 
-    /// The gateway's antenna.
+    /// The pendants, in the order in which they were given.
     #[must_use]
-    pub fn gateway(&self) -> &Antenna {
-        &self.gateway
+    pub fn pendants(&self) -> &[PendantHandle] {
+        &self.handles
     }
 
-    /// What each pendant did so far, in the order in which they were given.
+    /// What each pendant did so far, in the same order.
     #[must_use]
     pub fn worn(&self) -> Vec<Worn> {
-        lock(&self.worn).clone()
+        self.books.read(|tally| tally.worn.clone())
+    }
+
+    /// What happened in the air so far.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.books.read(Tally::account)
+    }
+
+    /// Pendants whose memory or radio failed, so that they say nothing any more:
+    /// their places, and why.
+    #[must_use]
+    pub fn broken(&self) -> Vec<(usize, String)> {
+        self.books.read(|tally| tally.broken.clone())
+    }
+
+    /// No pendant begins anything of its own any more. Waits until what is on its
+    /// way has been answered, at most for `patience`.
+    pub async fn fall_silent(&self, patience: Duration) {
+        self.quiet.send_replace(true);
+        let mut under_way = self.books.under_way.subscribe();
+        // What is not answered by then is told as under way.
+        let _ = timeout(patience, under_way.wait_for(|count| *count == 0)).await;
     }
 }
 
-fn lock(worn: &Mutex<Vec<Worn>>) -> MutexGuard<'_, Vec<Worn>> {
-    worn.lock().expect("nothing panics while it holds the lock")
+/// The tally, for all who write into it.
+#[derive(Clone, Debug)]
+struct Books {
+    tally: Arc<Mutex<Tally>>,
+    under_way: watch::Sender<usize>,
+}
+
+impl Books {
+    fn of(wearers: usize) -> Self {
+        let tally = Arc::new(Mutex::new(Tally::of(wearers)));
+        Self { tally, under_way: watch::Sender::new(0) }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Tally) -> T) -> T {
+        read(&self.lock())
+    }
+
+    fn write(&self, write: impl FnOnce(&mut Tally)) {
+        let mut tally = self.lock();
+        write(&mut tally);
+        self.under_way.send_replace(tally.under_way());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+/// Sees what reaches the gateway.
+async fn look(mut witness: Witness, books: Books) {
+    while let Some(sighting) = witness.see().await {
+        books.write(|tally| tally.see(&sighting));
+    }
 }
 
 fn windows(settings: &SiteSettings) -> Windows {
     Windows::fitting(settings.radio.shape().frame(FRAME_BYTES as u8))
 }
 
-fn habits(settings: &SiteSettings) -> Habits {
-    Habits { windows: windows(settings), attempts_max: settings.attempts_max, ..Habits::default() }
+fn habits(settings: &SiteSettings, attempts_max: u32) -> Habits {
+    Habits { windows: windows(settings), attempts_max, ..Habits::default() }
 }
 
 fn wire(settings: &SiteSettings, ether: &Ether, antenna: &Antenna, chance: &mut Chance) -> Wire {
@@ -157,109 +244,16 @@ fn wire(settings: &SiteSettings, ether: &Ether, antenna: &Antenna, chance: &mut 
     Wire::on_antenna(&settings.radio, ether, antenna, offset_hz, listens)
 }
 
-/// Where one pendant's deeds are written down.
-#[derive(Clone)]
-struct Book {
-    worn: Arc<Mutex<Vec<Worn>>>,
-    place: usize,
-}
-
-impl Book {
-    fn write(&self, transmissions: u32, answered: bool) {
-        let worn = &mut lock(&self.worn)[self.place];
-        *worn = worn.and(Worn { said: 1, answered: u32::from(answered), transmissions });
-    }
-}
-
-/// Says one thing again and again at exponential intervals.
-async fn talk(handle: PendantHandle, book: Book, mean: Duration, body: Body, mut chance: Chance) {
-    if mean.is_zero() {
-        return;
-    }
+/// Says one thing again and again at exponential intervals. Ends when the pendant
+/// is broken, and says how.
+async fn talk(handle: PendantHandle, mean: Duration, body: Body, mut chance: Chance) -> String {
     loop {
-        sleep(chance.interval(mean)).await;
-        // A pendant that is full of presses does without this one.
-        let Ok(seen) = handle.press(body).await else { continue };
-        let Ok(seen) = seen.await else { return };
-        book.write(seen.attempts, seen.answer.is_some());
-    }
-}
-
-/// Moves all wearers.
-async fn walk(mut walkers: Vec<Walker>) {
-    loop {
-        sleep(STEP).await;
-        walkers.iter_mut().for_each(Walker::step);
-    }
-}
-
-/// A wearer who goes from one place to the next, and often stays a while.
-struct Walker {
-    antenna: Antenna,
-    area: [Position; 2],
-    step_m: f64,
-    goal: Position,
-    /// Steps that he stays where he is.
-    stays: u32,
-    chance: Chance,
-}
-
-impl Walker {
-    fn new(settings: &SiteSettings, seed: u64) -> Self {
-        let mut chance = Chance(seed);
-        let area = settings.area;
-        let antenna = Antenna::at(chance.place(area));
-        let goal = chance.place(area);
-        let step_m = settings.speed_m_s * STEP.as_secs_f64();
-        Self { antenna, area, step_m, goal, stays: 0, chance }
-    }
-
-    fn step(&mut self) {
-        if self.stays > 0 {
-            self.stays -= 1;
-            return;
+        let means = (-chance.fraction().ln()).min(INTERVAL_MEANS_MAX);
+        sleep(mean.mul_f64(means)).await;
+        match handle.say(body).await {
+            // A pendant that is full of presses does without this one.
+            Ok(_) | Err(SayError::Press(PressError::Full)) => {}
+            Err(error) => return error.to_string(),
         }
-        let here = self.antenna.position();
-        let left_m = here.distance_m(self.goal);
-        if left_m <= self.step_m {
-            self.antenna.move_to(self.goal);
-            self.goal = self.chance.place(self.area);
-            // Up to half an hour.
-            self.stays = (self.chance.next() % 360) as u32;
-            return;
-        }
-        let part = self.step_m / left_m;
-        self.antenna.move_to(Position::new(
-            here.x_m + (self.goal.x_m - here.x_m) * part,
-            here.y_m + (self.goal.y_m - here.y_m) * part,
-        ));
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Within (0, 1).
-    fn fraction(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    /// Exponentially distributed, cut off.
-    fn interval(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64((-self.fraction().ln()).min(INTERVAL_MEANS_MAX))
-    }
-
-    fn place(&mut self, [a, b]: [Position; 2]) -> Position {
-        let x_m = a.x_m + (b.x_m - a.x_m) * self.fraction();
-        Position::new(x_m, a.y_m + (b.y_m - a.y_m) * self.fraction())
     }
 }

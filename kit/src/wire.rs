@@ -149,12 +149,7 @@ impl Wire {
     }
 
     fn in_air(settings: &RadioSettings, ether: &Ether, host: Option<EtherServer>) -> Self {
-        let air = Air {
-            frequency_hz: settings.frequency_hz,
-            shape: settings.shape(),
-            iq_inverted: false,
-            sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
-        };
+        let air = air(settings);
         Self(Kind::Radio(Radio {
             station: Station::new(ether.port()),
             downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..air },
@@ -174,10 +169,10 @@ impl Wire {
         offset_hz: i32,
         listens: Duration,
     ) -> Self {
-        let air = air(settings);
+        let uplink = air(settings);
         let settings = HandsetSettings {
-            uplink: air,
-            downlink: air,
+            uplink,
+            downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..uplink },
             power_dbm: settings.power_dbm.into(),
             offset_hz,
             listens: Some(listens),
@@ -229,7 +224,8 @@ impl Wire {
     }
 }
 
-/// What a pendant sends and hears under these settings.
+/// How a pendant sends under these settings; it is answered on the downlink's
+/// frequency.
 #[must_use]
 pub fn air(settings: &RadioSettings) -> Air {
     Air {

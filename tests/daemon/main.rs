@@ -44,3 +44,4 @@ mod refusals;
 mod service;
 mod store_and_forward;
 mod twins;
+mod works;

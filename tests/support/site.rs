@@ -125,6 +125,13 @@ session_expiry_s = 600
 
     /// Enrols a pendant by the real command and gives its key.
     pub fn enroll(&self, pendant: &str, safe: &str, duress: &str) -> (PendantId, EnrolmentKey) {
+        let text = self.enroll_as_json(pendant, safe, duress);
+        let identity = pendant_kit::sim::parse_enrolment(&text).expect("what enroll prints");
+        (identity.id, identity.key)
+    }
+
+    /// The same; gives what the command prints.
+    pub fn enroll_as_json(&self, pendant: &str, safe: &str, duress: &str) -> String {
         let mut child = self
             .command(&[
                 "enroll",
@@ -146,9 +153,7 @@ session_expiry_s = 600
         drop(pins);
         let output = child.wait_with_output().expect("enroll ends");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        let identity = pendant_kit::sim::parse_enrolment(&text).expect("what enroll prints");
-        (identity.id, identity.key)
+        String::from_utf8(output.stdout).expect("UTF-8")
     }
 
     /// Starts the daemon and waits until it answers on its control socket.

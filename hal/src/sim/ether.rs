@@ -49,6 +49,10 @@ struct Ports {
 struct Open {
     id: u64,
     antenna: Antenna,
+    /// What fading knows the antenna by: the first of its ports.
+    fades_as: u64,
+    /// It is told of what nobody can hear, too.
+    hears_all: bool,
     waves: mpsc::Sender<Wave>,
     /// It is told of waves until then; `None` for ever.
     listens_until: Option<Instant>,
@@ -84,12 +88,20 @@ impl Ether {
 
     /// A radio on this antenna, which may move.
     pub fn port_at(&self, antenna: &Antenna) -> Port {
+        self.open(antenna, false)
+    }
+
+    /// The same, told also of what is too weak for anybody.
+    pub(super) fn open(&self, antenna: &Antenna, hears_all: bool) -> Port {
         let (sender, waves) = mpsc::channel(PORT_WAVES_MAX);
         let mut ports = self.ports();
         ports.next += 1;
         let id = ports.next;
+        let mates = ports.open.iter().find(|port| port.antenna.is(antenna));
+        let fades_as = mates.map_or(id, |port| port.fades_as);
         let antenna = antenna.clone();
-        ports.open.push(Open { id, antenna, waves: sender, listens_until: None });
+        let port = Open { id, antenna, fades_as, hears_all, waves: sender, listens_until: None };
+        ports.open.push(port);
         Port { outlet: Outlet::Here(self.clone(), id), waves }
     }
 
@@ -159,8 +171,8 @@ impl Ether {
                 return !port.waves.is_closed();
             }
             let loss_db = field.loss_db(position, port.antenna.position());
-            let rssi_dbm = f64::from(power_dbm) - loss_db + field.fade_db(nth, port.id);
-            if rssi_dbm < AUDIBLE_DBM {
+            let rssi_dbm = f64::from(power_dbm) - loss_db + field.fade_db(nth, port.fades_as);
+            if rssi_dbm < AUDIBLE_DBM && !port.hears_all {
                 return !port.waves.is_closed();
             }
             // A port that is full is deaf; one that is closed is gone.

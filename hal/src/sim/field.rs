@@ -1,6 +1,7 @@
 //! How much of a signal arrives where: log-distance path loss, walls, shadowing
 //! and fading, all of them functions of a seed.
 
+use super::chance::mix;
 use std::sync::{Arc, Mutex};
 
 /// Free-space loss at one metre and 868 MHz, dB: 20 log10(4 pi d / lambda).
@@ -44,6 +45,11 @@ impl Antenna {
     /// Where it is.
     pub fn position(&self) -> Position {
         *self.0.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// Whether both are the same antenna, and not merely at one place.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// It goes elsewhere; frames under way are not changed.
@@ -125,7 +131,8 @@ impl Field {
         self.loss_at_1_m_db + distance_db + walls_db + self.shadow_db(a, b)
     }
 
-    /// What the `nth` wave gains or loses on its way to the antenna `to`, dB.
+    /// What the `nth` wave gains or loses on its way to the antenna `to`, dB: all
+    /// radios on one antenna hear it alike.
     pub fn fade_db(&self, nth: u64, to: u64) -> f64 {
         if self.fading_db == 0.0 {
             return 0.0;
@@ -144,14 +151,6 @@ impl Field {
         // A sum, so that both directions are one.
         self.shadowing_db * normal(self.seed ^ mix(square(a).wrapping_add(square(b))))
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// Nearly normal with mean 0 and deviation 1, and never beyond 3.5: twelve

@@ -3,6 +3,7 @@
 //! Radios: a chip ([`sx1262`], [`sx1276`]) on its wires, with a receiver
 //! (`demodulator`) in an [`ether`] over a field.
 
+pub mod chance;
 mod demodulator;
 pub mod ether;
 mod field;
@@ -14,6 +15,7 @@ pub mod sx1262;
 pub mod sx1276;
 pub mod waves;
 mod wires;
+pub mod witness;
 
 use crate::link::{LinkEvent, LinkHandle, Transmission};
 use crate::radio::account::Account;

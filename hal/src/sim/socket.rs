@@ -32,7 +32,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
@@ -51,6 +51,7 @@ const IN_FLIGHT_MAX: usize = 256;
 pub struct EtherServer {
     path: PathBuf,
     accepting: JoinHandle<()>,
+    guests: watch::Receiver<usize>,
 }
 
 impl EtherServer {
@@ -73,9 +74,11 @@ impl EtherServer {
             _ => {}
         }
         let listener = UnixListener::bind(path)?;
+        let (counted, count) = watch::channel(0);
         let accepting = tokio::spawn(async move {
             let mut guests = tokio::task::JoinSet::new();
             loop {
+                counted.send_replace(guests.len());
                 tokio::select! {
                     stream = listener.accept() => match stream {
                         Ok((stream, _)) => drop(guests.spawn(host(stream, ether.port_at(&antenna)))),
@@ -88,7 +91,12 @@ impl EtherServer {
                 }
             }
         });
-        Ok(Self { path: path.to_path_buf(), accepting })
+        Ok(Self { path: path.to_path_buf(), accepting, guests: count })
+    }
+
+    /// How many are in the air through this socket.
+    pub fn guests(&self) -> watch::Receiver<usize> {
+        self.guests.clone()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The scenario: wires, pendants, steps (format: docs/sim.md)
+    /// The scenario: wires or a site, pendants, steps (format: docs/sim.md)
     scenario: PathBuf,
     /// Write a JUnit XML report here
     #[arg(long, value_name = "FILE")]
@@ -15,13 +15,16 @@ pub(super) struct Arguments {
 
 pub(super) async fn sim(arguments: Arguments) -> Result<Exit, Refusal> {
     let scenario = Scenario::read(&arguments.scenario)?;
-    let count = scenario.steps.len();
+    let count = scenario.steps.last().map_or(0, |step| step.number);
     let mut unheard = Ok(());
     let report = sim::run(scenario, |progress| {
         let line = match progress {
             Progress::Ready { wire, at: Some(at) } => format!("wire {wire} is at {at}"),
             Progress::Ready { wire, at: None } => format!("wire {wire} is in use"),
+            Progress::Begun => "the gateway is there: it begins".to_owned(),
             Progress::Ended(report) => step_line(report, count),
+            // Thousands; the report has their sums.
+            Progress::Said(_) => return,
         };
         if unheard.is_ok() {
             unheard = say(&line);
@@ -35,16 +38,23 @@ pub(super) async fn sim(arguments: Arguments) -> Result<Exit, Refusal> {
     unheard?;
     let failures = report.failures();
     let seconds = report.took.as_secs_f64();
+    if let Some(air) = &report.air {
+        say(&air.to_string())?;
+        if let Some(failure) = air.failure() {
+            say(&format!("FAILED: {failure}"))?;
+        }
+    }
+    let count = report.steps.len();
     say(&format!("{}: {count} steps, {failures} failed, {seconds:.1} s", report.name))?;
     Ok(if failures == 0 { Exit::AsExpected } else { Exit::Unexpected })
 }
 
 fn step_line(report: &StepReport, count: usize) -> String {
-    let StepReport { place, pendant, label, seen, failure, .. } = report;
+    let StepReport { number, pendant, label, seen, failure, .. } = report;
     let verdict = match failure {
         None => "ok".to_owned(),
         Some(failure) if failure == seen => "FAILED".to_owned(),
         Some(failure) => format!("FAILED: {failure}"),
     };
-    format!("[{place:>3}/{count}] {pendant:<12} {label:<16} {seen}: {verdict}")
+    format!("[{number:>3}/{count}] {pendant:<12} {label:<16} {seen}: {verdict}")
 }

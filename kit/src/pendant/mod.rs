@@ -16,6 +16,7 @@ mod windows;
 
 pub use windows::Windows;
 
+use pendant_hal::sim::chance::Chance;
 use pendant_protocol::{
     Body, DownlinkMessage, EnrolmentKey, FrameBytes, Message, PendantId, SealedDownlink, Slot,
     Status, UplinkKey,
@@ -413,23 +414,6 @@ fn is_alarm(body: &Body) -> bool {
         body,
         Body::DiscreetPanic { .. } | Body::Panic { .. } | Body::ManDown { .. } | Body::Fall { .. }
     )
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough to spread pauses, and it repeats
-/// with its seed.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    /// From 0 up to, but not including, 1.
-    fn fraction(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let high = u32::try_from((z ^ (z >> 31)) >> 32).expect("32 bits");
-        f64::from(high) / (f64::from(u32::MAX) + 1.0)
-    }
 }
 
 #[cfg(test)]

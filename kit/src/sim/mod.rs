@@ -1,24 +1,34 @@
 //! Runs a scenario: simulated pendants against a gateway that somebody else
-//! runs, over a pseudo terminal, a real serial port or the virtual air.
+//! runs, over a pseudo terminal, a real serial port or the virtual air, where they
+//! may be a whole site.
 //!
 //! Each pendant goes through its own steps in order; pendants do not wait for
 //! each other.
 
+mod pendants;
+mod play;
 mod report;
 mod scenario;
+mod site_text;
+mod steps;
+mod wires;
 
-pub use report::{Report, StepReport};
-pub use scenario::{
-    Action, Expectation, PendantSettings, RADIO, Scenario, ScenarioError, Step, WireCodec,
-    WireSettings, outcome_name, parse_enrolment,
-};
+pub use pendants::{PendantSettings, Post, parse_enrolment};
+pub use report::{AirReport, Report, StepReport};
+pub use scenario::{Scenario, ScenarioError};
+pub use site_text::{JammerSettings, SiteScenario};
+pub use steps::{Action, Expectation, Step, label_of, outcome_name};
+pub use wires::{RADIO, WireCodec, WireSettings};
 
 use crate::bench::{self, Memory, PendantHandle, SayError};
 use crate::pendant::{Habits, Pendant, Seen, Windows};
+use crate::site::Said;
 use crate::wire::Wire;
 use pendant_hal::serial::SerialSettings;
+use play::Play;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +46,10 @@ pub enum SimError {
     Memory(String, io::Error),
     /// No random numbers.
     Chance(getrandom::Error),
+    /// This socket of the site's air could not be made.
+    Air(PathBuf, io::Error),
+    /// No gateway came into the air at this socket.
+    NoGateway(PathBuf),
 }
 
 impl fmt::Display for SimError {
@@ -44,6 +58,18 @@ impl fmt::Display for SimError {
             Self::Wire(name, error) => write!(f, "wire {name:?}: {error}"),
             Self::Memory(name, error) => write!(f, "memory of pendant {name:?}: {error}"),
             Self::Chance(error) => write!(f, "no random numbers: {error}"),
+            Self::Air(socket, error) => write!(
+                f,
+                "the air's socket {} cannot be made: {error}; write another `socket` under [site]",
+                socket.display()
+            ),
+            Self::NoGateway(socket) => write!(
+                f,
+                "no gateway came to {} within {} s; give it a [[link]] of kind \"virtual-radio\" \
+                 with this `socket`, and build it with the feature `sim`",
+                socket.display(),
+                play::GATEWAY_COMES_WITHIN.as_secs()
+            ),
         }
     }
 }
@@ -60,8 +86,12 @@ pub enum Progress {
         /// Where, if the gateway can open it on this machine.
         at: Option<String>,
     },
+    /// The gateway is in the site's air: times count from now on.
+    Begun,
     /// A step ended.
     Ended(StepReport),
+    /// A pendant on a site said something, by a step or by habit, and this came of it.
+    Said(Said),
 }
 
 /// Runs a scenario and tells its progress.
@@ -69,27 +99,59 @@ pub enum Progress {
 /// # Errors
 /// See [`SimError`]; steps that go wrong are in the report.
 pub async fn run(scenario: Scenario, mut tell: impl FnMut(&Progress)) -> Result<Report, SimError> {
-    let handles = set_up(&scenario, &mut tell)?;
+    let (told, mut said) = mpsc::unbounded_channel();
+    let mut play = None;
+    let handles = match &scenario.site {
+        None => set_up(&scenario, &mut tell)?,
+        Some(site) => {
+            let play = play.insert(Play::start(site, &scenario.pendants, told, &mut tell).await?);
+            play.pendants().to_vec()
+        }
+    };
     let start = Instant::now();
-    let Scenario { name, pendants, steps, .. } = scenario;
+    let Scenario { name, pendants, steps, site, .. } = scenario;
     let count = steps.len();
-    let mut own: Vec<Vec<(usize, Step)>> = pendants.iter().map(|_| Vec::new()).collect();
-    for (place, step) in steps.into_iter().enumerate() {
-        own[step.pendant].push((place + 1, step));
+    let mut own: Vec<Vec<Step>> = pendants.iter().map(|_| Vec::new()).collect();
+    for step in steps {
+        own[step.pendant].push(step);
     }
     let (sender, mut reports) = mpsc::channel(count.max(1));
     let mut running = JoinSet::new();
-    for ((pendant, handle), steps) in pendants.into_iter().zip(handles).zip(own) {
-        running.spawn(go(pendant.name, handle, steps, start, sender.clone()));
+    for ((pendant, handle), steps) in pendants.iter().zip(handles).zip(own) {
+        running.spawn(go(pendant.name.clone(), handle, steps, start, sender.clone()));
     }
     drop(sender);
     let mut steps = Vec::with_capacity(count);
-    while let Some(report) = reports.recv().await {
-        tell(&Progress::Ended(report.clone()));
-        steps.push(report);
+    loop {
+        tokio::select! {
+            report = reports.recv() => {
+                let Some(report) = report else { break };
+                tell(&Progress::Ended(report.clone()));
+                steps.push(report);
+            }
+            Some(said) = said.recv() => tell(&Progress::Said(said)),
+        }
     }
-    steps.sort_by_key(|report| report.place);
-    Ok(Report { name, steps, took: start.elapsed() })
+    // By number; those of a crew as they ended.
+    steps.sort_by_key(|report| report.number);
+    let air = match (play, site) {
+        (Some(play), Some(site)) => {
+            let end = play.end(start, &site, &pendants);
+            tokio::pin!(end);
+            let air = loop {
+                tokio::select! {
+                    air = &mut end => break air,
+                    Some(said) = said.recv() => tell(&Progress::Said(said)),
+                }
+            };
+            Some(air)
+        }
+        _ => None,
+    };
+    while let Ok(said) = said.try_recv() {
+        tell(&Progress::Said(said));
+    }
+    Ok(Report { name, steps, air, took: start.elapsed() })
 }
 
 /// Makes wires and puts the pendants on them; handles in the order of pendants.
@@ -105,7 +167,7 @@ fn set_up(
         let mut here = Vec::new();
         let mut places = Vec::new();
         for (number, pendant) in scenario.pendants.iter().enumerate() {
-            if pendant.wire == place {
+            if matches!(pendant.post, Post::Wire(wire) if wire == place) {
                 here.push(power_up(pendant, settings)?);
                 places.push(number);
             }
@@ -160,28 +222,31 @@ fn power_up(
 async fn go(
     name: String,
     handle: PendantHandle,
-    steps: Vec<(usize, Step)>,
+    steps: Vec<Step>,
     start: Instant,
     reports: mpsc::Sender<StepReport>,
 ) {
-    for (place, step) in steps {
+    for step in steps {
         sleep_until(start + step.not_before).await;
         let begin = Instant::now();
+        let mut counter = None;
         let (seen, failure) = match step.action {
             Action::Wait(time) => {
                 sleep(time).await;
                 ("waited".to_owned(), None)
             }
             Action::Say { body, expect, within } => {
-                let said = timeout(within, handle.say(body)).await;
-                judge(expect, within, said.ok())
+                let said = timeout(within, handle.say(body)).await.ok();
+                counter = said.as_ref().and_then(|said| Some(said.as_ref().ok()?.counter));
+                judge(expect, within, said)
             }
         };
         let report = StepReport {
-            place,
+            number: step.number,
             pendant: name.clone(),
             label: step.label,
             took: begin.elapsed(),
+            counter,
             seen,
             failure,
         };

@@ -1,19 +1,23 @@
 //! What a scenario showed, and its JUnit XML form, which build servers read.
 
-use std::fmt::Write as _;
+use crate::site::{Account, Loss};
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// One step, as it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepReport {
-    /// Its place in the scenario, from 1.
-    pub place: usize,
+    /// The step's number in the scenario, from 1; a crew's members share it.
+    pub number: usize,
     /// Whose it was.
     pub pendant: String,
     /// What was done.
     pub label: &'static str,
     /// How long it took.
     pub took: Duration,
+    /// The counter of the frame, if it ended: with it the event at the centre is
+    /// found.
+    pub counter: Option<u32>,
     /// What came of it.
     pub seen: String,
     /// Why that was not as expected.
@@ -21,21 +25,96 @@ pub struct StepReport {
 }
 
 /// All steps, in the order of the scenario.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The scenario's name.
     pub name: String,
     /// The steps.
     pub steps: Vec<StepReport>,
+    /// What happened in the air, if it was a site.
+    pub air: Option<AirReport>,
     /// From start to end.
     pub took: Duration,
 }
 
+/// What happened in a site's air.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AirReport {
+    /// How many pendants there were.
+    pub pendants: usize,
+    /// What became of their transmissions.
+    pub account: Account,
+    /// Fewer answered transmissions than this are not as expected, hundredths.
+    pub answered_percent_min: Option<f64>,
+    /// Pendants that could not go on, and why.
+    pub broken: Vec<String>,
+}
+
+impl AirReport {
+    /// Why that was not as expected.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        if !self.broken.is_empty() {
+            return Some(self.broken.join("; "));
+        }
+        let least = self.answered_percent_min?;
+        let percent = self.account.answered_permille() as f64 / 10.0;
+        (percent < least)
+            .then(|| format!("{percent:.1} % of the transmissions were answered, not {least} %"))
+    }
+
+    fn properties(&self) -> Vec<(String, u64)> {
+        let Account { said, answered, under_way, transmissions, losses } = &self.account;
+        let mut properties = vec![
+            ("pendants".to_owned(), self.pendants as u64),
+            ("said".to_owned(), *said),
+            ("under_way".to_owned(), *under_way),
+            ("transmissions".to_owned(), *transmissions),
+            ("answered".to_owned(), *answered),
+            ("answered_permille".to_owned(), self.account.answered_permille()),
+        ];
+        for loss in Loss::ALL {
+            let count = losses.get(&loss).copied().unwrap_or(0);
+            properties.push((format!("lost_{}", loss.name()), count));
+        }
+        properties
+    }
+}
+
+impl fmt::Display for AirReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Account { said, answered, under_way, transmissions, losses } = &self.account;
+        let permille = self.account.answered_permille();
+        let each = self.account.transmissions_a_press_percent();
+        writeln!(
+            f,
+            "{} pendants said {said} things; {answered} were answered, {} given up, {under_way} \
+             under way",
+            self.pendants,
+            said - answered
+        )?;
+        write!(
+            f,
+            "{answered} of {transmissions} transmissions answered: {}.{} %; {}.{:02} transmissions \
+             for each thing said",
+            permille / 10,
+            permille % 10,
+            each / 100,
+            each % 100
+        )?;
+        for (loss, count) in losses {
+            write!(f, "\n{count:>6} {loss}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Report {
-    /// How many steps were not as expected.
+    /// How many steps were not as expected; and one if the air was not.
     #[must_use]
     pub fn failures(&self) -> usize {
-        self.steps.iter().filter(|step| step.failure.is_some()).count()
+        let air = self.air.as_ref().and_then(AirReport::failure);
+        self.steps.iter().filter(|step| step.failure.is_some()).count() + usize::from(air.is_some())
     }
 
     /// The report as JUnit XML.
@@ -44,7 +123,7 @@ impl Report {
         let name = escape(&self.name);
         let counts = format!(
             "tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"{:.3}\"",
-            self.steps.len(),
+            self.steps.len() + usize::from(self.air.is_some()),
             self.failures(),
             self.took.as_secs_f64()
         );
@@ -52,26 +131,77 @@ impl Report {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n\
              \x20 <testsuite name=\"{name}\" {counts}>\n"
         );
-        for step in &self.steps {
-            let StepReport { place, label, .. } = step;
-            let pendant = escape(&step.pendant);
-            let seconds = step.took.as_secs_f64();
-            write!(
-                xml,
-                "    <testcase classname=\"{name}.{pendant}\" name=\"step {place}: {label}\" \
-                 time=\"{seconds:.3}\">\n      <system-out>{}</system-out>\n",
-                escape(&step.seen)
-            )
-            .expect("writing to a string does not fail");
-            if let Some(failure) = &step.failure {
-                writeln!(xml, "      <failure message=\"{}\"/>", escape(failure))
-                    .expect("writing to a string does not fail");
+        if let Some(air) = &self.air {
+            xml.push_str("    <properties>\n");
+            for (name, value) in air.properties() {
+                add(
+                    &mut xml,
+                    format_args!("      <property name=\"{name}\" value=\"{value}\"/>\n"),
+                );
             }
-            xml.push_str("    </testcase>\n");
+            xml.push_str("    </properties>\n");
+        }
+        for step in &self.steps {
+            let StepReport { number, label, counter, .. } = step;
+            let case = Case {
+                class: format!("{name}.{}", escape(&step.pendant)),
+                name: format!("step {number}: {label}"),
+                took: step.took,
+                seen: match counter {
+                    Some(counter) => format!("{}; frame counter {counter}", step.seen),
+                    None => step.seen.clone(),
+                },
+                failure: step.failure.as_ref(),
+            };
+            case.add_to(&mut xml);
+        }
+        if let Some(air) = &self.air {
+            let failure = air.failure();
+            let case = Case {
+                class: name,
+                name: "the air".to_owned(),
+                took: self.took,
+                seen: air.to_string(),
+                failure: failure.as_ref(),
+            };
+            case.add_to(&mut xml);
         }
         xml.push_str("  </testsuite>\n</testsuites>\n");
         xml
     }
+}
+
+/// One test case.
+struct Case<'a> {
+    /// Escaped already.
+    class: String,
+    name: String,
+    took: Duration,
+    seen: String,
+    failure: Option<&'a String>,
+}
+
+impl Case<'_> {
+    fn add_to(&self, xml: &mut String) {
+        let Self { class, name, .. } = self;
+        let (seconds, seen) = (self.took.as_secs_f64(), escape(&self.seen));
+        add(
+            xml,
+            format_args!(
+                "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\">\n      \
+                 <system-out>{seen}</system-out>\n"
+            ),
+        );
+        if let Some(failure) = self.failure {
+            let failure = escape(failure);
+            add(xml, format_args!("      <failure message=\"{failure}\"/>\n"));
+        }
+        xml.push_str("    </testcase>\n");
+    }
+}
+
+fn add(xml: &mut String, text: fmt::Arguments<'_>) {
+    xml.write_fmt(text).expect("writing to a string does not fail");
 }
 
 /// XML 1.0, sections 2.2 and 2.4: also what may not stand in a text at all.
@@ -97,17 +227,19 @@ mod tests {
 
     #[test]
     fn the_report_is_what_build_servers_read() {
-        let step = |place, failure: Option<&str>| StepReport {
-            place,
+        let step = |number, failure: Option<&str>| StepReport {
+            number,
             pendant: "alice".into(),
             label: "panic",
             took: Duration::from_millis(1004),
+            counter: (number == 1).then_some(17),
             seen: "noted".into(),
             failure: failure.map(Into::into),
         };
         let report = Report {
             name: "a <b> & \"c\"\u{1}".into(),
             steps: vec![step(1, None), step(2, Some("expected 'ended'"))],
+            air: None,
             took: Duration::from_millis(2100),
         };
         assert_eq!(report.failures(), 1);
@@ -116,7 +248,7 @@ mod tests {
 <testsuites tests=\"2\" failures=\"1\" errors=\"0\" time=\"2.100\">
   <testsuite name=\"a &lt;b&gt; &amp; &quot;c&quot;\u{FFFD}\" tests=\"2\" failures=\"1\" errors=\"0\" time=\"2.100\">
     <testcase classname=\"a &lt;b&gt; &amp; &quot;c&quot;\u{FFFD}.alice\" name=\"step 1: panic\" time=\"1.004\">
-      <system-out>noted</system-out>
+      <system-out>noted; frame counter 17</system-out>
     </testcase>
     <testcase classname=\"a &lt;b&gt; &amp; &quot;c&quot;\u{FFFD}.alice\" name=\"step 2: panic\" time=\"1.004\">
       <system-out>noted</system-out>
