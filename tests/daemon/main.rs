@@ -39,6 +39,7 @@ mod end_to_end;
 mod failover;
 mod kill;
 mod network;
+mod radio;
 mod refusals;
 mod service;
 mod store_and_forward;

@@ -18,6 +18,7 @@ pub mod interface;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod snoop;
+mod tally;
 mod task;
 pub mod watch;
 
