@@ -75,8 +75,8 @@ pub struct AirNews {
     pub usual_dbm: Option<i16>,
 }
 
-/// Heartbeats that are expected of all supervised pendants together, in
-/// [`Rate::SCALE`]s of a frame a millisecond.
+/// Heartbeats that are expected of all supervised pendants together, in 10^-12 of a
+/// frame a millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate(u64);
 
