@@ -55,8 +55,13 @@ impl Site {
     }
 
     async fn event(&mut self) -> Outcome<LinkEvent> {
-        let event = timeout(Duration::from_secs(20), self.events.recv()).await?;
-        Ok(event.ok_or("the radio's thread is gone")?.1)
+        loop {
+            let event = timeout(Duration::from_secs(20), self.events.recv()).await?;
+            match event.ok_or("the radio's thread is gone")?.1 {
+                LinkEvent::Air(_) => {}
+                event => return Ok(event),
+            }
+        }
     }
 
     /// How far each answer left from its time, and how long handing it over took.

@@ -4,6 +4,7 @@ use crate::concentrator::Eui;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -29,6 +30,26 @@ pub struct Signal {
     pub frequency_hz: Option<u32>,
     /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: Option<u8>,
+    /// How far the sender's carrier was off, Hz: the error of both crystals.
+    pub frequency_error_hz: Option<i32>,
+}
+
+/// Radios tell this often what their channel is like, as far as their chip can be
+/// asked: a long transmission puts it off.
+pub const AIR_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a radio noticed of its channel since it told last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AirQuality {
+    /// Lowest power that was measured on the channel while no frame was being
+    /// received, dBm; `None` if there was no such moment. Measured once a second.
+    pub noise_dbm: Option<i16>,
+    /// Frames whose payload failed its CRC.
+    pub crc_failures: u32,
+    /// Frames whose header failed its checksum.
+    pub header_failures: u32,
+    /// Frames that were received whole, whoever sent them.
+    pub frames: u32,
 }
 
 /// A frame that was heard.
@@ -85,6 +106,8 @@ pub enum LinkEvent {
     },
     /// Something was dropped and counted; at most once a second a kind.
     Counted(LinkCount),
+    /// Radios: what the channel is like, every [`AIR_INTERVAL`] while the link is up.
+    Air(AirQuality),
 }
 
 /// What was dropped, and how often since it was last told.

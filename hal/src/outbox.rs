@@ -78,7 +78,8 @@ impl Outbox {
         self.next_told = Instant::now() + COUNT_INTERVAL;
     }
 
-    fn offer(&self, event: LinkEvent) -> bool {
+    /// Hands an event over if there is room; false if there is none.
+    pub(crate) fn offer(&self, event: LinkEvent) -> bool {
         self.events.try_send((self.tag, event)).is_ok()
     }
 }

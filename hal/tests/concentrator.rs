@@ -22,6 +22,7 @@ const HEARD: Signal = Signal {
     snr_quarter_db: Some(-30),
     frequency_hz: Some(868_300_000),
     spreading_factor: Some(9),
+    frequency_error_hz: None,
 };
 
 struct Rig {

@@ -64,8 +64,13 @@ impl Bench {
     }
 
     async fn event(&mut self) -> LinkEvent {
-        let event = timeout(Duration::from_secs(100), self.events.recv()).await;
-        event.expect("an event in time").expect("the link lives").1
+        loop {
+            let event = timeout(Duration::from_secs(100), self.events.recv()).await;
+            match event.expect("an event in time").expect("the link lives").1 {
+                LinkEvent::Air(_) => {}
+                event => return event,
+            }
+        }
     }
 
     async fn pendant_sends(&self, bytes: &[u8]) -> Instant {

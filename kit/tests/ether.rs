@@ -77,6 +77,7 @@ impl Gateway {
                 LinkEvent::Received(reception) => frames.push(reception.bytes),
                 LinkEvent::Counted(LinkCount::PhyCrc(n)) => self.crc_failures += n,
                 LinkEvent::Counted(LinkCount::PhyHeader(n)) => self.header_failures += n,
+                LinkEvent::Air(_) => {}
                 other => panic!("{other:?}"),
             }
         }

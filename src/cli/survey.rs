@@ -41,19 +41,21 @@ pub(super) fn survey(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
 
 fn table(answer: &Value) -> String {
     let minutes = &answer["minutes"];
-    let mut text =
-        format!("pendant  last heard  RSSI dBm  SNR dB  frames in {minutes} min  lost  link\n");
+    let mut text = format!(
+        "pendant  last heard  RSSI dBm  SNR dB  error Hz  frames in {minutes} min  lost  link\n"
+    );
     let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
     for row in rows {
         let lost = row["lost_percent"].as_u64().map_or("-".to_owned(), |lost| format!("{lost} %"));
         // Names are checked, but a terminal obeys some bytes: nothing goes there raw.
         let link = row["link"].as_str().unwrap_or("removed").escape_debug().to_string();
         text += &format!(
-            "{:7}  {:>10}  {:>8}  {:>6}  {:>width$}  {lost:>5}  {link}\n",
+            "{:7}  {:>10}  {:>8}  {:>6}  {:>8}  {:>width$}  {lost:>5}  {link}\n",
             row["pendant"].as_str().unwrap_or("?").escape_debug().to_string(),
             ago(row["last_heard_s"].as_u64()),
             number(&row["rssi_dbm"]),
             number(&row["snr_db"]),
+            number(&row["frequency_error_hz"]),
             number(&row["frames"]),
             width = "frames in  min".len() + minutes.to_string().len(),
         );
@@ -86,15 +88,15 @@ mod tests {
     fn rows_become_a_table() {
         let answer = json!({ "minutes": 15, "rows": [
             { "pendant": "00012f", "link": "roof", "last_heard_s": 7, "rssi_dbm": -101,
-              "snr_db": -3.25, "frames": 12, "lost_percent": 8 },
+              "snr_db": -3.25, "frequency_error_hz": -1250, "frames": 12, "lost_percent": 8 },
             { "pendant": "000130", "link": null, "last_heard_s": 7200, "rssi_dbm": null,
-              "snr_db": null, "frames": 0, "lost_percent": null },
+              "snr_db": null, "frequency_error_hz": null, "frames": 0, "lost_percent": null },
         ]});
         assert_eq!(
             table(&answer),
-            "pendant  last heard  RSSI dBm  SNR dB  frames in 15 min  lost  link\n\
-             00012f          7 s      -101   -3.25                12    8 %  roof\n\
-             000130          2 h         -       -                 0      -  removed\n"
+            "pendant  last heard  RSSI dBm  SNR dB  error Hz  frames in 15 min  lost  link\n\
+             00012f          7 s      -101   -3.25     -1250                12    8 %  roof\n\
+             000130          2 h         -       -         -                 0      -  removed\n"
         );
         assert!(table(&json!({ "minutes": 15, "rows": [] })).contains("No pendant was heard"));
     }

@@ -69,7 +69,7 @@ const BENCH_HZ: u32 = 868_100_000;
 pub(super) fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     section.require("socket", "\"/run/…\"", report);
     let socket = path(section, "socket", report);
-    let air = air(section, -9..=22, report);
+    let air = air(section, 0..=22, report);
     section.finish(HOMES, report);
     Some(LinkKind::VirtualRadio(VirtualRadio { socket: socket?.into_inner(), air: air? }))
 }
@@ -140,13 +140,13 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     }))
 }
 
-/// What the chip can be set to, dBm.
+/// What the chip can be set to, dBm. lora-phy 3.0.1 overflows below 0.
 fn power_dbm(chip: ChipKind, pa_boost: bool) -> RangeInclusive<i64> {
     match chip {
-        ChipKind::Sx1261 => -17..=15,
-        ChipKind::Sx1262 => -9..=22,
+        ChipKind::Sx1261 => 0..=15,
+        ChipKind::Sx1262 => 0..=22,
         ChipKind::Sx1276 if pa_boost => 2..=20,
-        ChipKind::Sx1276 => -4..=14,
+        ChipKind::Sx1276 => 0..=14,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod id;
 
+use super::air::Sign;
 use super::keyring::EnrolmentId;
 use super::name::Name;
 use super::seam::{BrokerId, LinkId, Signal};
@@ -118,6 +119,9 @@ pub enum Kind {
     /// The clock is set since now: with this event's two times those stamps of the
     /// boot that were told as unset can be put right.
     ClockSet,
+    /// The air looks jammed, or does no more.
+    JammingSuspected,
+    JammingOver,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -189,7 +193,9 @@ impl Kind {
             | Self::CounterStale
             | Self::BrokerLost
             | Self::BrokerBack
-            | Self::ClockSet => Lane::Trouble,
+            | Self::ClockSet
+            | Self::JammingSuspected
+            | Self::JammingOver => Lane::Trouble,
         }
     }
 
@@ -253,6 +259,8 @@ impl Kind {
             Self::BrokerLost => "broker_lost",
             Self::BrokerBack => "broker_back",
             Self::ClockSet => "clock_set",
+            Self::JammingSuspected => "jamming_suspected",
+            Self::JammingOver => "jamming_over",
         }
     }
 
@@ -275,8 +283,8 @@ impl Kind {
             Self::SupervisionRestored => ("UJ", 381),
             Self::CentreLost | Self::BrokerLost => ("YC", 354),
             Self::CentreBack | Self::BrokerBack => ("YK", 354),
-            Self::ReceptionSuspect => ("XQ", 344),
-            Self::ReceptionRestored => ("XH", 344),
+            Self::ReceptionSuspect | Self::JammingSuspected => ("XQ", 344),
+            Self::ReceptionRestored | Self::JammingOver => ("XH", 344),
             _ => return None,
         };
         Some(AlarmCodes { sia, contact_id })
@@ -401,6 +409,17 @@ pub enum Detail {
     GivenUp {
         /// Pendants and counts, at most [`GIVEN_UP_MAX`].
         pendants: Vec<(u32, u32)>,
+    },
+    /// Why the air looks jammed, or did.
+    Air {
+        /// Whose channel; `None`: many pendants are silent together.
+        link: Option<LinkId>,
+        /// What was seen first.
+        sign: Sign,
+        /// The channel's level when it is told, dBm, if it was measured.
+        noise_dbm: Option<i16>,
+        /// Its usual level, dBm, if it is known.
+        usual_dbm: Option<i16>,
     },
 }
 

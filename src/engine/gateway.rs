@@ -1,6 +1,7 @@
 //! The gateway as one state machine: `handle` one input, then `poll_output`
 //! until there is none.
 
+mod air;
 mod answers;
 mod brokers;
 #[cfg(feature = "leaks")]
@@ -11,6 +12,7 @@ mod timers;
 
 use super::acknowledge::{Custody, Released, Waiting};
 use super::age::{Age, AgeClock};
+use super::air::AirWatch;
 use super::authenticate::Sealed;
 use super::by_pendant::ByPendant;
 use super::chance::{Chance, Seed};
@@ -82,6 +84,8 @@ pub struct Status {
     pub links_up: usize,
     /// Many pendants fell silent together, and less than half of them are back.
     pub reception_suspect: bool,
+    /// A channel looks jammed, or many pendants are silent together since shortly.
+    pub jamming_suspected: bool,
 }
 
 /// The engine.
@@ -114,6 +118,7 @@ pub struct Gateway {
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
+    air: AirWatch,
     refusal_told: BTreeMap<(BrokerId, u8), Mono>,
     brokers: Vec<BrokerWatch>,
     /// What memory had to give up, until there is room to tell it.
@@ -181,6 +186,7 @@ impl Gateway {
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
+            air: AirWatch::default(),
             refusal_told: BTreeMap::new(),
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
             to_tell,
@@ -208,6 +214,7 @@ impl Gateway {
                 self.frame(&bytes, Hearing { link, signal, received }, now);
             }
             Input::Link { link, up } => self.link(link, up, now),
+            Input::Air { link, report } => self.air_reported(link, report, now),
             Input::Disk(done) => self.journal.handle(done, now.mono),
             Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { id: _, sent } => {
@@ -227,6 +234,7 @@ impl Gateway {
         self.hand_over_due(now);
         self.handle_silence(now);
         self.handle_brokers(now);
+        self.handle_air(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
         self.pump(now);
     }
@@ -249,6 +257,7 @@ impl Gateway {
             self.silence.next_deadline(),
             self.downlinks.next_deadline(),
             self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
+            self.air.next_deadline(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -270,6 +279,7 @@ impl Gateway {
             links: self.settings.links.len(),
             links_up: self.links_up.values().filter(|up| **up).count(),
             reception_suspect: self.timers.is_reception_suspect(),
+            jamming_suspected: self.air.is_suspected(),
         }
     }
 
@@ -338,6 +348,7 @@ impl Gateway {
         // One that only listens may be followed by one that answers.
         self.custody.take(Waiting { lsn, ..waiting });
         self.notice(Notice::Heard { link: hearing.link, pendant });
+        self.air_heard(pendant, now);
         #[cfg(feature = "leaks")]
         self.leak(&record.event, record.reply, now);
     }
@@ -406,6 +417,9 @@ impl Gateway {
 
     fn link(&mut self, link: LinkId, up: bool, now: Now) {
         let before = self.links_up.insert(link, up);
+        if !up {
+            self.air.link_down(link);
+        }
         self.notice(Notice::Link { link, up });
         match (before, up) {
             (Some(false), true) => self.tell(Kind::LinkUp, Detail::Link(link), now),

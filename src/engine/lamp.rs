@@ -34,8 +34,8 @@ pub struct Lamps {
     /// Lit while the centre is heard through the broker; blinking while the broker
     /// is there and the centre is not heard; dark without a broker.
     pub network: Light,
-    /// Lit while every receiver works; blinking while one does not, or while many
-    /// pendants fell silent together; dark while none works.
+    /// Lit while every receiver works; blinking while one does not, while many
+    /// pendants fell silent together, or while jamming is suspected; dark while none works.
     pub reception: Light,
 }
 
@@ -47,7 +47,8 @@ impl Lamps {
     #[must_use]
     pub const fn of(status: &Status) -> Self {
         let centre = status.centre_heard && status.centre_messages;
-        let receivers = status.links_up == status.links && !status.reception_suspect;
+        let air = !status.reception_suspect && !status.jamming_suspected;
+        let receivers = status.links_up == status.links && air;
         Self {
             power: light(true, status.journal_works),
             network: light(status.broker_up, centre),
@@ -80,6 +81,7 @@ mod tests {
         links: 2,
         links_up: 2,
         reception_suspect: false,
+        jamming_suspected: false,
     };
 
     #[test]
@@ -94,6 +96,7 @@ mod tests {
             (Status { broker_up: false, centre_heard: false, ..WELL }, lamps(On, Off, On)),
             (Status { links_up: 1, ..WELL }, lamps(On, On, Blinking)),
             (Status { reception_suspect: true, ..WELL }, lamps(On, On, Blinking)),
+            (Status { jamming_suspected: true, ..WELL }, lamps(On, On, Blinking)),
             (Status { links_up: 0, ..WELL }, lamps(On, On, Off)),
         ] {
             assert_eq!(Lamps::of(&status), shown, "{status:?}");

@@ -2,6 +2,7 @@
 //! journal, the longest event fits the constant wire size, whatever the names.
 
 use super::age::Age;
+use super::air::Sign;
 use super::event::{
     Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX, HeardFrame, Kind,
     Lane, Stamp,
@@ -76,6 +77,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
                     snr_quarter_db: Some(i16::MIN + 1),
                     frequency_hz: Some(u32::MAX),
                     spreading_factor: Some(u8::MAX),
+                    frequency_error_hz: Some(i32::MIN),
                 },
                 battery: Some(14),
                 place: u16::MAX,
@@ -86,7 +88,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
     }
 }
 
-fn details() -> [Detail; 12] {
+fn details() -> [Detail; 13] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -110,6 +112,12 @@ fn details() -> [Detail; 12] {
         Detail::Overdue { minutes: u16::MAX, due_unix_ms: Some(i64::MIN), late_ms: Some(u64::MAX) },
         Detail::Late { late_ms: u64::MAX },
         Detail::GivenUp { pendants: vec![(0xFF_FFFF, u32::MAX); GIVEN_UP_MAX] },
+        Detail::Air {
+            link: Some(LinkId(0)),
+            sign: Sign::Failures,
+            noise_dbm: Some(i16::MIN),
+            usual_dbm: Some(i16::MIN),
+        },
     ]
 }
 
@@ -123,6 +131,7 @@ fn is_of_the_gateway(detail: &Detail) -> bool {
         | Detail::Damage { .. }
         | Detail::Refused { .. }
         | Detail::Link(_)
+        | Detail::Air { .. }
         | Detail::Broker(_) => true,
         Detail::None
         | Detail::Session { .. }

@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod age;
+pub mod air;
 mod authenticate;
 mod by_pendant;
 mod chance;

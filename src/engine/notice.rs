@@ -1,6 +1,7 @@
 //! What the log and the metrics may learn. A closed list of apparent facts: a
 //! variant that a covert fact could select does not exist (P5).
 
+use super::air::Sign;
 use super::event::Lane;
 use super::seam::{BrokerId, DiskFault, LinkId};
 use pendant_protocol::PendantId;
@@ -49,6 +50,15 @@ pub enum Notice {
         link: LinkId,
         /// Whether it can be used.
         up: bool,
+    },
+    /// The air looks jammed, or does no more.
+    Jamming {
+        /// Whose channel; `None`: many pendants are silent together.
+        link: Option<LinkId>,
+        /// What was seen first.
+        sign: Sign,
+        /// Whether it is suspected now.
+        suspected: bool,
     },
     /// A broker came or went.
     Broker {

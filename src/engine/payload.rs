@@ -133,6 +133,7 @@ impl Voice {
         json.member("snr_db", heard.signal.snr_quarter_db.map(Quarters));
         json.member("frequency_hz", heard.signal.frequency_hz);
         json.member("spreading_factor", heard.signal.spreading_factor);
+        json.member("frequency_error_hz", heard.signal.frequency_error_hz);
     }
 
     /// What only some kinds say, under the name of what it is about.
@@ -175,6 +176,12 @@ impl Voice {
                 json.member("late_ms", late_ms);
             }),
             Detail::Late { late_ms } => json.object("late", |json| json.member("late_ms", late_ms)),
+            Detail::Air { link, sign, noise_dbm, usual_dbm } => json.object("air", |json| {
+                json.member("link", link.map(|link| name_of(&self.links, link.0)));
+                json.member("sign", sign.as_str());
+                json.member("noise_dbm", noise_dbm);
+                json.member("usual_dbm", usual_dbm);
+            }),
             Detail::GivenUp { ref pendants } => json.object("given_up", |json| {
                 for (pendant, count) in pendants {
                     json.member(&format!("{pendant:06x}"), *count);

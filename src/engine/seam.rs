@@ -1,6 +1,7 @@
 //! The seam between the pure engine and everything that does: one input, then
 //! outputs until there are none.
 
+use super::air::AirReport;
 use super::event::Lane;
 use super::keyring::Keyring;
 use super::name::Name;
@@ -60,6 +61,8 @@ pub struct Signal {
     pub frequency_hz: Option<u32>,
     /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: Option<u8>,
+    /// How far the sender's carrier was off, Hz.
+    pub frequency_error_hz: Option<i32>,
 }
 
 /// What happened outside.
@@ -84,6 +87,13 @@ pub enum Input {
         link: LinkId,
         /// Whether it can be used.
         up: bool,
+    },
+    /// What a radio reports of its channel, about once a second.
+    Air {
+        /// Which radio.
+        link: LinkId,
+        /// What it reports.
+        report: AirReport,
     },
     /// A disk operation ended.
     Disk(DiskDone),

@@ -132,6 +132,8 @@ struct LinkState {
     name: String,
     up: bool,
     fault: Option<String>,
+    /// What a radio measured last, dBm.
+    noise_dbm: Option<i16>,
 }
 
 struct Signals {
@@ -373,6 +375,13 @@ impl Daemon {
                 }
                 self.transmit_done(ticket, false);
             }
+            LinkEvent::Air(quality) => {
+                let noise = |state: &mut LinkState| {
+                    state.noise_dbm = quality.noise_dbm.or(state.noise_dbm);
+                };
+                self.link_states.entry(tag).and_modify(noise);
+                self.input(Input::Air { link, report: links::air_report(&quality) });
+            }
             LinkEvent::Counted(count) => self.teller.dropped(tag, count.name(), count.n()),
         }
     }
@@ -461,7 +470,10 @@ impl Daemon {
         let links: Vec<Value> = self
             .link_states
             .iter()
-            .map(|(tag, state)| state.json(self.links.balance(LinkId(*tag))))
+            .map(|(tag, state)| {
+                let link = LinkId(*tag);
+                state.json(self.links.balance(link), self.engine.suspects_jamming(link))
+            })
             .collect();
         let now = self.clock.now();
         json!({
@@ -481,6 +493,7 @@ impl Daemon {
             "centre_heard": engine.centre_heard,
             "centre_messages": engine.centre_messages,
             "reception_suspect": engine.reception_suspect,
+            "jamming_suspected": engine.jamming_suspected,
             "lamps": self.lamps_json(),
             "brokers": brokers,
             "links": links,
@@ -534,17 +547,19 @@ impl Daemon {
 
 impl LinkState {
     fn new(name: String) -> Self {
-        Self { name, up: false, fault: None }
+        Self { name, up: false, fault: None, noise_dbm: None }
     }
 
     fn set(&mut self, up: bool, fault: Option<String>) {
-        self.up = up;
-        self.fault = fault;
+        (self.up, self.fault, self.noise_dbm) = (up, fault, None);
     }
 
-    fn json(&self, balance: Option<Balance>) -> Value {
+    /// `balance` is a radio's.
+    fn json(&self, balance: Option<Balance>, jamming_suspected: bool) -> Value {
         let mut state = json!({ "name": self.name, "up": self.up, "fault": self.fault });
         if let Some(balance) = balance {
+            state["noise_dbm"] = json!(self.noise_dbm);
+            state["jamming_suspected"] = json!(jamming_suspected);
             state["deaf_permille"] = json!(balance.deaf_permille);
             state["airtime"] = balance.airtime.map_or(Value::Null, |airtime| {
                 json!({

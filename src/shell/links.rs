@@ -2,11 +2,12 @@
 
 use super::radios::{self, Ledgers, Outlet};
 use crate::config::{Config, LinkKind, SerialCodec};
+use crate::engine::air::AirReport;
 use crate::engine::seam::{LinkId, Signal};
 use pendant_hal::concentrator;
 use pendant_hal::radio::account::{Account, Balance};
 use pendant_hal::serial::{self, Codec, SerialSettings};
-use pendant_hal::{LinkEvent, LinkHandle, Transmission};
+use pendant_hal::{AirQuality, LinkEvent, LinkHandle, Transmission};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -79,6 +80,13 @@ fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
     }
 }
 
+/// The engine's form of what a radio reports of its channel.
+#[must_use]
+pub const fn air_report(air: &AirQuality) -> AirReport {
+    let failures = air.crc_failures.saturating_add(air.header_failures);
+    AirReport { noise_dbm: air.noise_dbm, failures, frames: air.frames }
+}
+
 /// The engine's form of what a receiver reports.
 #[must_use]
 pub fn signal(heard: &pendant_hal::Signal) -> Signal {
@@ -87,5 +95,6 @@ pub fn signal(heard: &pendant_hal::Signal) -> Signal {
         snr_quarter_db: heard.snr_quarter_db,
         frequency_hz: heard.frequency_hz,
         spreading_factor: heard.spreading_factor,
+        frequency_error_hz: heard.frequency_error_hz,
     }
 }

@@ -76,6 +76,7 @@ impl Survey {
                 "last_heard_s": now.ms_since(ear.last) / 1000,
                 "rssi_dbm": ear.signal.rssi_dbm,
                 "snr_db": ear.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
+                "frequency_error_hz": ear.signal.frequency_error_hz,
                 "frames": frames,
                 "lost_percent": self.lost_percent(pendant, frames, now),
             })
@@ -125,7 +126,10 @@ mod tests {
     }
 
     fn signal(rssi_dbm: i16) -> Signal {
-        Signal { rssi_dbm: Some(rssi_dbm), snr_quarter_db: Some(-13), ..Signal::default() }
+        let frequency_error_hz = Some(-1_250);
+        let snr_quarter_db = Some(-13);
+        let rssi_dbm = Some(rssi_dbm);
+        Signal { rssi_dbm, snr_quarter_db, frequency_error_hz, ..Signal::default() }
     }
 
     fn rows(survey: &Survey, now: Mono) -> Vec<Value> {
@@ -153,7 +157,7 @@ mod tests {
         assert_eq!(rows.len(), 2);
         let expected = json!({
             "pendant": "000007", "link": "roof", "last_heard_s": 18, "rssi_dbm": -92,
-            "snr_db": -3.25, "frames": 10, "lost_percent": 0,
+            "snr_db": -3.25, "frequency_error_hz": -1_250, "frames": 10, "lost_percent": 0,
         });
         assert_eq!(rows[0], expected);
         assert_eq!((&rows[1]["frames"], &rows[1]["lost_percent"]), (&json!(5), &json!(50)));

@@ -97,6 +97,16 @@ impl Teller {
             Notice::Link { link, up } => {
                 tracing::info!(link = self.link_name(link.0), up, "link");
             }
+            Notice::Jamming { link, sign, suspected: true } => tracing::warn!(
+                link = link.map(|link| self.link_name(link.0)),
+                sign = sign.as_str(),
+                "jamming suspected; the centre is told"
+            ),
+            Notice::Jamming { link, sign, suspected: false } => tracing::info!(
+                link = link.map(|link| self.link_name(link.0)),
+                sign = sign.as_str(),
+                "jamming no longer suspected"
+            ),
             Notice::Broker { broker, up: true } => {
                 tracing::info!(broker = self.broker_name(broker), "broker connected");
             }

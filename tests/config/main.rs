@@ -182,13 +182,13 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
             .replace("kind = \"serial\"", &format!("kind = \"virtual-radio\"\n{line}"))
             .replace("path = ", "socket = ")
     };
-    let config = parse(&radio("frequency_hz = 868_300_000\ncoding_rate = \"4/7\"\npower_dbm = -9"));
+    let config = parse(&radio("frequency_hz = 868_300_000\ncoding_rate = \"4/7\"\npower_dbm = 0"));
     let LinkKind::VirtualRadio(settings) = &config.links[0].kind else { panic!("a virtual radio") };
     let settings = &settings.air;
     assert_eq!((settings.frequency_hz, settings.coding_rate_denominator), (868_300_000, 7));
     assert_eq!(
         (settings.spreading_factor, settings.bandwidth_hz, settings.power_dbm),
-        (9, 125_000, -9)
+        (9, 125_000, 0)
     );
     assert_eq!(effective(&parse(&config.to_text())), effective(&config));
     for (line, place, remedy) in [
@@ -205,7 +205,7 @@ fn a_virtual_radio_is_read_and_its_mistakes_are_told() {
         ("coding_rate = 5", "7:15: `coding_rate` is a text", "coding_rate = \"5\""),
         ("coding_rate = \"5\"", "7:15: `coding_rate` is one of", "4/5"),
         ("power_dbm = \"14dBm\"", "7:13: `power_dbm`", "power_dbm = 14"),
-        ("power_dbm = 30", "7:13: `power_dbm` is a whole number of dBm, -9 to 22", "-9 to 22"),
+        ("power_dbm = 30", "7:13: `power_dbm` is a whole number of dBm, 0 to 22", "0 to 22"),
         ("region = \"EU863\"", "7:10: `region` is one of", "\"EU868\", \"US915\""),
     ] {
         let told = refusal(&radio(line));

@@ -39,6 +39,7 @@ mod end_to_end;
 mod failover;
 mod kill;
 mod network;
+mod radio;
 mod receivers;
 mod refusals;
 mod service;

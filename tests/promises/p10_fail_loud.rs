@@ -2,6 +2,8 @@
 
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::air::{AirReport, Sign};
+use pendant_gateway::engine::lamp::Light;
 use pendant_gateway::engine::notice::Notice;
 use pendant_gateway::engine::seam::{DiskFault, Input, LinkId};
 
@@ -25,6 +27,73 @@ fn a_port_that_was_never_there_is_told() {
     rig.input(Input::Link { link: LinkId(0), up: false });
     rig.run_ms(100);
     assert_eq!(rig.count("link_down"), 1);
+}
+
+/// One report of the radio "rx1", and a second passes.
+fn channel_second(rig: &mut Rig, noise_dbm: i16) {
+    let report = AirReport { noise_dbm: Some(noise_dbm), failures: 0, frames: 0 };
+    rig.input(Input::Air { link: LinkId(1), report });
+    rig.run_ms(1_000);
+}
+
+#[test]
+fn a_jammed_channel_is_told_with_its_sign_and_so_is_its_end() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    for link in 0..2 {
+        rig.input(Input::Link { link: LinkId(link), up: true });
+    }
+    (0..100).for_each(|_| channel_second(&mut rig, -116));
+    assert_eq!(rig.count("jamming_suspected"), 0);
+    (0..30).for_each(|_| channel_second(&mut rig, -88));
+    assert_eq!((rig.count("jamming_suspected"), rig.count("jamming_over")), (1, 0));
+    let told = rig.seen.iter().find(|seen| seen.kind() == "jamming_suspected").expect("told");
+    let air = |noise_dbm| {
+        serde_json::json!({
+            "air": { "link": "rx1", "sign": "noise", "noise_dbm": noise_dbm, "usual_dbm": -116 }
+        })
+    };
+    assert_eq!((told.lane(), &told.json["data"]["detail"]), ("trouble", &air(-88)));
+    let gateway = rig.gateway.as_ref().expect("running");
+    assert!(gateway.suspects_jamming(LinkId(1)) && !gateway.suspects_jamming(LinkId(0)));
+    assert!(gateway.status().jamming_suspected);
+    assert_eq!(gateway.lamps().reception, Light::Blinking);
+    (0..90).for_each(|_| channel_second(&mut rig, -116));
+    assert_eq!((rig.count("jamming_suspected"), rig.count("jamming_over")), (1, 1));
+    let over = rig.seen.iter().find(|seen| seen.kind() == "jamming_over").expect("told");
+    assert_eq!(over.json["data"]["detail"], air(-116));
+    assert_eq!(rig.gateway.as_ref().expect("running").lamps().reception, Light::On);
+    for suspected in [true, false] {
+        let link = Some(LinkId(1));
+        assert!(rig.notices.contains(&Notice::Jamming { link, sign: Sign::Noise, suspected }));
+    }
+}
+
+/// No receiver says that anything is wrong. 48 pendants of 600 s make a frame in
+/// 12.5 s, however often they were heard of late: 24 are missing after 300 s.
+#[test]
+fn a_silence_that_all_pendants_share_is_told_long_before_each_is_missed() {
+    let mut pendants: Vec<Pendant> = (1..=48).map(Pendant::new).collect();
+    let mut rig = Rig::new(&pendants.iter().collect::<Vec<_>>());
+    let hear = |rig: &mut Rig, pendant: &mut Pendant| {
+        rig.frame(0, &pendant.say(HEARTBEAT));
+        rig.run_ms(5_000);
+    };
+    (0..2).for_each(|_| pendants.iter_mut().for_each(|pendant| hear(&mut rig, pendant)));
+    rig.run_ms(290_000);
+    assert_eq!(rig.count("jamming_suspected"), 0);
+    rig.run_ms(10_000);
+    assert_eq!((rig.count("jamming_suspected"), rig.count("supervision_lost")), (1, 0));
+    let told = rig.seen.iter().find(|seen| seen.kind() == "jamming_suspected").expect("told");
+    let air = serde_json::json!({
+        "air": { "link": null, "sign": "loss", "noise_dbm": null, "usual_dbm": null }
+    });
+    assert_eq!(told.json["data"]["detail"], air);
+    assert!(rig.gateway.as_ref().expect("running").status().jamming_suspected);
+    pendants[..7].iter_mut().for_each(|pendant| hear(&mut rig, pendant));
+    assert_eq!(rig.count("jamming_over"), 0);
+    hear(&mut rig, &mut pendants[7]);
+    assert_eq!((rig.count("jamming_suspected"), rig.count("jamming_over")), (1, 1));
 }
 
 #[test]

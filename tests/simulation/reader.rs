@@ -78,7 +78,7 @@ impl Reader {
         let position = number(sector, 8);
         let crc =
             crc32c::crc32c_append(crc32c::crc32c(&(position / 2048).to_le_bytes()), &sector[4..]);
-        let whole = sector[4] == 1
+        let whole = sector[4] == 2
             && sector[..4] == crc.to_le_bytes()
             && position % 2048 == index as u64
             && position != 0;

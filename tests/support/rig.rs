@@ -433,6 +433,7 @@ impl Rig {
             snr_quarter_db: Some(snr_db * 4),
             frequency_hz: Some(868_100_000),
             spreading_factor: Some(10),
+            frequency_error_hz: Some(-1_250),
         };
         let ended = self.mono();
         self.input(Input::Frame { link: LinkId(link), ended, signal, bytes: bytes.to_vec() });

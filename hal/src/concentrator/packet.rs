@@ -52,6 +52,8 @@ fn read_frame(frame: Value) -> Result<Heard, LinkCount> {
         datr: Option<Value>,
         rssi: Option<f64>,
         lsnr: Option<f64>,
+        /// Of an SX1302: how far the carrier is off, Hz.
+        foff: Option<f64>,
         size: Option<f64>,
         data: String,
     }
@@ -80,6 +82,7 @@ fn read_frame(frame: Value) -> Result<Heard, LinkCount> {
             snr_quarter_db: rxpk.lsnr.and_then(|snr| whole(snr * 4.0, -200.0, 200.0)),
             frequency_hz: rxpk.freq.and_then(hertz),
             spreading_factor,
+            frequency_error_hz: rxpk.foff.and_then(offset_hz),
         },
         bytes,
     })
@@ -92,6 +95,10 @@ fn whole(number: f64, least: f64, most: f64) -> Option<i16> {
 
 fn hertz(megahertz: f64) -> Option<u32> {
     (100.0..=1_000.0).contains(&megahertz).then(|| (megahertz * 1e6).round() as u32)
+}
+
+fn offset_hz(hertz: f64) -> Option<i32> {
+    (-500_000.0..=500_000.0).contains(&hertz).then(|| hertz.round() as i32)
 }
 
 /// Of a data rate such as `SF10BW125`.
@@ -187,12 +194,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The example of PROTOCOL.TXT section 4, shortened to one frame that is good,
+    /// The example of PROTOCOL.TXT section 4 (with an SX1302's `foff`), shortened to one frame that is good,
     /// one with a wrong CRC, and one in FSK.
     const PUSH: &str = r#"{"rxpk":[
         {"time":"2013-03-31T16:21:17.528002Z","tmst":3512348611,"chan":2,"rfch":0,
          "freq":866.349812,"stat":1,"modu":"LORA","datr":"SF7BW125","codr":"4/6",
-         "rssi":-35,"lsnr":5.1,"size":32,
+         "rssi":-35,"lsnr":5.1,"foff":-1200,"size":32,
          "data":"-DS4CGaDCdG+48eJNM3Vai-zDpsR71Pn9CPA9uCON84"},
         {"tmst":1,"freq":868.1,"stat":-1,"modu":"LORA","datr":"SF7BW125","size":1,"data":"AA=="},
         {"tmst":3512348514,"freq":869.1,"stat":1,"modu":"FSK","datr":50000,"rssi":-75,"size":16,
@@ -209,6 +216,7 @@ mod tests {
             snr_quarter_db: Some(20),
             frequency_hz: Some(866_349_812),
             spreading_factor: Some(7),
+            frequency_error_hz: Some(-1_200),
         };
         assert_eq!(good.signal, signal);
         assert_eq!(*crc, Err(LinkCount::PhyCrc(1)));

@@ -27,6 +27,11 @@ pub(super) enum Learnt {
     Signal(Signal),
     /// Whether the oscillator failed to start, or a synthesiser to lock.
     OscillatorFailed(bool),
+    /// Power on the channel, dBm; of an SX127x above the offset of its port.
+    Level(i16),
+    /// How far the carrier of the frame that was received last is off, in the
+    /// chip's unit.
+    Offset(i32),
 }
 
 /// How the last frame was heard.
@@ -34,6 +39,8 @@ pub(super) enum Learnt {
 pub(super) struct Signal {
     pub(super) rssi_dbm: i16,
     pub(super) snr_quarter_db: i16,
+    /// How far the sender's carrier is off, Hz.
+    pub(super) offset_hz: i32,
 }
 
 /// A chip's mode, as far as it matters here.
@@ -75,6 +82,11 @@ const RETAINED_MAX: u8 = 4;
 /// high-frequency port is used, as RegFrfMsb (525 MHz in steps of 4 MHz).
 const LORA_MODE: u8 = 0x80;
 const HIGH_PORT_MSB: u8 = 0x84;
+const HIGH_PORT_HZ: u32 = 525_000_000;
+
+/// RSSI of an SX127x is counted from here, dBm, by its port (section 5.5.5).
+const HIGH_PORT_DBM: i16 = -157;
+const LOW_PORT_DBM: i16 = -164;
 
 impl Dialect {
     /// A question that no driver asks, put before its first command after a
@@ -105,6 +117,56 @@ impl Dialect {
         (self == Self::Sx127x && command == [0x12]).then_some((&[0x01], 1))
     }
 
+    /// What else is to be asked when the driver has read how a frame was heard:
+    /// the error of the carrier's frequency.
+    pub(super) fn beside_signal(self, command: &[u8]) -> Option<(&'static [u8], usize)> {
+        match (self, command) {
+            (Self::Sx126x, [0x14]) => Some((&[0x1D, 0x07, 0x6B, 0x00], 3)),
+            (Self::Sx127x, [0x1A]) => Some((&[0x28], 3)),
+            _ => None,
+        }
+    }
+
+    /// The question for the power on the channel.
+    pub(super) fn level(self) -> (&'static [u8], usize) {
+        match self {
+            Self::Sx126x => (&[0x15], 2),
+            // With the modem's state, three registers before it.
+            Self::Sx127x => (&[0x18], 4),
+        }
+    }
+
+    /// Power on the channel, dBm, by what was learnt of it.
+    pub(super) fn level_dbm(self, level: i16, frequency_hz: u32) -> i16 {
+        match self {
+            Self::Sx126x => level,
+            Self::Sx127x if frequency_hz >= HIGH_PORT_HZ => HIGH_PORT_DBM + level,
+            Self::Sx127x => LOW_PORT_DBM + level,
+        }
+    }
+
+    /// The error of the carrier's frequency, Hz.
+    pub(super) fn offset_hz(self, offset: i32, bandwidth_hz: u32) -> i32 {
+        // SX1276 datasheet section 4.1.5: value * 2^24 / 32 MHz * bandwidth / 500 kHz.
+        // The SX1261/2's does not name its register; drivers in use reckon with
+        // 1.55 * value * bandwidth / 1.6 MHz.
+        let parts = match self {
+            Self::Sx126x => 1_032_258,
+            Self::Sx127x => 953_674,
+        };
+        let hz = i64::from(offset) * i64::from(bandwidth_hz) / parts;
+        i32::try_from(hz).unwrap_or(i32::MAX)
+    }
+
+    /// Where the driver's arithmetic would overflow on an answer, it gets the
+    /// next one that it can bear: lora-phy adds 2 to a ratio of up to 127
+    /// quarters of a decibel in eight bits.
+    pub(super) fn soften(self, command: &[u8], answer: &mut [u8]) {
+        if let (Self::Sx126x, [0x14], [_, snr @ 126..=127, _]) = (self, command, answer) {
+            *snr = 125;
+        }
+    }
+
     /// A question about the oscillator, where the chip can answer it (section 13.6).
     pub(super) fn oscillator(self) -> Option<(&'static [u8], usize)> {
         (self == Self::Sx126x).then_some((&[0x17], 3))
@@ -113,13 +175,18 @@ impl Dialect {
     /// What an answer to a command says. `last` is the signal learnt before.
     pub(super) fn read(self, command: &[u8], answer: &[u8], last: Signal) -> Learnt {
         match self {
-            Self::Sx126x => sx126x(command, answer),
+            Self::Sx126x => sx126x(command, answer, last),
             Self::Sx127x => sx127x(command, answer, last),
         }
     }
 }
 
-fn sx126x(command: &[u8], answer: &[u8]) -> Learnt {
+/// 20 bits in three bytes, two's complement.
+fn signed_20([high, middle, low]: [u8; 3]) -> i32 {
+    i32::from_be_bytes([high << 4 | middle >> 4, middle << 4 | low >> 4, low << 4, 0]) >> 12
+}
+
+fn sx126x(command: &[u8], answer: &[u8], last: Signal) -> Learnt {
     match (command, answer) {
         (&[0x12], &[status, high, low]) => {
             // Chip mode in bits 6:4 of the status byte (table 13-76).
@@ -146,7 +213,12 @@ fn sx126x(command: &[u8], answer: &[u8]) -> Learnt {
         (&[0x14], &[_, rssi, snr, _]) => Learnt::Signal(Signal {
             rssi_dbm: -i16::from(rssi) / 2,
             snr_quarter_db: i16::from(i8::from_le_bytes([snr])),
+            ..last
         }),
+        (&[0x1D, 0x07, 0x6B, _], &[high, middle, low]) => {
+            Learnt::Offset(signed_20([high, middle, low]))
+        }
+        (&[0x15], &[_, level]) => Learnt::Level(-i16::from(level) / 2),
         (&[0x17], &[_, _, errors]) => Learnt::OscillatorFailed(errors & 0x60 != 0),
         // The driver trusts this length with its own memory.
         (&[0x1D, 0x02, 0x9F, _], &[retained, ..]) if retained > RETAINED_MAX => Learnt::NoChip,
@@ -179,11 +251,14 @@ fn sx127x(command: &[u8], answer: &[u8], last: Signal) -> Learnt {
         (&[0x19], &[snr]) => {
             Learnt::Signal(Signal { snr_quarter_db: i16::from(i8::from_le_bytes([snr])), ..last })
         }
+        (&[0x28], &[high, middle, low]) => Learnt::Offset(signed_20([high, middle, low])),
+        // Not while a signal is detected or synchronised with (table 41).
+        (&[0x18], &[state, _, _, level]) if state & 0x03 == 0 => Learnt::Level(i16::from(level)),
         (&[0x1A], &[rssi]) => Learnt::Signal(Signal { rssi_dbm: i16::from(rssi), ..last }),
         // Asked last of a frame: which port it came through decides what the
         // number above means (section 5.5.5).
         (&[0x06], &[msb]) => {
-            let offset = if msb >= HIGH_PORT_MSB { -157 } else { -164 };
+            let offset = if msb >= HIGH_PORT_MSB { HIGH_PORT_DBM } else { LOW_PORT_DBM };
             let rssi_dbm = match last.snr_quarter_db {
                 snr @ ..0 => offset + last.rssi_dbm + snr / 4,
                 _ => offset + last.rssi_dbm * 16 / 15,
@@ -208,6 +283,22 @@ mod tests {
         assert_eq!(of(Dialect::Sx127x, &[0xFF]), Greeting::NoChip);
         // An SX1272.
         assert_eq!(of(Dialect::Sx127x, &[0x22]), Greeting::Stranger(0x22));
+    }
+
+    #[test]
+    fn frequency_errors_keep_their_sign() {
+        for (raw, value) in [
+            ([0x00, 0x00, 0x01], 1),
+            ([0x07, 0xFF, 0xFF], 524_287),
+            ([0x08, 0x00, 0x00], -524_288),
+            ([0x0F, 0xFF, 0xFF], -1),
+            ([0xFF, 0xFF, 0xFE], -2),
+        ] {
+            assert_eq!(signed_20(raw), value, "{raw:02x?}");
+        }
+        let hz = |dialect: Dialect, offset| dialect.offset_hz(offset, 125_000);
+        assert_eq!(hz(Dialect::Sx126x, 10_000), 1_210);
+        assert_eq!(hz(Dialect::Sx127x, -10_000), -1_310);
     }
 
     /// Both examples of section 5.5.5, and one below the noise.

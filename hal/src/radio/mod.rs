@@ -19,6 +19,7 @@ pub mod interface;
 pub mod linux;
 mod punctual;
 pub mod snoop;
+mod tally;
 mod task;
 pub mod watch;
 

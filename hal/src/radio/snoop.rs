@@ -46,7 +46,7 @@ impl<S> ErrorType for Snoop<S> {
 const SNOOPED_BYTES: usize = 16;
 
 /// Longest answer to a question of our own, bytes.
-const ANSWER_BYTES: usize = 3;
+const ANSWER_BYTES: usize = 4;
 
 impl<S: SpiDevice<u8>> Snoop<S> {
     /// Asks the chip, between two transactions of the driver. The driver waits
@@ -105,16 +105,24 @@ impl<S: SpiDevice<u8>> SpiDevice<u8> for Snoop<S> {
         }
         self.exchange(operations).await?;
         let mut answer = Vec::with_capacity(SNOOPED_BYTES);
-        for operation in operations.iter() {
+        for operation in operations.iter_mut() {
             match operation {
-                Operation::Read(bytes) if bytes.len() <= SNOOPED_BYTES => answer.extend(&**bytes),
+                Operation::Read(bytes) if bytes.len() <= SNOOPED_BYTES => {
+                    answer.extend(&**bytes);
+                    self.dialect.soften(&command, bytes);
+                }
                 Operation::Write(bytes) if bytes.len() <= SNOOPED_BYTES => {}
                 // Payloads tell nothing about the chip.
                 _ => return Ok(()),
             }
         }
         self.learn(&command, &answer)?;
-        if let Some(question) = self.watch.examination(self.dialect) {
+        let further = [
+            self.watch.examination(self.dialect),
+            self.dialect.beside_signal(&command),
+            self.watch.measurement(self.dialect, &command),
+        ];
+        for question in further.into_iter().flatten() {
             let answer = self.ask(question).await?;
             self.learn(question.0, &answer[..question.1])?;
         }

@@ -5,7 +5,8 @@ use super::account::Account;
 use super::chip::Chip;
 use super::desk::Desk;
 use super::punctual::Thread;
-use super::watch::{Tally, Watch};
+use super::tally::Tally;
+use super::watch::Watch;
 use super::{RadioSettings, SettingsFault};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
@@ -32,6 +33,10 @@ const COMMAND: Duration = Duration::from_micros(100);
 /// reckon (Semtech AN1200.48: less than 4); the pause is for a busy host.
 const LOOK_SYMBOLS: u32 = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Least power, dBm: with less lora-phy 3.0.1 overflows (SX126x), or sets the
+/// other amplifier to its most (SX127x).
+const POWER_DBM_MIN: i8 = 0;
 
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
@@ -74,7 +79,7 @@ async fn supervise<C: Chip>(
 ) {
     let mut outage = Outage::default();
     while !desk.is_stopped() {
-        let watch = Watch::new(desk.clone(), tally.clone(), &settings.shape());
+        let watch = Watch::new(desk.clone(), tally.clone(), settings);
         let fault = match bring_up(settings, chip, &watch).await {
             Ok(radio) => {
                 if radio.line_works {
@@ -113,7 +118,7 @@ async fn supervise<C: Chip>(
 pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Result<(), LinkFault> {
     let (events, _told) = mpsc::channel(1);
     let tally = Tally::new(Outbox::new(0, events));
-    let watch = Watch::new(Desk::new(Duration::ZERO, Thread::Shared), tally, &settings.shape());
+    let watch = Watch::new(Desk::new(Duration::ZERO, Thread::Shared), tally, settings);
     let mut radio = bring_up(settings, &mut chip, &watch).await?;
     // A chip that does not go to sleep is reset by whoever starts next.
     let _ = radio.lora.sleep(false).await;
@@ -255,6 +260,7 @@ impl<K: RadioKind> Radio<K> {
                     snr_quarter_db: Some(snooped.signal.snr_quarter_db),
                     frequency_hz: Some(self.settings.frequency_hz),
                     spreading_factor: Some(self.settings.spreading_factor),
+                    frequency_error_hz: Some(snooped.signal.offset_hz),
                 },
                 bytes: bytes.to_vec(),
             });
@@ -304,7 +310,7 @@ impl<K: RadioKind> Radio<K> {
             .prepare_for_tx(
                 &self.downlink.0,
                 &mut self.downlink.1,
-                i32::from(self.settings.power_dbm),
+                i32::from(self.settings.power_dbm.max(POWER_DBM_MIN)),
                 bytes,
             )
             .await?;

@@ -1,11 +1,11 @@
 //! What the link's task knows of its chip beside the driver, and what the wires
 //! below the driver tell it.
 
+use super::RadioSettings;
 use super::desk::Desk;
 use super::dialect::{Dialect, Flags, Greeting, Learnt, Mode, Signal};
-use crate::airtime::Shape;
+use super::tally::Tally;
 use crate::link::{LinkCount, LinkFault, Reception};
-use crate::outbox::Outbox;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,38 +34,20 @@ pub struct Watch {
     state: Arc<Mutex<State>>,
     pub(super) desk: Desk,
     tally: Tally,
+    /// From a frame's first symbol until its header is known.
+    heading: Duration,
     /// From a header to the end of the longest frame awaited.
     awaited: Duration,
-}
-
-/// What the radio's task and the wires below the driver both add to: frames and
-/// counts, which never wait.
-#[derive(Clone)]
-pub(super) struct Tally(Arc<Mutex<Outbox>>);
-
-impl Tally {
-    pub(super) fn new(outbox: Outbox) -> Self {
-        Self(Arc::new(Mutex::new(outbox)))
-    }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.0.lock().expect("nothing panics while it holds the lock")
-    }
-
-    /// Called at every interrupt and every poll, so nothing stays untold for
-    /// longer than a poll and the interval of counts.
-    fn tell(&self) {
-        let mut outbox = self.outbox();
-        if outbox.counts_due().is_some_and(|due| due <= Instant::now()) {
-            outbox.tell_counts();
-        }
-    }
+    frequency_hz: u32,
+    bandwidth_hz: u32,
 }
 
 struct State {
     /// What the next wait for an interrupt is for.
     waiting: Waiting,
     next_poll: Instant,
+    /// The channel's level was measured last then.
+    measured: Instant,
     woken_by: Woken,
     irq_at: Instant,
     flags: Flags,
@@ -107,11 +89,12 @@ pub(super) struct Snooped {
 }
 
 impl Watch {
-    pub(super) fn new(desk: Desk, tally: Tally, shape: &Shape) -> Self {
+    pub(super) fn new(desk: Desk, tally: Tally, settings: &RadioSettings) -> Self {
         let now = Instant::now();
         let state = State {
             waiting: Waiting::Frame,
             next_poll: now + POLL,
+            measured: now,
             woken_by: Woken::Not,
             irq_at: now,
             flags: Flags::default(),
@@ -122,8 +105,13 @@ impl Watch {
             examine: false,
             fault: None,
         };
-        let awaited = shape.frame(AWAITED_BYTES) - shape.header();
-        Self { state: Arc::new(Mutex::new(state)), desk, tally, awaited }
+        let shape = settings.shape();
+        let heading = shape.header();
+        let awaited = shape.frame(AWAITED_BYTES) - heading;
+        tally.end_air();
+        let RadioSettings { frequency_hz, bandwidth_hz, .. } = *settings;
+        let state = Arc::new(Mutex::new(state));
+        Self { state, desk, tally, heading, awaited, frequency_hz, bandwidth_hz }
     }
 
     /// The next wait is for the end of a transmission that takes so long.
@@ -154,6 +142,7 @@ impl Watch {
         state.waiting = Waiting::Frame;
         state.woken_by = Woken::Not;
         state.odd_interrupts = 0;
+        self.tally.begin_air();
         if !line_works {
             state.without_line_until = Some(now + WITHOUT_LINE);
             state.next_poll = now + POLL_WITHOUT_LINE;
@@ -194,12 +183,12 @@ impl Watch {
     }
 
     pub(super) fn count(&self, count: LinkCount) {
-        self.tally.outbox().count(count);
+        self.tally.count(count);
     }
 
     /// Hands a frame over.
     pub(super) fn receive(&self, reception: Reception) {
-        self.tally.outbox().receive(reception);
+        self.tally.receive(reception);
     }
 
     /// Why the last error came, if more is known than the driver says.
@@ -221,7 +210,8 @@ impl Watch {
         let mut state = self.state();
         state.woken_by = Woken::ByLine;
         state.irq_at = at;
-        state.next_poll = Instant::now() + POLL;
+        // Also a busy channel is to be measured, but not a frame that begins.
+        state.next_poll = (state.measured + POLL).max(Instant::now() + self.heading);
     }
 
     /// The line did not rise for long enough that the chip is asked.
@@ -252,6 +242,21 @@ impl Watch {
         std::mem::take(&mut self.state().examine).then(|| dialect.oscillator()).flatten()
     }
 
+    /// The question for the power on the channel, if nothing was being received
+    /// when the driver has just asked for interrupts because of the time.
+    pub(super) fn measurement(
+        &self,
+        dialect: Dialect,
+        command: &[u8],
+    ) -> Option<(&'static [u8], usize)> {
+        let state = self.state();
+        let idle = state.waiting == Waiting::Frame
+            && state.woken_by == Woken::ByClock
+            && !state.flags.any
+            && state.frame_until.is_none_or(|until| until <= Instant::now());
+        (idle && command == [0x12]).then(|| dialect.level())
+    }
+
     /// Learns from an answer of the chip.
     pub(super) fn learn(
         &self,
@@ -272,6 +277,15 @@ impl Watch {
             }
             Learnt::Signal(signal) => {
                 self.state().signal = signal;
+                Ok(())
+            }
+            Learnt::Offset(offset) => {
+                self.state().signal.offset_hz = dialect.offset_hz(offset, self.bandwidth_hz);
+                Ok(())
+            }
+            Learnt::Level(level) => {
+                self.state().measured = Instant::now();
+                self.tally.sample(dialect.level_dbm(level, self.frequency_hz));
                 Ok(())
             }
             Learnt::Interrupts(flags, mode) => self.learn_interrupts(flags, mode),

@@ -37,10 +37,6 @@ const SYNCHRONISING_SYMBOLS: u32 = 5;
 /// too; below that, the frame is not seen.
 const FADING_DB: f64 = 1.0;
 
-/// What the chips report of far stronger signals: the estimate saturates, and
-/// drivers rely on it (lora-phy 3.0.1 overflows from 31.5 dB on).
-const SNR_REPORTED_MAX_DB: f64 = 30.0;
-
 /// Waves that are kept; at SF7 a second has room for 16 frames.
 const WAVES_MAX: usize = 256;
 
@@ -217,7 +213,7 @@ impl Demodulator {
             damaged,
             rssi_dbm: whole_db(decibels(milliwatts(signal_dbm) + milliwatts(noise_dbm))),
             signal_dbm: arrival.rssi_dbm,
-            snr_quarter_db: quarter_db((signal_dbm - noise_dbm).min(SNR_REPORTED_MAX_DB)),
+            snr_quarter_db: quarter_db(signal_dbm - noise_dbm),
             offset_hz: arrival.offset_hz,
             bytes: arrival.bytes,
         }

@@ -39,7 +39,7 @@ const RECORD_BYTES: usize = 448;
 /// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
 pub(super) const RUNS_MAX: usize = 24;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 48;
 
 type Cipher = ccm::Ccm<Aes128Enc, U16, U13>;

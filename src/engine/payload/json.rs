@@ -115,14 +115,20 @@ impl Value for u64 {
     }
 }
 
-impl Value for i16 {
-    fn write(self, json: &mut Json) {
-        if self < 0 {
-            json.put("-");
+macro_rules! signed {
+    ($($number:ty),*) => {$(
+        impl Value for $number {
+            fn write(self, json: &mut Json) {
+                if self < 0 {
+                    json.put("-");
+                }
+                json.digits(self.unsigned_abs().into());
+            }
         }
-        json.digits(self.unsigned_abs().into());
-    }
+    )*};
 }
+
+signed!(i16, i32);
 
 macro_rules! as_u64 {
     ($($number:ty),*) => {$(

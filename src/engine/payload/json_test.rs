@@ -2,6 +2,7 @@
 //! the contract of `docs/mqtt.md` once more, told by another hand.
 
 use super::*;
+use crate::engine::air::Sign;
 use crate::engine::event::{EndedBoot, EventId, EventIdKey, GIVEN_UP_MAX, HeardFrame, Stamp};
 use crate::engine::policy::Policy;
 use crate::engine::seam::{BrokerId, LinkId, Signal};
@@ -39,10 +40,14 @@ fn any_wall() -> impl Strategy<Value = Wall> {
 }
 
 fn any_from() -> impl Strategy<Value = FromPendant> {
-    let signal =
-        (any::<Option<i16>>(), any::<Option<i16>>(), any::<Option<u32>>(), any::<Option<u8>>());
-    let signal = signal.prop_map(|(rssi_dbm, snr_quarter_db, frequency_hz, spreading_factor)| {
-        Signal { rssi_dbm, snr_quarter_db, frequency_hz, spreading_factor }
+    let levels = (any::<Option<i16>>(), any::<Option<i16>>());
+    let signal = (levels, any::<Option<u32>>(), any::<Option<u8>>(), any::<Option<i32>>());
+    let signal = signal.prop_map(|(levels, frequency_hz, spreading_factor, error_hz)| Signal {
+        rssi_dbm: levels.0,
+        snr_quarter_db: levels.1,
+        frequency_hz,
+        spreading_factor,
+        frequency_error_hz: error_hz,
     });
     let freshness = prop_oneof![Just(Freshness::Proven), Just(Freshness::Unproven)];
     let place = prop_oneof![Just(0), any::<u16>()];
@@ -69,6 +74,7 @@ fn any_detail() -> impl Strategy<Value = Detail> {
     let n = any_number;
     let lane = (0..3usize).prop_map(|lane| Lane::ALL[lane]);
     let due = || prop::option::of(any_unix_ms());
+    let sign = prop_oneof![Just(Sign::Noise), Just(Sign::Failures), Just(Sign::Loss)];
     let ended = (n(), n(), n(), n()).prop_map(|(boot, urgent, trouble, routine)| EndedBoot {
         boot,
         last: [urgent, trouble, routine],
@@ -99,6 +105,14 @@ fn any_detail() -> impl Strategy<Value = Detail> {
             Detail::Overdue { minutes, due_unix_ms, late_ms }
         }),
         n().prop_map(|late_ms| Detail::Late { late_ms }),
+        (prop::option::of(0..3u8), sign, any::<Option<i16>>(), any::<Option<i16>>()).prop_map(
+            |(link, sign, noise_dbm, usual_dbm)| Detail::Air {
+                link: link.map(LinkId),
+                sign,
+                noise_dbm,
+                usual_dbm,
+            }
+        ),
         prop::collection::vec((1..0x100_0000u32, any::<u32>()), 0..=GIVEN_UP_MAX)
             .prop_map(|pendants| Detail::GivenUp { pendants }),
     ]
@@ -239,6 +253,7 @@ impl Voice {
             snr_db: heard.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
             frequency_hz: heard.signal.frequency_hz,
             spreading_factor: heard.signal.spreading_factor,
+            frequency_error_hz: heard.signal.frequency_error_hz,
         }
     }
 }
@@ -310,6 +325,7 @@ struct HeardData<'e> {
     snr_db: Option<f32>,
     frequency_hz: Option<u32>,
     spreading_factor: Option<u8>,
+    frequency_error_hz: Option<i32>,
 }
 
 #[derive(Serialize)]
@@ -322,17 +338,49 @@ struct ResponseData<'e> {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum DetailData<'e> {
-    Session { minutes: u16, due: Option<String> },
-    Previous { boot: Text<Hex64>, last_urgent: u64, last_trouble: u64, last_routine: u64 },
-    Void { boot: Text<Hex64>, room: &'static str, first: u64, last: u64, count: u64 },
-    Damage { frames: u64 },
-    Refused { broker: &'e str, reason: u8, event: Text<EventId> },
+    Session {
+        minutes: u16,
+        due: Option<String>,
+    },
+    Previous {
+        boot: Text<Hex64>,
+        last_urgent: u64,
+        last_trouble: u64,
+        last_routine: u64,
+    },
+    Void {
+        boot: Text<Hex64>,
+        room: &'static str,
+        first: u64,
+        last: u64,
+        count: u64,
+    },
+    Damage {
+        frames: u64,
+    },
+    Refused {
+        broker: &'e str,
+        reason: u8,
+        event: Text<EventId>,
+    },
     Link(&'e str),
     Broker(&'e str),
     Pendant(Text<PendantNumber>),
     Times(u32),
-    Overdue { minutes: u16, due: Option<String>, late_ms: Option<u64> },
-    Late { late_ms: u64 },
+    Overdue {
+        minutes: u16,
+        due: Option<String>,
+        late_ms: Option<u64>,
+    },
+    Late {
+        late_ms: u64,
+    },
+    Air {
+        link: Option<&'e str>,
+        sign: &'static str,
+        noise_dbm: Option<i16>,
+        usual_dbm: Option<i16>,
+    },
     GivenUp(GivenUp<'e>),
 }
 
@@ -376,6 +424,10 @@ impl<'e> DetailData<'e> {
                 Self::Overdue { minutes, due: due_unix_ms.and_then(rfc3339), late_ms }
             }
             Detail::Late { late_ms } => Self::Late { late_ms },
+            Detail::Air { link, sign, noise_dbm, usual_dbm } => {
+                let link = link.map(|link| name_of(&voice.links, link.0));
+                Self::Air { link, sign: sign.as_str(), noise_dbm, usual_dbm }
+            }
             Detail::GivenUp { ref pendants } => Self::GivenUp(GivenUp(pendants)),
         })
     }

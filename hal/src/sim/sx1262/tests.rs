@@ -147,8 +147,8 @@ fn payloads_follow_each_other_and_wrap_in_the_buffer() {
     let status = bench.send(&[0x14, 0, 0, 0, 0]);
     assert_eq!(
         status[2..],
-        [160, 120, 160],
-        "-80 dBm, and 30 dB are the most that is reported (section 13.5.3)"
+        [160, 127, 160],
+        "-80 dBm, and 31.75 dB are the most that the byte holds (section 13.5.3)"
     );
     let statistics = bench.send(&[0x10, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(statistics[2..], [0, 3, 0, 0, 0, 0]);

@@ -129,6 +129,7 @@ impl Core {
             }
             reg::OP_MODE => self.registers.at(reg::OP_MODE) & 0xF8 | self.mode.code(),
             reg::RSSI => self.instant_rssi(now),
+            reg::MODEM_STAT => self.modem_state(),
             _ => self.registers.at(address),
         }
     }
@@ -346,6 +347,15 @@ impl Core {
         let [_, high, middle, low] = steps.to_be_bytes();
         for (address, byte) in (reg::FREQUENCY_ERROR..).zip([high & 0x0F, middle, low]) {
             self.registers.set(address, byte);
+        }
+    }
+
+    /// RegModemStat: receiving, and whether a signal is followed.
+    fn modem_state(&self) -> u8 {
+        match self.mode {
+            Mode::Receive { .. } if self.demodulator.is_following() => 0x07,
+            Mode::Receive { .. } => 0x04,
+            _ => 0x10,
         }
     }
 
