@@ -8,7 +8,7 @@ use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
-    BrokerId, BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal,
+    BrokerId, BrokerInput, DiskDone, DiskOp, Input, LinkId, Output, Signal, TransmitOutcome,
 };
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
@@ -117,8 +117,8 @@ impl<D: Disk> World<D> {
                     }
                     Output::Transmit(transmit) => {
                         self.downlink = Some(transmit.frame);
-                        let id = transmit.id;
-                        self.answers.push_back(Input::TransmitDone { id, sent: true });
+                        let (link, outcome) = (transmit.link, TransmitOutcome::Sent);
+                        self.answers.push_back(Input::TransmitDone { link, outcome });
                     }
                     Output::Publish(_)
                     | Output::Answer(_)

@@ -73,8 +73,7 @@ pub struct Transmission {
     /// When its first symbol or byte leaves.
     pub at: Instant,
     /// When instead, if a radio is receiving another frame at that time. Links
-    /// that hear and send at once take no heed of it, nor does an SX127x, whose
-    /// interrupt line does not tell of headers.
+    /// that hear and send at once take no heed of it.
     pub or_at: Option<Instant>,
     /// Its bytes: 1 to [`FRAME_BYTES_MAX`].
     pub bytes: Vec<u8>,

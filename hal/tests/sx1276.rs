@@ -125,6 +125,34 @@ async fn an_answer_leaves_at_its_time_on_the_downlink_channel() {
     assert_eq!(bench.faults.violations(), Vec::<String>::new());
 }
 
+/// Its line tells nothing of headers: it is asked before it answers.
+#[tokio::test(start_paused = true)]
+async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {
+    let mut bench = Bench::up(9).await;
+    let airtime = settings(9).shape().frame(24);
+    for (ahead_ms, defers) in [(40, true), (40, true), (170, false)] {
+        // The preamble alone is no reason: the header may be another network's.
+        let at = Instant::now() + airtime - Duration::from_millis(ahead_ms);
+        let or_at = at + Duration::from_secs(1);
+        let answer = Transmission { ticket: 1, at, or_at: Some(or_at), bytes: vec![0x61; 24] };
+        bench.link.transmit.send(answer).await.expect("the link lives");
+        bench.pendant_sends(&[0x42; 24]).await;
+        if defers {
+            assert_eq!(bench.received().await.bytes, [0x42; 24]);
+        }
+        match bench.event().await {
+            LinkEvent::Sent { ticket: 1, at: left } => {
+                let expected = if defers { or_at } else { at };
+                let off = left.max(expected) - left.min(expected);
+                assert!(off <= Duration::from_millis(2), "{ahead_ms} ms ahead: {off:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        bench.pendant.hear().await.expect("the ether is there");
+    }
+    assert_eq!(bench.faults.violations(), Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frame_with_a_crc_error_is_counted_and_dropped() {
     let mut bench = Bench::up(9).await;

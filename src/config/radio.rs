@@ -101,6 +101,14 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     let receive_line = line("receive_line", from_board(|board| board.receive_line), report);
     let enable_lines = enable_lines(section, report)
         .unwrap_or_else(|| board.map_or_else(Vec::new, |board| board.enable_lines.to_vec()));
+    let singles = [
+        ("irq_line", irq_line),
+        ("reset_line", reset_line),
+        ("busy_line", busy_line.filter(|_| has_busy)),
+        ("transmit_line", transmit_line),
+        ("receive_line", receive_line),
+    ];
+    refuse_shared_lines(section, &singles, &enable_lines, report);
     let spi = path(section, "spi", report).map(Spanned::into_inner);
     let gpiochip = path(section, "gpiochip", report).map(Spanned::into_inner);
     let spi_hz =
@@ -138,6 +146,29 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
         receive_boost,
         air,
     }))
+}
+
+/// One line cannot be two things.
+fn refuse_shared_lines(
+    section: &Section<'_>,
+    singles: &[(&'static str, Option<u32>)],
+    enable_lines: &[u32],
+    report: &mut Report<'_>,
+) {
+    let singles = singles.iter().filter_map(|(key, line)| Some((*key, (*line)?)));
+    let all = singles.chain(enable_lines.iter().map(|line| ("enable_lines", *line)));
+    let mut taken: Vec<(&str, u32)> = Vec::new();
+    for (key, line) in all {
+        if let Some((first, _)) = taken.iter().find(|(_, other)| *other == line) {
+            // Where it was written: the board's own lines all differ.
+            let written = if section.value(key).is_some() { key } else { *first };
+            let text = format!("GPIO line {line} is both `{first}` and `{key}`");
+            let remedy =
+                "give each a line of its own: docs/install.md, \"Wiring\", has the boards'";
+            report.refuse(place(section, written), text, remedy);
+        }
+        taken.push((key, line));
+    }
 }
 
 /// What the chip can be set to, dBm. lora-phy 3.0.1 overflows below 0.

@@ -122,6 +122,8 @@ pub enum Kind {
     /// The air looks jammed, or does no more.
     JammingSuspected,
     JammingOver,
+    /// A link may not transmit: the airtime that its region allows is spent.
+    AirtimeSpent,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -195,7 +197,8 @@ impl Kind {
             | Self::BrokerBack
             | Self::ClockSet
             | Self::JammingSuspected
-            | Self::JammingOver => Lane::Trouble,
+            | Self::JammingOver
+            | Self::AirtimeSpent => Lane::Trouble,
         }
     }
 
@@ -261,6 +264,7 @@ impl Kind {
             Self::ClockSet => "clock_set",
             Self::JammingSuspected => "jamming_suspected",
             Self::JammingOver => "jamming_over",
+            Self::AirtimeSpent => "airtime_spent",
         }
     }
 

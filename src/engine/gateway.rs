@@ -118,6 +118,7 @@ pub struct Gateway {
     numbers: [u64; 3],
     transmits: u64,
     links_up: BTreeMap<LinkId, bool>,
+    airtime_told: BTreeMap<LinkId, Mono>,
     air: AirWatch,
     refusal_told: BTreeMap<(BrokerId, u8), Mono>,
     brokers: Vec<BrokerWatch>,
@@ -186,6 +187,7 @@ impl Gateway {
             numbers: [0; 3],
             transmits: 0,
             links_up: BTreeMap::new(),
+            airtime_told: BTreeMap::new(),
             air: AirWatch::default(),
             refusal_told: BTreeMap::new(),
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
@@ -217,11 +219,7 @@ impl Gateway {
             Input::Air { link, report } => self.air_reported(link, report, now),
             Input::Disk(done) => self.journal.handle(done, now.mono),
             Input::Broker(broker, news) => self.broker(broker, news, now),
-            Input::TransmitDone { id: _, sent } => {
-                if !sent {
-                    self.notice(Notice::TransmitFailed);
-                }
-            }
+            Input::TransmitDone { link, outcome } => self.transmit_done(link, outcome, now),
             Input::Keyring(keyring) => self.take_keyring(&keyring),
             Input::Shutdown => {
                 self.stopping = true;

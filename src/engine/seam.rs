@@ -46,6 +46,17 @@ pub struct PublishId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransmitId(pub u64);
 
+/// What became of a downlink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransmitOutcome {
+    /// It left.
+    Sent,
+    /// It did not.
+    Failed,
+    /// It did not: the airtime that the region allows is spent.
+    NoAirtime,
+}
+
 /// One disk operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskTicket(pub u64);
@@ -101,10 +112,10 @@ pub enum Input {
     Broker(BrokerId, BrokerInput),
     /// A downlink went out, or could not.
     TransmitDone {
-        /// Which.
-        id: TransmitId,
-        /// Whether it was sent.
-        sent: bool,
+        /// Through which link.
+        link: LinkId,
+        /// What became of it.
+        outcome: TransmitOutcome,
     },
     /// Enrolments changed.
     Keyring(Keyring),

@@ -20,7 +20,7 @@ use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
     BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal,
-    TransmitId,
+    TransmitOutcome,
 };
 use crate::engine::time::{Mono, Wall};
 use crate::engine::{Gateway, Seed};
@@ -300,12 +300,14 @@ impl Daemon {
         while let Some(output) = self.engine.poll_output() {
             let Some(unsent) = self.carry(output) else { continue };
             let now = self.clock.now();
-            self.engine.handle(now, Input::TransmitDone { id: unsent, sent: false });
+            let outcome = TransmitOutcome::Failed;
+            self.engine.handle(now, Input::TransmitDone { link: unsent, outcome });
         }
     }
 
-    /// Puts an output where it belongs; gives back a downlink that no link takes.
-    fn carry(&mut self, output: Output) -> Option<TransmitId> {
+    /// Puts an output where it belongs; gives back the link that does not take
+    /// its downlink.
+    fn carry(&mut self, output: Output) -> Option<LinkId> {
         match output {
             Output::Disk(operation) => self.waiting_operations.push(operation),
             Output::Publish(publish) => {
@@ -323,7 +325,7 @@ impl Daemon {
                     bytes: transmit.frame.to_vec(),
                 };
                 if !self.links.transmit(transmit.link, transmission) {
-                    return Some(transmit.id);
+                    return Some(transmit.link);
                 }
             }
             Output::Answer(answer) => {
@@ -367,13 +369,19 @@ impl Daemon {
                 self.input(Input::Frame { link, ended, signal, bytes: reception.bytes });
                 self.hearing = None;
             }
-            LinkEvent::Sent { ticket, .. } => self.transmit_done(ticket, true),
-            LinkEvent::NotSent { ticket, fault } => {
+            LinkEvent::Sent { .. } => {
+                self.input(Input::TransmitDone { link, outcome: TransmitOutcome::Sent });
+            }
+            LinkEvent::NotSent { fault, .. } => {
                 tracing::debug!(%fault, "downlink not sent");
-                if fault == SendFault::Airtime {
-                    self.teller.dropped(tag, "answers_without_airtime", 1);
-                }
-                self.transmit_done(ticket, false);
+                let outcome = match fault {
+                    SendFault::Airtime => {
+                        self.teller.dropped(tag, "answers_without_airtime", 1);
+                        TransmitOutcome::NoAirtime
+                    }
+                    _ => TransmitOutcome::Failed,
+                };
+                self.input(Input::TransmitDone { link, outcome });
             }
             LinkEvent::Air(quality) => {
                 let noise = |state: &mut LinkState| {
@@ -384,11 +392,6 @@ impl Daemon {
             }
             LinkEvent::Counted(count) => self.teller.dropped(tag, count.name(), count.n()),
         }
-    }
-
-    fn transmit_done(&mut self, ticket: u64, sent: bool) {
-        let id = TransmitId(ticket);
-        self.input(Input::TransmitDone { id, sent });
     }
 
     /// The survey and the history get what anyone could have heard: who, where, how well.

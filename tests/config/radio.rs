@@ -47,6 +47,19 @@ fn each_value_of_a_board_can_be_changed() {
 }
 
 #[test]
+fn a_line_that_is_two_things_is_refused() {
+    for (lines, told) in [
+        ("reset_line = 16", "GPIO line 16 is both `irq_line` and `reset_line`"),
+        ("irq_line = 20", "GPIO line 20 is both `irq_line` and `busy_line`"),
+        ("enable_lines = [6, 18]", "GPIO line 18 is both `reset_line` and `enable_lines`"),
+    ] {
+        let text = format!("board = \"waveshare-sx1262-hat\"\nregion = \"EU868\"\n{lines}");
+        let refused = super::refusals(&with_radio(&text));
+        assert!(refused[0].text.contains(told), "{:?}", refused[0]);
+    }
+}
+
+#[test]
 fn a_board_of_one_s_own_names_chip_and_lines() {
     let own = "region = \"IN865\"\nchip = \"sx1276\"\nirq_line = 4\nreset_line = 17";
     let radio = radio(own);

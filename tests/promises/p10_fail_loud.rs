@@ -5,7 +5,7 @@ use crate::rig::*;
 use pendant_gateway::engine::air::{AirReport, Sign};
 use pendant_gateway::engine::lamp::Light;
 use pendant_gateway::engine::notice::Notice;
-use pendant_gateway::engine::seam::{DiskFault, Input, LinkId};
+use pendant_gateway::engine::seam::{DiskFault, Input, LinkId, TransmitOutcome};
 
 #[test]
 fn a_link_that_goes_and_comes_is_told_and_its_first_coming_is_not() {
@@ -27,6 +27,23 @@ fn a_port_that_was_never_there_is_told() {
     rig.input(Input::Link { link: LinkId(0), up: false });
     rig.run_ms(100);
     assert_eq!(rig.count("link_down"), 1);
+}
+
+#[test]
+fn a_link_that_may_not_answer_is_told_once_an_hour() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    let outcomes = [TransmitOutcome::Sent, TransmitOutcome::Failed, TransmitOutcome::NoAirtime];
+    for (minutes, link, told) in [(0, 1, 1), (59, 1, 1), (0, 0, 2), (1, 1, 3), (58, 0, 3)] {
+        rig.run_ms(minutes * 60_000);
+        for outcome in outcomes {
+            rig.input(Input::TransmitDone { link: LinkId(link), outcome });
+        }
+        rig.run_ms(100);
+        assert_eq!(rig.count("airtime_spent"), told, "{minutes} minutes later, link {link}");
+    }
+    let spent = rig.seen.iter().find(|s| s.kind() == "airtime_spent").expect("told");
+    assert_eq!((spent.lane(), &spent.json["data"]["detail"]["link"]), ("trouble", &"rx1".into()));
 }
 
 /// One report of the radio "rx1", and a second passes.

@@ -29,6 +29,8 @@ pub(super) enum Learnt {
     OscillatorFailed(bool),
     /// Power on the channel, dBm; of an SX127x above the offset of its port.
     Level(i16),
+    /// A frame is being received whose header was good.
+    Coming,
     /// How far the carrier of the frame that was received last is off, in the
     /// chip's unit.
     Offset(i32),
@@ -125,6 +127,12 @@ impl Dialect {
             (Self::Sx127x, [0x1A]) => Some((&[0x28], 3)),
             _ => None,
         }
+    }
+
+    /// Whether the interrupt line tells of headers. That of an SX127x tells of whole
+    /// frames only; the state of its modem has to be asked for.
+    pub(super) fn tells_headers(self) -> bool {
+        self == Self::Sx126x
     }
 
     /// The question for the power on the channel.
@@ -254,6 +262,7 @@ fn sx127x(command: &[u8], answer: &[u8], last: Signal) -> Learnt {
         (&[0x28], &[high, middle, low]) => Learnt::Offset(signed_20([high, middle, low])),
         // Not while a signal is detected or synchronised with (table 41).
         (&[0x18], &[state, _, _, level]) if state & 0x03 == 0 => Learnt::Level(i16::from(level)),
+        (&[0x18], &[state, ..]) if state & 0x0A == 0x0A => Learnt::Coming,
         (&[0x1A], &[rssi]) => Learnt::Signal(Signal { rssi_dbm: i16::from(rssi), ..last }),
         // Asked last of a frame: which port it came through decides what the
         // number above means (section 5.5.5).

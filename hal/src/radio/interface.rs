@@ -72,6 +72,12 @@ impl<L: Lines> Interface<L> {
                 biased;
                 at = self.lines.dio1() => Some(at),
                 () = self.watch.desk.due() => {
+                    if self.watch.asks_before() {
+                        // The driver asks for interrupts, the state of the modem is
+                        // asked for beside them, and the wait begins anew.
+                        self.watch.asked();
+                        return Ok(());
+                    }
                     if self.watch.frame_is_coming() && self.watch.desk.defer() {
                         continue;
                     }

@@ -18,6 +18,7 @@ pub struct Snoop<S> {
 impl<S> Snoop<S> {
     /// Listens on `spi` for `watch` to a chip of this family.
     pub fn new(spi: S, dialect: Dialect, watch: Watch) -> Self {
+        watch.hears_headers(dialect.tells_headers());
         Self { spi, dialect, watch, greeted: false }
     }
 }

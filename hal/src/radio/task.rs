@@ -22,9 +22,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-/// Setting a chip up for a transmission takes about twelve SPI transfers; a
-/// slow host needs a millisecond for each at worst. The radio is deaf meanwhile.
-const PREPARE_LEAD: Duration = Duration::from_millis(12);
+/// Setting a chip up for a transmission takes about twelve SPI transfers, asking it
+/// first whether a frame is coming three; a slow host needs a millisecond for each at
+/// worst. The radio is deaf meanwhile.
+const PREPARE_LEAD: Duration = Duration::from_millis(15);
 
 /// The command to start goes over the bus: one transfer, and the kernel's part.
 const COMMAND: Duration = Duration::from_micros(100);

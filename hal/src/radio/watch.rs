@@ -54,6 +54,10 @@ struct State {
     signal: Signal,
     /// A header was heard, and the frame may last until then.
     frame_until: Option<Instant>,
+    /// The line tells of headers.
+    hears_headers: bool,
+    /// The chip was asked whether a frame is coming, before the answer that is due.
+    asked_before: bool,
     odd_interrupts: u32,
     /// The line does not work; the chip is to be set up anew then.
     without_line_until: Option<Instant>,
@@ -100,6 +104,8 @@ impl Watch {
             flags: Flags::default(),
             signal: Signal::default(),
             frame_until: None,
+            hears_headers: true,
+            asked_before: false,
             odd_interrupts: 0,
             without_line_until: None,
             examine: false,
@@ -126,7 +132,22 @@ impl Watch {
 
     /// The next wait is for a frame.
     pub(super) fn receiving(&self) {
-        self.state().waiting = Waiting::Frame;
+        let mut state = self.state();
+        state.waiting = Waiting::Frame;
+        state.asked_before = false;
+    }
+
+    /// Whether the chip's line tells of headers.
+    pub(super) fn hears_headers(&self, hears: bool) {
+        self.state().hears_headers = hears;
+    }
+
+    /// Whether the chip is to be asked before an answer leaves: once for each, if it
+    /// does not tell of headers by itself.
+    pub(super) fn asks_before(&self) -> bool {
+        let mut state = self.state();
+        state.asked_before = !state.hears_headers && !state.asked_before;
+        state.asked_before
     }
 
     /// The next wait is for the end of a look at the channel, which tests the
@@ -281,6 +302,10 @@ impl Watch {
             }
             Learnt::Offset(offset) => {
                 self.state().signal.offset_hz = dialect.offset_hz(offset, self.bandwidth_hz);
+                Ok(())
+            }
+            Learnt::Coming => {
+                self.state().frame_until = Some(Instant::now() + self.awaited);
                 Ok(())
             }
             Learnt::Level(level) => {

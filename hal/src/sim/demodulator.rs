@@ -114,6 +114,11 @@ impl Demodulator {
         }
     }
 
+    /// Whether the header of the frame that the receiver follows was good.
+    pub(super) fn knows_header(&self) -> bool {
+        self.waves.iter().any(|it| it.stage == Stage::Payload)
+    }
+
     /// Whether a frame is being followed.
     pub(super) fn is_following(&self) -> bool {
         self.waves.iter().any(|it| matches!(it.stage, Stage::Header | Stage::Payload))

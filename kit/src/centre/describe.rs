@@ -18,7 +18,7 @@ impl Event {
                 | "man_down"
                 | "fall"
                 | "wrong_pin_repeated"
-                | "session_overdue"
+                | "overdue"
         )
     }
 

@@ -1,11 +1,12 @@
 //! Answers on their way from their release to a link.
 
-use super::Gateway;
+use super::{Gateway, TELL_AGAIN_MS};
 use crate::engine::acknowledge::{Released, Windows};
 use crate::engine::downlinks::Receivers;
+use crate::engine::event::{Detail, Kind};
 use crate::engine::notice::Notice;
 use crate::engine::record::Hearing;
-use crate::engine::seam::{LinkId, Output, TransmitId};
+use crate::engine::seam::{LinkId, Output, TransmitId, TransmitOutcome};
 use crate::engine::time::Now;
 use pendant_protocol::FrameBytes;
 
@@ -56,6 +57,20 @@ impl Gateway {
         let is_up = |link| links_up.get(&link) != Some(&false);
         // Nobody but receivers that only listen: nobody answers.
         self.outputs.extend(released.transmit(id, windows, is_up).map(Output::Transmit));
+    }
+
+    /// What became of an answer. That the air's law keeps answers back is told once an
+    /// hour for each link: pendants repeat, and repeat in vain.
+    pub(super) fn transmit_done(&mut self, link: LinkId, outcome: TransmitOutcome, now: Now) {
+        if outcome != TransmitOutcome::Sent {
+            self.notice(Notice::TransmitFailed);
+        }
+        let told = self.airtime_told.get(&link);
+        let quiet = told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS);
+        if outcome == TransmitOutcome::NoAirtime && quiet {
+            self.airtime_told.insert(link, now.mono);
+            self.tell(Kind::AirtimeSpent, Detail::Link(link), now);
+        }
     }
 
     pub(super) fn acknowledges(&self, link: LinkId) -> bool {

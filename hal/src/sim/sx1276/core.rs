@@ -353,6 +353,7 @@ impl Core {
     /// RegModemStat: receiving, and whether a signal is followed.
     fn modem_state(&self) -> u8 {
         match self.mode {
+            Mode::Receive { .. } if self.demodulator.knows_header() => 0x0F,
             Mode::Receive { .. } if self.demodulator.is_following() => 0x07,
             Mode::Receive { .. } => 0x04,
             _ => 0x10,
