@@ -222,10 +222,17 @@ pub enum LinkFault {
     TransmitStuck,
     /// The driver refuses the settings; trying again does not help.
     Settings(String),
+    /// A module on a serial port does not say that it listens.
+    NotListening {
+        /// What it says instead; `None`: nothing.
+        says: Option<String>,
+    },
     /// A UDP port cannot be had.
     Port {
         /// Which.
         address: SocketAddr,
+        /// Whether another program has it.
+        taken: bool,
         /// What the system says.
         says: String,
     },
@@ -316,7 +323,17 @@ impl fmt::Display for LinkFault {
             ),
             Self::TransmitStuck => f.write_str("the radio began to transmit and never ended"),
             Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
-            Self::Port { address, says } => write!(
+            Self::NotListening { says } => {
+                match says {
+                    Some(says) => write!(f, "the module answers {says} when it is told to listen")?,
+                    None => f.write_str("the module does not answer when it is told to listen")?,
+                }
+                f.write_str(
+                    ": look at `baud`, and whether it is in peer-to-peer mode (AT+NWM=0) with \
+                     RUI3",
+                )
+            }
+            Self::Port { address, says, .. } => write!(
                 f,
                 "UDP address {address} cannot be had: {says}; is another gateway or network server \
                  running, or the address not this machine's?"

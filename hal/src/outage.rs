@@ -1,9 +1,11 @@
 //! How a link lives through the absence of its device: tells it once, tries
 //! again at growing intervals, answers transmissions meanwhile.
 
-use crate::link::{LinkEvent, LinkFault};
+use crate::link::{LinkEvent, LinkFault, SendFault, Transmission};
 use crate::outbox::Outbox;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// First pause before a device is opened again; udev takes some 50 ms to make
 /// the path after a device was plugged in.
@@ -50,6 +52,28 @@ impl Outage {
         if news {
             self.told = Some(fault.clone());
             outbox.tell(LinkEvent::Down(fault)).await;
+        }
+    }
+
+    /// Waits before the next attempt, and refuses transmissions meanwhile. False if the
+    /// link was stopped.
+    pub(crate) async fn pause(
+        &mut self,
+        outbox: &mut Outbox,
+        transmissions: &mut mpsc::Receiver<Transmission>,
+    ) -> bool {
+        let until = Instant::now() + self.next_pause();
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return true,
+                transmission = transmissions.recv() => match transmission {
+                    Some(Transmission { ticket, .. }) => {
+                        let fault = SendFault::Down;
+                        outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+                    }
+                    None => return false,
+                },
+            }
         }
     }
 

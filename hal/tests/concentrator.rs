@@ -42,6 +42,7 @@ impl Rig {
             downlink_frequency_hz: 869_525_000,
             bandwidth_hz: 125_000,
             coding_rate_denominator: 5,
+            spreading_factor: 10,
             power_dbm: 14,
         };
         let (sender, events) = mpsc::channel(256);
@@ -112,29 +113,69 @@ async fn an_answer_leaves_a_second_after_its_frame_to_the_microsecond_across_the
 
 #[tokio::test]
 async fn what_is_too_late_or_collides_takes_its_second_chance() {
-    let (mut rig, mut forwarder) = Rig::up().await;
-    let stamp = forwarder.counter(Instant::now());
-    forwarder.push(stamp, &HEARD, b"a frame").await.expect("acknowledged");
-    let ended = rig.heard().await.ended;
     for (error, second, expected) in [
-        ("TOO_LATE", true, Ok(ended + SECOND * 2)),
-        ("COLLISION_PACKET", true, Ok(ended + SECOND * 2)),
+        ("TOO_LATE", true, Ok(SECOND * 2)),
+        ("COLLISION_PACKET", true, Ok(SECOND * 2)),
         ("TOO_LATE", false, Err(SendFault::Late)),
         ("TX_FREQ", true, Err(SendFault::Refused)),
     ] {
+        let (mut rig, mut forwarder) = Rig::up().await;
+        let stamp = forwarder.counter(Instant::now());
+        forwarder.push(stamp, &HEARD, b"a frame").await.expect("acknowledged");
+        let ended = rig.heard().await.ended;
         forwarder.refuse_next(error);
         rig.send(1, ended + SECOND, second.then_some(ended + SECOND * 2)).await;
         assert_eq!(forwarder.next_downlink().await.expect("asked"), None);
         let event = match expected {
-            Ok(at) => {
+            Ok(after) => {
                 let downlink = forwarder.next_downlink().await.expect("asked").expect("taken");
                 assert_eq!(downlink.tmst_us, stamp.wrapping_add(2_000_000));
-                LinkEvent::Sent { ticket: 1, at }
+                LinkEvent::Sent { ticket: 1, at: ended + after }
             }
             Err(fault) => LinkEvent::NotSent { ticket: 1, fault },
         };
         assert_eq!(rig.next().await, event, "{error}");
     }
+}
+
+/// The reference forwarder takes no two that overlap: the second frame of three that end
+/// together is answered a second later, the third by nobody.
+#[tokio::test]
+async fn answers_that_overlap_take_their_second_chances() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let stamp = forwarder.counter(Instant::now());
+    let mut ended = Vec::new();
+    for n in 0..3u8 {
+        let stamp = stamp.wrapping_add(u32::from(n) * 1_000);
+        forwarder.push(stamp, &HEARD, &[n; 24]).await.expect("acknowledged");
+        ended.push(rig.heard().await.ended);
+    }
+    for (ticket, ended) in (0..).zip(&ended) {
+        rig.send(ticket, *ended + SECOND, Some(*ended + SECOND * 2)).await;
+    }
+    let mut leave = Vec::new();
+    for _ in 0..5 {
+        let downlink = forwarder.next_downlink().await.expect("asked");
+        leave.extend(downlink.map(|downlink| downlink.tmst_us.wrapping_sub(stamp)));
+    }
+    assert_eq!(leave, [1_000_000, 2_001_000]);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(rig.next().await);
+    }
+    assert!(told.contains(&LinkEvent::Sent { ticket: 0, at: ended[0] + SECOND }), "{told:?}");
+    assert!(told.contains(&LinkEvent::Sent { ticket: 1, at: ended[1] + SECOND * 2 }));
+    assert!(told.contains(&LinkEvent::NotSent { ticket: 2, fault: SendFault::Late }));
+}
+
+/// It says nothing: whether the answer leaves is not known, and is told as not sent.
+#[tokio::test(start_paused = true)]
+async fn a_downlink_of_which_nothing_is_said_is_given_up() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    forwarder.push(1_000_000, &HEARD, b"a frame").await.expect("acknowledged");
+    let ended = rig.heard().await.ended;
+    rig.send(1, ended + SECOND, Some(ended + SECOND * 2)).await;
+    assert_eq!(rig.next().await, LinkEvent::NotSent { ticket: 1, fault: SendFault::Stalled });
 }
 
 #[tokio::test]
@@ -269,6 +310,7 @@ async fn a_port_that_is_taken_is_told_and_had_when_it_is_free() {
         downlink_frequency_hz: 869_525_000,
         bandwidth_hz: 125_000,
         coding_rate_denominator: 5,
+        spreading_factor: 10,
         power_dbm: 14,
     };
     let probed = concentrator::probe(&settings).await;

@@ -47,13 +47,23 @@ impl Bench {
     }
 
     async fn up(codec: Codec) -> Self {
+        let mut bench = Self::plugged(codec);
+        assert_eq!(bench.event_when_plugged().await, LinkEvent::Up);
+        bench
+    }
+
+    fn plugged(codec: Codec) -> Self {
         let mut bench = Self::unplugged(codec);
         bench.plug();
+        bench
+    }
+
+    /// The first event but that the port was not there yet.
+    async fn event_when_plugged(&mut self) -> LinkEvent {
         loop {
-            match bench.event().await {
-                LinkEvent::Up => return bench,
+            match self.event().await {
                 LinkEvent::Down(LinkFault::Missing(_)) => {}
-                other => panic!("{other:?}"),
+                event => return event,
             }
         }
     }
@@ -251,9 +261,11 @@ async fn an_at_module_is_spoken_to_in_turn() {
 
 #[tokio::test]
 async fn a_rak_module_is_told_to_listen_at_each_start_and_spoken_to_in_turn() {
-    let mut bench = Bench::up(Codec::RakP2p).await;
+    let mut bench = Bench::plugged(Codec::RakP2p);
     assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
-    bench.write(b"OK\r\n+EVT:RXP2P:-99:-7:414141\r\n").await;
+    bench.write(b"OK\r\n").await;
+    assert_eq!(bench.event_when_plugged().await, LinkEvent::Up);
+    bench.write(b"+EVT:RXP2P:-99:-7:414141\r\n").await;
     let reception = bench.received().await;
     assert_eq!(reception.bytes, b"AAA");
     assert_eq!(reception.signal.rssi_dbm, Some(-99));
@@ -270,8 +282,24 @@ async fn a_rak_module_is_told_to_listen_at_each_start_and_spoken_to_in_turn() {
     let fault = SendFault::Refused;
     assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 2, fault });
 
+    // Its own start costs what it was to send, and it must be told again.
+    bench.send(3, Instant::now(), &[0x61]).await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PSEND=61\r\n");
     bench.write(b"RAKwireless RAK3172\r\nCurrent Work Mode: LoRa P2P.\r\n").await;
+    let fault = SendFault::Stalled;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 3, fault });
     assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
+    // One that refuses to listen is down, whatever it hears.
+    bench.write(b"AT_PARAM_ERROR\r\n").await;
+    let says = Some("AT_PARAM_ERROR".to_owned());
+    assert_eq!(bench.event().await, LinkEvent::Down(LinkFault::NotListening { says }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_that_does_not_say_that_it_listens_is_never_up() {
+    let mut bench = Bench::plugged(Codec::RakP2p);
+    let event = bench.event_when_plugged().await;
+    assert_eq!(event, LinkEvent::Down(LinkFault::NotListening { says: None }));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The real driver on a virtual chip in a crowded, walled or jammed air.
 
 use pendant_hal::radio::RadioSettings;
+use pendant_hal::sim::chance::Chance;
 use pendant_hal::sim::ether::{
     Air, Antenna, Ether, Field, Handset, HandsetSettings, Jamming, Port, Position, Station, Wall,
 };
@@ -29,25 +30,6 @@ const BAND: Band = Band { centre_hz: SETTINGS.frequency_hz, width_hz: 200_000 };
 fn handset(port: Port, power_dbm: i16, listens: Option<Duration>) -> Handset {
     let (uplink, downlink) = (air(), air());
     Handset::new(port, HandsetSettings { uplink, downlink, power_dbm, offset_hz: 0, listens })
-}
-
-/// SplitMix64: what a seed gives.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Exponentially distributed with this mean.
-    fn pause(&mut self, mean: Duration) -> Duration {
-        let uniform = ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        mean.mul_f64(-uniform.ln())
-    }
 }
 
 /// A gateway's radio that is up.

@@ -48,7 +48,7 @@ pub(super) fn await_forwarder(about: &str, settings: &Concentrator, findings: &m
             let Concentrator { listen, eui, .. } = settings;
             findings.good(about, format!("packet forwarder {eui} calls on {listen}"));
         }
-        Err(fault @ LinkFault::Port { .. }) => findings.advice(
+        Err(fault @ LinkFault::Port { taken: true, .. }) => findings.advice(
             about,
             fault.to_string(),
             "if the gateway is running, `status` shows the link; stop it to try the port here",

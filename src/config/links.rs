@@ -155,7 +155,8 @@ fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
             LinkKind::Serial { path, .. } => (path.display().to_string(), "path", SERIAL),
             LinkKind::Radio(radio) => (radio.spi.display().to_string(), "spi", radio::RADIO),
             LinkKind::Concentrator(concentrator) => {
-                (concentrator.listen.to_string(), "listen", concentrator::KEYS)
+                let place = format!("UDP port {}", concentrator.listen.port());
+                (place, "listen", concentrator::KEYS)
             }
             // Many virtual radios may share one ether.
             LinkKind::VirtualRadio(_) => continue,

@@ -4,11 +4,11 @@
 //! centre's `Receipted`.
 
 use super::delivery::Receipted;
-use super::downlinks::Receivers;
+use super::downlinks::{Ear, Receivers};
 use super::event::EventId;
 use super::journal::{Durable, Lsn};
 use super::mutant::{Mutant, planted};
-use super::seam::{LinkId, Signal, Transmit, TransmitId};
+use super::seam::{LinkId, Transmit, TransmitId};
 use super::settings::Chance;
 use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
@@ -28,7 +28,8 @@ pub(super) struct Waiting {
     pub(super) pendant: PendantId,
     /// Who may answer it.
     pub(super) receivers: Receivers,
-    /// End of the frame that is answered.
+    /// End of the frame that is answered, as the first receiver reckons. When the
+    /// answer is handed over follows from this alone.
     pub(super) ended: Mono,
     pub(super) reply: FrameBytes,
     pub(super) event: EventId,
@@ -88,8 +89,13 @@ impl Released {
     }
 
     /// Another receiver heard the frame as well.
-    pub(super) fn heard_too(&mut self, link: LinkId, signal: Signal) {
-        self.0.receivers.add(link, signal);
+    pub(super) fn heard_too(&mut self, ear: Ear) {
+        self.0.receivers.add(ear);
+    }
+
+    /// Whether anybody heard the frame who may answer it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.0.receivers.is_empty()
     }
 
     /// The next window that can still be met, and the one after it; `None` if both
@@ -102,29 +108,40 @@ impl Released {
         };
         let mut windows = windows
             .iter()
-            .map(|window| self.0.ended.plus_ms(WINDOW_MS * window))
-            .filter(|at| *at >= now.plus_ms(PREPARE_MS));
-        Some(Windows { at: windows.next()?, or_at: windows.next() })
+            .map(|window| WINDOW_MS * window)
+            .filter(|after_ms| self.0.ended.plus_ms(*after_ms) >= now.plus_ms(PREPARE_MS));
+        Some(Windows { after_ms: windows.next()?, or_after_ms: windows.next() })
+    }
+
+    /// When the first of these windows begins, as the first receiver reckons.
+    pub(super) fn begins(&self, windows: Windows) -> Mono {
+        self.0.ended.plus_ms(windows.after_ms)
     }
 
     /// The downlink, by the best receiver that may answer; `None` if none may.
     pub(super) fn transmit(
         self,
         id: TransmitId,
-        Windows { at, or_at }: Windows,
+        Windows { after_ms, or_after_ms }: Windows,
         is_up: impl Fn(LinkId) -> bool,
     ) -> Option<Transmit> {
-        let link = self.0.receivers.best(is_up)?;
-        Some(Transmit { id, link, at, or_at, frame: self.0.reply })
+        let Ear { link, ended, .. } = self.0.receivers.best(is_up)?;
+        Some(Transmit {
+            id,
+            link,
+            at: ended.plus_ms(after_ms),
+            or_at: or_after_ms.map(|after_ms| ended.plus_ms(after_ms)),
+            frame: self.0.reply,
+        })
     }
 }
 
-/// When a downlink may leave.
+/// When a downlink may leave, counted from the end of the frame that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
-    pub(super) at: Mono,
+    after_ms: u64,
     /// If the link is receiving another frame then.
-    pub(super) or_at: Option<Mono>,
+    or_after_ms: Option<u64>,
 }
 
 /// Acknowledgements that wait for their assurance, in order of reception.
@@ -161,9 +178,9 @@ impl Custody {
     }
 
     /// Another receiver heard a frame whose record is not safe yet.
-    pub(super) fn heard_too(&mut self, reply: &FrameBytes, link: LinkId, signal: Signal) {
+    pub(super) fn heard_too(&mut self, reply: &FrameBytes, ear: Ear) {
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.reply == *reply) {
-            waiting.receivers.add(link, signal);
+            waiting.receivers.add(ear);
         }
     }
 

@@ -10,8 +10,8 @@ use pendant_protocol::FrameBytes;
 use std::collections::BTreeMap;
 
 /// A held downlink goes to its link this long before its time: a packet forwarder
-/// wants 300 ms (its network may be slow), a radio begins
-/// to prepare 25 ms before, a slow serial line takes 125 ms for the bytes.
+/// wants 300 ms (its network may be slow), a radio begins to prepare 25 ms before, a
+/// serial line of 2400 baud takes 250 ms for the bytes.
 const HAND_OVER_MS: u64 = 350;
 
 /// Most downlinks that are held; the channel carries a fraction of that in two
@@ -21,29 +21,43 @@ const HELD_MAX: usize = 1024;
 /// More receivers than any configuration may have.
 const RECEIVERS_MAX: usize = 16;
 
+/// How one receiver heard a transmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ear {
+    pub(super) link: LinkId,
+    pub(super) signal: Signal,
+    /// When the frame ended, as this receiver reckons. It keeps its own time: an
+    /// answer through it counts from here, to the microsecond.
+    pub(super) ended: Mono,
+}
+
 /// Receivers that heard one transmission and may answer it, the first one first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Receivers(Vec<(LinkId, Signal)>);
+pub(super) struct Receivers(Vec<Ear>);
 
 impl Receivers {
-    pub(super) fn add(&mut self, link: LinkId, signal: Signal) {
-        if self.0.len() < RECEIVERS_MAX && self.0.iter().all(|(known, _)| *known != link) {
-            self.0.push((link, signal));
+    pub(super) fn add(&mut self, ear: Ear) {
+        if self.0.len() < RECEIVERS_MAX && self.0.iter().all(|known| known.link != ear.link) {
+            self.0.push(ear);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The best one: up before down, then by signal, then the first. Where one of
     /// two does not tell a quantity, the earlier stays.
-    pub(super) fn best(&self, is_up: impl Fn(LinkId) -> bool) -> Option<LinkId> {
-        let (mut best, mut signal) = *self.0.first()?;
-        for &(link, other) in &self.0[1..] {
-            let better = match (is_up(best), is_up(link)) {
+    pub(super) fn best(&self, is_up: impl Fn(LinkId) -> bool) -> Option<Ear> {
+        let mut best = *self.0.first()?;
+        for ear in &self.0[1..] {
+            let better = match (is_up(best.link), is_up(ear.link)) {
                 (false, true) => true,
                 (true, false) => false,
-                _ => is_better(&other, &signal),
+                _ => is_better(&ear.signal, &best.signal),
             };
             if better {
-                (best, signal) = (link, other);
+                best = *ear;
             }
         }
         Some(best)
@@ -73,7 +87,8 @@ impl Downlinks {
         windows: Windows,
         now: Mono,
     ) -> Option<(Released, Windows)> {
-        let hand_over = Mono::from_us(windows.at.us().saturating_sub(HAND_OVER_MS * 1000));
+        let at_us = released.begins(windows).us();
+        let hand_over = Mono::from_us(at_us.saturating_sub(HAND_OVER_MS * 1000));
         if hand_over <= now || self.held.len() >= HELD_MAX {
             return Some((released, windows));
         }
@@ -83,10 +98,10 @@ impl Downlinks {
     }
 
     /// Another receiver heard the frame that one of them may answer.
-    pub(super) fn heard_too(&mut self, reply: &FrameBytes, link: LinkId, signal: Signal) {
+    pub(super) fn heard_too(&mut self, reply: &FrameBytes, ear: Ear) {
         let found = self.held.values_mut().filter(|(released, _)| released.reply() == reply);
         for (released, _) in found {
-            released.heard_too(link, signal);
+            released.heard_too(ear);
         }
     }
 
@@ -109,12 +124,16 @@ mod tests {
         Signal { snr_quarter_db: snr_db.map(|db| db * 4), rssi_dbm, ..Signal::default() }
     }
 
+    fn ear(link: u8, signal: Signal) -> Ear {
+        Ear { link: LinkId(link), signal, ended: Mono::from_us(0) }
+    }
+
     fn best(heard: &[(u8, Signal)], down: u8) -> Option<LinkId> {
         let mut receivers = Receivers::default();
         for (link, signal) in heard {
-            receivers.add(LinkId(*link), *signal);
+            receivers.add(ear(*link, *signal));
         }
-        receivers.best(|link| link.0 != down)
+        receivers.best(|link| link.0 != down).map(|best| best.link)
     }
 
     #[test]
@@ -144,7 +163,7 @@ mod tests {
     fn a_receiver_counts_once() {
         let mut receivers = Receivers::default();
         for n in 0..100 {
-            receivers.add(LinkId(n % 20), signal(None, None));
+            receivers.add(ear(n % 20, signal(None, None)));
         }
         assert_eq!(receivers.0.len(), RECEIVERS_MAX);
     }

@@ -415,7 +415,8 @@ impl Gateway {
 
     fn link(&mut self, link: LinkId, up: bool, now: Now) {
         let before = self.links_up.insert(link, up);
-        if !up {
+        // A second reason of one outage is no second outage.
+        if !up && before != Some(false) {
             self.air.link_down(link);
         }
         self.notice(Notice::Link { link, up });

@@ -60,6 +60,7 @@ pub fn concentrator(settings: &Concentrator) -> ConcentratorSettings {
         downlink_frequency_hz: air.downlink_frequency_hz,
         bandwidth_hz: air.bandwidth_hz,
         coding_rate_denominator: air.coding_rate_denominator,
+        spreading_factor: air.spreading_factor,
         power_dbm: air.power_dbm,
     }
 }

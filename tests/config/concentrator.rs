@@ -60,5 +60,5 @@ fn a_port_that_others_reach_is_a_warning_and_two_on_one_port_are_refused() {
         with_concentrator(one)
     );
     let problem = refusals(&second).remove(0);
-    assert!(problem.text.contains("a second link on 0.0.0.0:1700"), "{}", problem.text);
+    assert!(problem.text.contains("a second link on UDP port 1700"), "{}", problem.text);
 }

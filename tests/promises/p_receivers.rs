@@ -18,9 +18,10 @@ fn the_receiver_that_heard_best_answers() {
         let mut pendant = Pendant::new(1);
         let mut rig = Rig::new(&[&pendant]);
         let frame = pendant.say(PANIC);
-        let ended_us = rig.now_us;
         rig.frame_heard(weak, &frame, -15);
+        // It comes later, and so does its time: each receiver reckons by its own clock.
         rig.run_ms(300);
+        let ended_us = rig.now_us;
         rig.frame_heard(strong, &frame, 5);
         rig.run_ms(3_000);
         assert_eq!(rig.count("panic"), 1);

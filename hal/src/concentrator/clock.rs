@@ -16,8 +16,14 @@ const DRIFT_PPM: i64 = 100;
 /// No network on a site delays a datagram by this much: the counter was begun anew.
 const REBASED_US: i64 = 2_000_000;
 
-/// Frames are remembered for as long as they may be answered.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(7);
+/// So many stamps in a row that come later than this tell that the one which came so
+/// early was wrong, and the clocks are set by them.
+const LATE_US: i64 = 500_000;
+const LATE_IN_A_ROW_MAX: u32 = 8;
+
+/// Frames are answered one or two seconds after their end, and remembered so long.
+const ANSWERED_AFTER_US_MAX: u128 = 2_000_000;
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// More frames than eight demodulators hear in that time.
 const FRAMES_MAX: usize = 2048;
@@ -33,6 +39,7 @@ pub(super) struct Clock {
     /// When the counter stood at zero, microseconds after `begun` (or before), as of
     /// the last stamp; and that stamp, without its wraps.
     zero: Option<Zero>,
+    late_in_a_row: u32,
     frames: VecDeque<Frame>,
 }
 
@@ -58,7 +65,7 @@ pub(super) struct Departure {
 
 impl Clock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { begun: now, zero: None, frames: VecDeque::new() }
+        Self { begun: now, zero: None, late_in_a_row: 0, frames: VecDeque::new() }
     }
 
     /// A frame whose end was stamped so arrived now: when did it end? `None` for a
@@ -99,8 +106,11 @@ impl Clock {
                 let seen_us = zero.seen_us + short + missed;
                 let quickest = now_us - seen_us;
                 let creep = elapsed_us.max(0) * DRIFT_PPM / 1_000_000;
-                match quickest - zero.at_us {
-                    late if late.abs() > REBASED_US => {
+                let late = quickest - zero.at_us;
+                self.late_in_a_row = if late > LATE_US { self.late_in_a_row + 1 } else { 0 };
+                match late {
+                    late if late.abs() > REBASED_US || self.late_in_a_row > LATE_IN_A_ROW_MAX => {
+                        self.late_in_a_row = 0;
                         self.frames.clear();
                         Zero { at_us: now_us - i64::from(tmst_us), seen_us: i64::from(tmst_us) }
                     }
@@ -129,7 +139,7 @@ impl Clock {
         };
         let nearest = self.frames.iter().map(|frame| (off(frame), frame));
         let ((off_us, after_us), frame) = nearest
-            .filter(|((_, after_us), _)| *after_us > 0)
+            .filter(|((_, after_us), _)| (1..=ANSWERED_AFTER_US_MAX).contains(after_us))
             .min_by_key(|((off_us, _), _)| *off_us)?;
         let after_us = u32::try_from(after_us).ok().filter(|_| off_us <= ROUNDED_US)?;
         Some(Departure {
@@ -185,6 +195,23 @@ mod tests {
         assert!(clock.heard(begun + ms(1), 30, None, b"other").is_some());
         // A repetition comes a second later and is one.
         assert!(clock.heard(begun + ms(1_000), 1_000_010, None, b"same").is_some());
+    }
+
+    /// A second too early would be hours of answers a second too late.
+    #[test]
+    fn a_stamp_that_came_too_early_is_not_believed_for_ever() {
+        let begun = Instant::now();
+        let mut clock = Clock::new(begun);
+        clock.heard(begun + ms(10_000), 10_000_000, None, b"a");
+        clock.heard(begun + ms(11_000), 12_900_000, None, b"wrong");
+        let mut late_ms = Vec::new();
+        for n in 0u32..12 {
+            let arrived = begun + ms(12_000 + 1_000 * u64::from(n));
+            let ended = clock.heard(arrived, 12_000_000 + n * 1_000_000, None, &n.to_le_bytes());
+            late_ms.push((arrived - ended.expect("new")).as_millis());
+        }
+        assert!(late_ms[..8].iter().all(|late_ms| *late_ms > 1_800), "{late_ms:?}");
+        assert_eq!(late_ms[8..], [0; 4]);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Most frames that one datagram may bring: a concentrator has eight demodulators.
 const FRAMES_MAX: usize = 64;
 
+/// Longer reasons are cut: they go into the log.
+const ERROR_CHARACTERS_MAX: usize = 40;
+
 /// A frame as the forwarder heard it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Heard {
@@ -154,14 +157,14 @@ pub(super) fn write_downlink(
 }
 
 /// What became of a downlink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It will leave.
     Accepted,
     /// Another moment may do: it came too late or too early, or the antenna is taken.
     NotThen,
-    /// It cannot leave as it is.
-    Refused,
+    /// It cannot leave as it is, for this reason.
+    Refused(String),
 }
 
 pub(super) fn read_tx_ack(json: &[u8]) -> Option<Verdict> {
@@ -185,7 +188,7 @@ pub(super) fn read_tx_ack(json: &[u8]) -> Option<Verdict> {
         Some("TOO_LATE" | "TOO_EARLY" | "COLLISION_PACKET" | "COLLISION_BEACON") => {
             Verdict::NotThen
         }
-        Some(_) => Verdict::Refused,
+        Some(error) => Verdict::Refused(error.chars().take(ERROR_CHARACTERS_MAX).collect()),
     })
 }
 
@@ -264,7 +267,8 @@ mod tests {
         let warned = r#"{"txpk_ack":{"warn":"TX_POWER","value":14}}"#;
         assert_eq!(read(warned), Some(Verdict::Accepted));
         assert_eq!(read(r#"{"txpk_ack":{"error":"TOO_LATE"}}"#), Some(Verdict::NotThen));
-        assert_eq!(read(r#"{"txpk_ack":{"error":"TX_FREQ"}}"#), Some(Verdict::Refused));
+        let refused = Verdict::Refused("TX_FREQ".to_owned());
+        assert_eq!(read(r#"{"txpk_ack":{"error":"TX_FREQ"}}"#), Some(refused));
         assert_eq!(read("{\"txpk_ack\":"), None);
     }
 

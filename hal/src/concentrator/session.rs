@@ -2,7 +2,7 @@
 
 use super::ConcentratorSettings;
 use super::clock::Clock;
-use super::datagram::{Body, FromForwarder, Token, pull_resp};
+use super::datagram::{Body, Eui, FromForwarder, Token, pull_resp};
 use super::packet::{Verdict, read_push, read_tx_ack, write_downlink};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, QUEUE_MAX, Reception, SendFault, Transmission,
@@ -19,7 +19,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// A forwarder calls every 10 s as shipped, and says how it is every 30 s.
+/// A forwarder calls for downlinks every 10 s as shipped.
 const SILENCE_MAX: Duration = Duration::from_secs(35);
 
 /// Somebody who runs `check` waits for one call.
@@ -31,8 +31,9 @@ const TX_ACK_WAIT: Duration = Duration::from_secs(1);
 /// Nothing longer comes in one UDP datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
-/// Answers to frames that did not say how fast they were sent.
-const SPREADING_FACTOR: u8 = 10;
+/// More frames than eight demodulators hear in a second. Beyond it somebody sends who
+/// is no concentrator, and other links must still be heard.
+const FRAMES_PER_S_MAX: u32 = 256;
 
 /// The system is not asked for the port again before.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -49,26 +50,20 @@ pub(super) async fn run(
     loop {
         match UdpSocket::bind(settings.listen).await {
             Ok(socket) => {
+                let opened = Instant::now();
                 let session = Session::new(&settings, &account, &socket, &mut outbox, &mut outage);
                 match session.run(&mut transmissions).await {
                     None => return,
-                    Some(fault) => outage.tell(fault, &mut outbox).await,
+                    Some(fault) => {
+                        outage.had_worked_for(opened.elapsed());
+                        outage.tell(fault, &mut outbox).await;
+                    }
                 }
             }
             Err(error) => outage.tell(port_fault(&settings, &error), &mut outbox).await,
         }
-        let again = Instant::now() + outage.next_pause();
-        loop {
-            tokio::select! {
-                () = sleep_until(again) => break,
-                transmission = transmissions.recv() => match transmission {
-                    Some(Transmission { ticket, .. }) => {
-                        let fault = SendFault::Down;
-                        outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
-                    }
-                    None => return,
-                },
-            }
+        if !outage.pause(&mut outbox, &mut transmissions).await {
+            return;
         }
     }
 }
@@ -101,13 +96,39 @@ pub(super) async fn probe(settings: &ConcentratorSettings) -> Result<(), LinkFau
 }
 
 fn port_fault(settings: &ConcentratorSettings, error: &io::Error) -> LinkFault {
-    LinkFault::Port { address: settings.listen, says: error.to_string() }
+    let taken = error.kind() == io::ErrorKind::AddrInUse;
+    LinkFault::Port { address: settings.listen, taken, says: error.to_string() }
 }
 
 /// A downlink of which the forwarder has not said yet what becomes of it.
 struct Asked {
     transmission: Transmission,
     until: Instant,
+}
+
+/// Frames of the present second.
+struct Budget {
+    until: Instant,
+    left: u32,
+}
+
+impl Budget {
+    /// Whether one more frame is taken in this second.
+    fn take(&mut self, now: Instant) -> bool {
+        if now >= self.until {
+            *self = Self { until: now + Duration::from_secs(1), left: FRAMES_PER_S_MAX };
+        }
+        let taken = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        taken
+    }
+}
+
+/// Of a downlink, whether its airtime is entered already: once for both chances.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Airtime {
+    ToClaim,
+    Claimed,
 }
 
 struct Session<'a> {
@@ -119,8 +140,13 @@ struct Session<'a> {
     clock: Clock,
     /// Where downlinks go: whence the forwarder asked for them last.
     forwarder: Option<SocketAddr>,
-    /// It is held to be gone if it says nothing until then.
+    /// It is held to be gone if it does not call until then.
     silent_at: Instant,
+    /// Another one has called while the right one was not there.
+    stranger: Option<Eui>,
+    budget: Budget,
+    /// Why it refused a downlink last: each reason is told once.
+    refusal: String,
     asked: BTreeMap<Token, Asked>,
     token: u16,
 }
@@ -143,6 +169,9 @@ impl<'a> Session<'a> {
             clock: Clock::new(now),
             forwarder: None,
             silent_at: now + SILENCE_MAX,
+            stranger: None,
+            budget: Budget { until: now, left: 0 },
+            refusal: String::new(),
             asked: BTreeMap::new(),
             token: 0,
         }
@@ -180,9 +209,11 @@ impl<'a> Session<'a> {
     async fn handle_time(&mut self) {
         let now = Instant::now();
         if self.silent_at <= now {
-            let fault = match self.forwarder.take() {
-                Some(_) => LinkFault::ForwarderSilent,
-                None => LinkFault::NoForwarder(self.settings.listen),
+            let fault = match (self.forwarder.take(), self.stranger) {
+                (Some(_), _) => LinkFault::ForwarderSilent,
+                // One reason an outage: the more telling one.
+                (None, Some(says)) => LinkFault::StrangeForwarder { says },
+                (None, None) => LinkFault::NoForwarder(self.settings.listen),
             };
             self.outage.tell(fault, self.outbox).await;
             self.give_up(SendFault::Down).await;
@@ -206,18 +237,19 @@ impl<'a> Session<'a> {
         };
         if told.eui != self.settings.eui {
             self.outbox.count(LinkCount::StrangeForwarder(1));
-            if self.forwarder.is_none() {
+            if self.forwarder.is_none() && self.stranger.replace(told.eui).is_none() {
                 self.outage.tell(LinkFault::StrangeForwarder { says: told.eui }, self.outbox).await;
             }
             return;
         }
-        self.silent_at = Instant::now() + SILENCE_MAX;
         if let Some(acknowledgement) = told.acknowledgement() {
             // What is lost on the way is asked for again.
             let _ = self.socket.try_send_to(&acknowledgement, from);
         }
         match told.body {
             Body::Pull => {
+                self.silent_at = Instant::now() + SILENCE_MAX;
+                self.stranger = None;
                 if self.forwarder.replace(from).is_none() {
                     self.outage.end(self.outbox).await;
                 }
@@ -231,6 +263,10 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         for heard in read_push(json) {
             let heard = match heard {
+                Ok(_) if !self.budget.take(now) => {
+                    self.outbox.count(LinkCount::Overflow(1));
+                    continue;
+                }
                 Ok(heard) => heard,
                 Err(count) => {
                     self.outbox.count(count);
@@ -256,14 +292,14 @@ impl<'a> Session<'a> {
         } else if !(1..=FRAME_BYTES_MAX).contains(&length) {
             self.not_sent(ticket, SendFault::Length).await;
         } else {
-            self.ask(transmission).await;
+            self.ask(transmission, Airtime::ToClaim).await;
         }
     }
 
     /// Asks the forwarder for a downlink.
-    async fn ask(&mut self, transmission: Transmission) {
+    async fn ask(&mut self, transmission: Transmission, airtime: Airtime) {
         let now = Instant::now();
-        let granted = self.grant(&transmission, now);
+        let granted = self.grant(&transmission, airtime, now);
         let (forwarder, json) = match granted {
             Ok(granted) => granted,
             Err(fault) => return self.not_sent(transmission.ticket, fault).await,
@@ -281,6 +317,7 @@ impl<'a> Session<'a> {
     fn grant(
         &self,
         transmission: &Transmission,
+        airtime: Airtime,
         now: Instant,
     ) -> Result<(SocketAddr, Vec<u8>), SendFault> {
         let forwarder = self.forwarder.ok_or(SendFault::Down)?;
@@ -289,9 +326,11 @@ impl<'a> Session<'a> {
         }
         // What has no stamp cannot be answered: when would that be?
         let departure = self.clock.departure(transmission.at).ok_or(SendFault::Refused)?;
-        let factor = departure.spreading_factor.unwrap_or(SPREADING_FACTOR);
-        let airtime = self.settings.shape(factor).frame(transmission.bytes.len() as u8);
-        self.account.claim(now, airtime)?;
+        let factor = departure.spreading_factor.unwrap_or(self.settings.spreading_factor);
+        if airtime == Airtime::ToClaim {
+            let takes = self.settings.shape(factor).frame(transmission.bytes.len() as u8);
+            self.account.claim(now, takes)?;
+        }
         let bytes = &transmission.bytes;
         Ok((forwarder, write_downlink(self.settings, factor, departure.tmst_us, bytes)))
     }
@@ -305,10 +344,17 @@ impl<'a> Session<'a> {
         match (verdict, or_at) {
             (Verdict::Accepted, _) => self.outbox.tell(LinkEvent::Sent { ticket, at }).await,
             (Verdict::NotThen, Some(at)) => {
-                self.ask(Transmission { at, or_at: None, ..transmission }).await;
+                let again = Transmission { at, or_at: None, ..transmission };
+                self.ask(again, Airtime::Claimed).await;
             }
             (Verdict::NotThen, None) => self.not_sent(ticket, SendFault::Late).await,
-            (Verdict::Refused, _) => self.not_sent(ticket, SendFault::Refused).await,
+            (Verdict::Refused(error), _) => {
+                if self.refusal != error {
+                    tracing::warn!(error, "the packet forwarder refuses downlinks");
+                    self.refusal = error;
+                }
+                self.not_sent(ticket, SendFault::Refused).await;
+            }
         }
     }
 

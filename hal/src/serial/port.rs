@@ -2,14 +2,13 @@
 
 use super::SerialSettings;
 use super::session::{End, Session};
-use crate::link::{LinkEvent, LinkFault, SendFault, Transmission};
+use crate::link::{LinkEvent, LinkFault, Transmission};
 use crate::outage::Outage;
 use crate::outbox::Outbox;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_serial::{ErrorKind, SerialPortBuilderExt, SerialStream};
 
 /// Serves the port until the link is stopped.
@@ -24,9 +23,8 @@ pub(super) async fn run(
     loop {
         let fault = match open(&settings).await {
             Ok(port) => {
-                outage.end(&mut outbox).await;
                 let opened = Instant::now();
-                let session = Session::new(port, &settings, &mut outbox);
+                let session = Session::new(port, &settings, &mut outbox, &mut outage);
                 match session.run(&mut transmissions).await {
                     End::Stopped => return,
                     End::Fault(fault) => {
@@ -38,28 +36,8 @@ pub(super) async fn run(
             Err(fault) => fault,
         };
         outage.tell(fault, &mut outbox).await;
-        if !wait(outage.next_pause(), &mut outbox, &mut transmissions).await {
+        if !outage.pause(&mut outbox, &mut transmissions).await {
             return;
-        }
-    }
-}
-
-/// Waits, and refuses transmissions meanwhile. False if the link was stopped.
-async fn wait(
-    pause: Duration,
-    outbox: &mut Outbox,
-    transmissions: &mut mpsc::Receiver<Transmission>,
-) -> bool {
-    let until = Instant::now() + pause;
-    loop {
-        tokio::select! {
-            () = sleep_until(until) => return true,
-            transmission = transmissions.recv() => match transmission {
-                Some(Transmission { ticket, .. }) => {
-                    outbox.tell(LinkEvent::NotSent { ticket, fault: SendFault::Down }).await;
-                }
-                None => return false,
-            },
         }
     }
 }

@@ -15,6 +15,9 @@ pub const LISTEN: &[u8] = b"AT+PRECV=65533\r\n";
 /// rounded up.
 pub const LINE_BYTES_MAX: usize = 600;
 
+/// Words of a refusal are cut there; the longest in the manual has 28.
+const REFUSAL_BYTES_MAX: usize = 40;
+
 /// What the module said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -27,10 +30,12 @@ pub enum Line {
         /// The frame, at least one byte.
         frame: Vec<u8>,
     },
+    /// `OK`: the command before was understood.
+    Ok,
     /// What was to be sent has left.
     Sent,
-    /// The command before was refused.
-    Refused,
+    /// The command before was refused, in these words.
+    Refused(String),
     /// It has started, and has forgotten to listen.
     Started,
     /// Anything else that it says.
@@ -82,7 +87,11 @@ impl Finder {
         let announced = self.announced.take();
         let Some(event) = text.strip_prefix(b"+EVT:") else {
             return Some(match text {
-                _ if text.starts_with(b"AT_") => Line::Refused,
+                b"OK" => Line::Ok,
+                _ if text.starts_with(b"AT_") => {
+                    let words = &text[..text.len().min(REFUSAL_BYTES_MAX)];
+                    Line::Refused(String::from_utf8_lossy(words).into_owned())
+                }
                 _ if text.starts_with(b"Current Work Mode") => Line::Started,
                 _ => Line::Other,
             });
@@ -169,8 +178,8 @@ mod tests {
         let stream = b"OK\r\n+EVT:RXP2P:-28:5:4d4F5A\r\n+EVT:TXP2P DONE\r\n\
             +EVT:RXP2P, RSSI -28, SNR 5\r\n+EVT:4D4F5A\r\nAT_BUSY_ERROR\r\n\
             Current Work Mode: LoRa P2P.\r\n";
-        let expected =
-            [Line::Other, heard(b"MOZ"), Line::Sent, heard(b"MOZ"), Line::Refused, Line::Started];
+        let busy = Line::Refused("AT_BUSY_ERROR".to_owned());
+        let expected = [Line::Ok, heard(b"MOZ"), Line::Sent, heard(b"MOZ"), busy, Line::Started];
         for step in [1, 7, 600] {
             assert_eq!(lines(stream, step), expected, "{step}");
         }
@@ -191,7 +200,7 @@ mod tests {
         }
         // What is announced comes in the next line or not at all.
         let stream = b"+EVT:RXP2P, RSSI -28, SNR 5\r\nOK\r\n+EVT:41\r\n";
-        assert_eq!(lines(stream, 9), [Line::Other, Line::Other]);
+        assert_eq!(lines(stream, 9), [Line::Ok, Line::Other]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::SerialSettings;
 use super::wire::{Confirms, Heard, Wire, short_ticket};
 use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission};
+use crate::outage::Outage;
 use crate::outbox::Outbox;
 use crate::schedule::{Schedule, is_late};
 use bytes::{Buf, Bytes};
@@ -26,6 +27,9 @@ const WRITE_STALL: Duration = Duration::from_millis(500);
 /// A receiver confirms when the frame has left: the longest one at SF12 takes
 /// 9 s on the air, one of 24 bytes 1.5 s.
 const CONFIRM_WAIT: Duration = Duration::from_secs(10);
+
+/// A receiver that was told to listen says within milliseconds that it does.
+const GREETING_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a session ended.
 pub(super) enum End {
@@ -51,13 +55,18 @@ enum PortEvent {
 pub(super) struct Session<'a> {
     settings: &'a SerialSettings,
     outbox: &'a mut Outbox,
+    outage: &'a mut Outage,
     frames: FramedRead<SerialStream, Wire>,
     schedule: Schedule,
     outgoing: Bytes,
     /// The port is stuck if it has not taken that by then.
     stalled_at: Instant,
     writing: Option<Begun>,
+    /// The receiver was told to listen and has not answered; until when it may.
+    greeted_until: Option<Instant>,
     greets_next: bool,
+    /// Why the session ends.
+    fault: Option<LinkFault>,
     unconfirmed: VecDeque<Begun>,
 }
 
@@ -66,24 +75,35 @@ impl<'a> Session<'a> {
         port: SerialStream,
         settings: &'a SerialSettings,
         outbox: &'a mut Outbox,
+        outage: &'a mut Outage,
     ) -> Self {
         Self {
             frames: FramedRead::new(port, Wire::new(settings.codec)),
             settings,
             outbox,
+            outage,
             schedule: Schedule::default(),
             outgoing: Bytes::new(),
             stalled_at: Instant::now(),
             writing: None,
+            greeted_until: None,
             greets_next: false,
+            fault: None,
             unconfirmed: VecDeque::new(),
         }
     }
 
     /// Carries frames until the port goes away or the link is stopped.
     pub(super) async fn run(mut self, transmissions: &mut mpsc::Receiver<Transmission>) -> End {
-        self.greet();
+        if self.frames.decoder().greeting().is_empty() {
+            self.outage.end(self.outbox).await;
+        } else {
+            self.greet();
+        }
         let end = loop {
+            if let Some(fault) = self.fault.take() {
+                break End::Fault(fault);
+            }
             self.begin_due().await;
             let wake = self.next_wake();
             tokio::select! {
@@ -105,14 +125,20 @@ impl<'a> Session<'a> {
         end
     }
 
-    /// Tells a receiver to listen that must be told. It is told again whenever it has
-    /// started anew; a transmission that is being written goes first.
+    /// Tells a receiver to listen that must be told, and is deaf until it says that it
+    /// does. It is told again whenever it has started anew; a transmission that is
+    /// being written goes first.
     fn greet(&mut self) {
         if self.outgoing.is_empty() {
+            self.greeted_until = Some(Instant::now() + GREETING_WAIT);
             self.write(Bytes::from_static(self.frames.decoder().greeting()));
         } else {
             self.greets_next = true;
         }
+    }
+
+    fn deaf(&mut self, says: Option<String>) {
+        self.fault = Some(LinkFault::NotListening { says });
     }
 
     fn write(&mut self, bytes: Bytes) {
@@ -159,7 +185,7 @@ impl<'a> Session<'a> {
     fn next_departure(&self) -> Option<Instant> {
         let wire = self.frames.decoder();
         let in_turn = wire.confirms() == Confirms::InTurn && !self.unconfirmed.is_empty();
-        if !self.outgoing.is_empty() || in_turn {
+        if !self.outgoing.is_empty() || self.greeted_until.is_some() || in_turn {
             return None;
         }
         let next = self.schedule.next()?;
@@ -171,6 +197,7 @@ impl<'a> Session<'a> {
         [
             self.next_departure(),
             (!self.outgoing.is_empty()).then_some(self.stalled_at),
+            self.greeted_until,
             self.unconfirmed.iter().map(|begun| begun.until).min(),
             self.outbox.counts_due(),
         ]
@@ -201,7 +228,24 @@ impl<'a> Session<'a> {
                     self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused)).await;
                 }
             }
-            Heard::Started => self.greet(),
+            Heard::Understood => {
+                if self.greeted_until.take().is_some() {
+                    self.outage.end(self.outbox).await;
+                }
+            }
+            Heard::Refused(words) if self.greeted_until.is_some() => self.deaf(Some(words)),
+            Heard::Refused(_) => {
+                if let Some(begun) = self.unconfirmed.pop_front() {
+                    self.conclude(begun, Err(SendFault::Refused)).await;
+                }
+            }
+            Heard::Started => {
+                // It has forgotten what it was to send.
+                while let Some(begun) = self.unconfirmed.pop_front() {
+                    self.conclude(begun, Err(SendFault::Stalled)).await;
+                }
+                self.greet();
+            }
             Heard::Bad(count) => self.outbox.count(count),
         }
     }
@@ -236,6 +280,12 @@ impl<'a> Session<'a> {
             if let Some(begun) = self.writing.take() {
                 self.conclude(begun, Err(SendFault::Stalled)).await;
             }
+            if std::mem::take(&mut self.greets_next) {
+                self.greet();
+            }
+        }
+        if self.greeted_until.is_some_and(|until| until <= now) {
+            self.deaf(None);
         }
         while let Some(place) = self.unconfirmed.iter().position(|begun| begun.until <= now) {
             if let Some(begun) = self.unconfirmed.remove(place) {

@@ -27,7 +27,11 @@ pub(super) enum Heard {
     /// What became of a transmission: the low bits of its ticket, or `None` for
     /// the oldest that is unconfirmed.
     Outcome { ticket: Option<u32>, sent: bool },
-    /// The receiver has started anew and must be told to listen.
+    /// The receiver understood a command.
+    Understood,
+    /// It refuses one, in these words.
+    Refused(String),
+    /// It has started anew and must be told to listen.
     Started,
     /// Something to count.
     Bad(LinkCount),
@@ -188,17 +192,19 @@ fn enveloped(packet: Packet) -> Option<Heard> {
     })
 }
 
+/// As an AT module tells it: without its age.
+fn heard_now(rssi_dbm: i16, snr_db: i16, bytes: Vec<u8>) -> Heard {
+    let signal = Signal {
+        rssi_dbm: Some(rssi_dbm),
+        snr_quarter_db: Some(snr_db.saturating_mul(4)),
+        ..Signal::default()
+    };
+    Heard::Frame { age: Duration::ZERO, signal, bytes }
+}
+
 fn line(line: Line) -> Option<Heard> {
     Some(match line {
-        Line::Received { rssi_dbm, snr_db, frame } => Heard::Frame {
-            age: Duration::ZERO,
-            signal: Signal {
-                rssi_dbm: Some(rssi_dbm),
-                snr_quarter_db: Some(snr_db.saturating_mul(4)),
-                ..Signal::default()
-            },
-            bytes: frame,
-        },
+        Line::Received { rssi_dbm, snr_db, frame } => heard_now(rssi_dbm, snr_db, frame),
         Line::Ok => Heard::Outcome { ticket: None, sent: true },
         Line::Error(_) => Heard::Outcome { ticket: None, sent: false },
         Line::Other => return None,
@@ -209,17 +215,10 @@ fn line(line: Line) -> Option<Heard> {
 
 fn rak_line(line: rak::Line) -> Option<Heard> {
     Some(match line {
-        rak::Line::Received { rssi_dbm, snr_db, frame } => Heard::Frame {
-            age: Duration::ZERO,
-            signal: Signal {
-                rssi_dbm: Some(rssi_dbm),
-                snr_quarter_db: Some(snr_db.saturating_mul(4)),
-                ..Signal::default()
-            },
-            bytes: frame,
-        },
+        rak::Line::Received { rssi_dbm, snr_db, frame } => heard_now(rssi_dbm, snr_db, frame),
         rak::Line::Sent => Heard::Outcome { ticket: None, sent: true },
-        rak::Line::Refused => Heard::Outcome { ticket: None, sent: false },
+        rak::Line::Ok => Heard::Understood,
+        rak::Line::Refused(words) => Heard::Refused(words),
         rak::Line::Started => Heard::Started,
         rak::Line::Other => return None,
         rak::Line::Bad => Heard::Bad(LinkCount::BadText(1)),

@@ -1,5 +1,7 @@
 //! Chance that repeats with its seed.
 
+use std::time::Duration;
+
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for air, pauses and walks; no
 /// secret may come from it.
 #[derive(Clone, Debug)]
@@ -17,6 +19,11 @@ impl Chance {
     /// Evenly within (0, 1): neither of the two.
     pub fn fraction(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// Exponentially distributed with this mean.
+    pub fn pause(&mut self, mean: Duration) -> Duration {
+        mean.mul_f64(-self.fraction().ln())
     }
 }
 

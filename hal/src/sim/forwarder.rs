@@ -2,6 +2,7 @@
 //! reference forwarder does (Lora-net/packet_forwarder), has a counter of its own,
 //! and gives what it is told to transmit to whoever plays the air.
 
+use crate::airtime::Shape;
 use crate::base64;
 use crate::concentrator::Eui;
 use crate::link::Signal;
@@ -13,9 +14,10 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
-/// The reference forwarder refuses what is due sooner (`jitqueue.c`, TX_START_DELAY
-/// and margin).
-const LEAD_US: i32 = 3_000;
+/// The reference forwarder (sx1302_hal, `jitqueue.c`) begins so long before a downlink
+/// leaves (TX_START_DELAY, TX_JIT_DELAY), and keeps so much between two (TX_MARGIN_DELAY).
+const BEGINS_US: i32 = 1_500 + 50_000;
+const MARGIN_US: i32 = 1_000;
 
 /// A downlink that was accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Forwarder {
     token: u16,
     /// What it will say of the next downlinks in place of its own judgement.
     refusals: VecDeque<&'static str>,
+    /// Downlinks that were accepted: when they leave, and how long they take.
+    accepted: Vec<(u32, i32)>,
 }
 
 impl Forwarder {
@@ -52,7 +56,8 @@ impl Forwarder {
         let socket = UdpSocket::bind(any).await?;
         socket.connect(server).await?;
         let begun = Instant::now();
-        Ok(Self { socket, eui, begun, counter_start, token: 0, refusals: VecDeque::new() })
+        let (refusals, accepted) = (VecDeque::new(), Vec::new());
+        Ok(Self { socket, eui, begun, counter_start, token: 0, refusals, accepted })
     }
 
     /// The counter at a moment, microseconds.
@@ -149,17 +154,43 @@ impl Forwarder {
             };
             let asked_us = self.counter(Instant::now());
             let downlink = Self::read(json, asked_us).ok_or(io::ErrorKind::InvalidData)?;
-            let ahead = downlink.tmst_us.wrapping_sub(asked_us) as i32;
             let error = match self.refusals.pop_front() {
                 Some(error) => error,
-                None if ahead < LEAD_US => "TOO_LATE",
-                None => "NONE",
+                None => self.judge(&downlink).ok_or(io::ErrorKind::InvalidData)?,
             };
             let said = json!({ "txpk_ack": { "error": error } }).to_string();
             let head = [2, a, b, 0x05];
             self.send_raw(&[&head[..], &self.eui.0, said.as_bytes()].concat()).await?;
             return Ok((error == "NONE").then_some(downlink));
         }
+    }
+
+    /// `None` for what is no LoRa downlink.
+    fn judge(&mut self, downlink: &Downlink) -> Option<&'static str> {
+        let after = |later: u32, earlier: u32| later.wrapping_sub(earlier) as i32;
+        let (factor, _) = downlink.txpk["datr"].as_str()?.strip_prefix("SF")?.split_once("BW")?;
+        let shape = Shape {
+            spreading_factor: factor.parse().ok()?,
+            bandwidth_hz: 125_000,
+            coding_rate_denominator: 5,
+            preamble_symbols: 8,
+            explicit_header: true,
+            payload_crc: true,
+        };
+        let takes_us = shape.frame(downlink.bytes.len() as u8).as_micros() as i32;
+        if after(downlink.tmst_us, downlink.asked_us) <= BEGINS_US + MARGIN_US {
+            return Some("TOO_LATE");
+        }
+        self.accepted.retain(|(leaves, takes)| after(*leaves, downlink.asked_us) + takes > 0);
+        let collides = self.accepted.iter().any(|&(leaves, takes)| {
+            after(downlink.tmst_us, leaves) < takes + BEGINS_US + MARGIN_US
+                && after(leaves, downlink.tmst_us) < takes_us + BEGINS_US + MARGIN_US
+        });
+        if collides {
+            return Some("COLLISION_PACKET");
+        }
+        self.accepted.push((downlink.tmst_us, takes_us));
+        Some("NONE")
     }
 
     fn read(json: &[u8], asked_us: u32) -> Option<Downlink> {

@@ -2,10 +2,11 @@
 //! stretches from those that were measured on the ether, and every pendant beats
 //! for itself, with the day's course of a works.
 
-use super::works::{Chance, HEARTBEAT, MEANS_MAX, PENDANTS, expected};
+use super::works::{HEARTBEAT, MEANS_MAX, PENDANTS, expected};
 use pendant_gateway::engine::air::{AirNews, AirReport, AirWatch, Sign};
 use pendant_gateway::engine::seam::LinkId;
 use pendant_gateway::engine::time::Mono;
+use pendant_hal::sim::chance::Chance;
 use pendant_protocol::PendantId;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -42,27 +43,32 @@ impl<'r> Month<'r> {
                 *told += u64::from(sign == Some(own));
             }
         };
-        // Microseconds, and whose.
-        let mut beats: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
+        // Microseconds, whose, and whether another one follows.
+        let mut beats: BinaryHeap<Reverse<(u64, u32, bool)>> = BinaryHeap::new();
         for pendant in 1..=PENDANTS {
-            beats.push(Reverse((self.interval_us(), pendant)));
+            beats.push(Reverse((self.interval_us(), pendant, true)));
         }
         let mut place = 0;
         for second in 0..SECONDS {
-            while let Some(&Reverse((us, pendant))) = beats.peek() {
+            // At six everybody begins a session, within ten minutes.
+            if second % (24 * HOUR) == 6 * HOUR {
+                for pendant in 1..=PENDANTS {
+                    let after_us = self.chance.next() % 600_000_000;
+                    beats.push(Reverse((second * 1_000_000 + after_us, pendant, false)));
+                }
+            }
+            while let Some(&Reverse((us, pendant, goes_on))) = beats.peek() {
                 if us >= second * 1_000_000 {
                     break;
                 }
                 beats.pop();
-                beats.push(Reverse((us + self.interval_us(), pendant)));
+                if goes_on {
+                    beats.push(Reverse((us + self.interval_us(), pendant, true)));
+                }
                 let now = Mono::from_us(us);
                 tell(watch.handle_time(now, expected));
                 if is_in_range(second, pendant) {
                     tell(watch.heard(now, PendantId::new(pendant).expect("a number")));
-                }
-                // At six everybody begins a session, within ten minutes.
-                if second % (24 * HOUR) / 600 == 36 {
-                    tell(watch.heard(now.plus_ms(1), PendantId::new(pendant).expect("a number")));
                 }
             }
             if self.chance.next() % STRETCH == 0 {

@@ -6,6 +6,7 @@ use pendant_gateway::engine::air::{AirNews, AirReport, AirWatch, Rate};
 use pendant_gateway::engine::seam::LinkId;
 use pendant_gateway::engine::time::Mono;
 use pendant_hal::airtime::Shape;
+use pendant_hal::sim::chance::Chance;
 use pendant_hal::sim::ether::{
     Air, Antenna, Ether, Field, Handset, HandsetSettings, Jammer, Jamming, Position,
 };
@@ -38,32 +39,9 @@ const BURST: Duration = Duration::from_secs(1);
 const OTHERS: u32 = 6;
 const OTHERS_EVERY: Duration = Duration::from_secs(30);
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-pub(crate) struct Chance(pub u64);
-
-impl Chance {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Within (0, 1).
-    pub(crate) fn fraction(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    /// Exponentially distributed.
-    pub(crate) fn pause(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-self.fraction().ln())
-    }
-
-    fn place(&mut self, half_m: f64) -> Position {
-        let (x, y) = (self.fraction(), self.fraction());
-        Position::new((2.0 * x - 1.0) * half_m, (2.0 * y - 1.0) * half_m)
-    }
+fn place(chance: &mut Chance, half_m: f64) -> Position {
+    let (x, y) = (chance.fraction(), chance.fraction());
+    Position::new((2.0 * x - 1.0) * half_m, (2.0 * y - 1.0) * half_m)
 }
 
 /// The last frame of each pendant that was answered.
@@ -100,7 +78,7 @@ impl Works {
         let answered = Answered::default();
         for number in 1..=PENDANTS {
             let id = PendantId::new(number).expect("a number");
-            let antenna = Antenna::at(chance.place(200.0));
+            let antenna = Antenna::at(place(&mut chance, 200.0));
             let handset = handset(&ether, &antenna, wire::air(&RADIO));
             running.spawn(wear(id, handset, Arc::clone(&answered), Chance(chance.next())));
         }
@@ -109,7 +87,7 @@ impl Works {
             let spreading_factor = [9, 7, 12][other as usize % 3];
             let shape = Shape { spreading_factor, ..wire::air(&RADIO).shape };
             let air = Air { sync_word: 0x3444, shape, ..wire::air(&RADIO) };
-            let antenna = Antenna::at(chance.place(400.0));
+            let antenna = Antenna::at(place(&mut chance, 400.0));
             running.spawn(stranger(handset(&ether, &antenna, air), Chance(chance.next())));
         }
         running.spawn(bursts(ether.clone(), Chance(chance.next())));
@@ -239,7 +217,7 @@ async fn bursts(ether: Ether, mut chance: Chance) {
     let band = Band { centre_hz: RADIO.frequency_hz, width_hz: 600_000 };
     loop {
         sleep(chance.pause(BURST_EVERY)).await;
-        let antenna = Antenna::at(chance.place(300.0));
+        let antenna = Antenna::at(place(&mut chance, 300.0));
         let (now, duration) = (Instant::now(), chance.pause(BURST));
         ether.disturb(&antenna, band, 20, now, duration);
         sleep_until(now + duration).await;

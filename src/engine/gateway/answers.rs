@@ -2,7 +2,7 @@
 
 use super::{Gateway, TELL_AGAIN_MS};
 use crate::engine::acknowledge::{Released, Windows};
-use crate::engine::downlinks::Receivers;
+use crate::engine::downlinks::{Ear, Receivers};
 use crate::engine::event::{Detail, Kind};
 use crate::engine::notice::Notice;
 use crate::engine::record::Hearing;
@@ -15,7 +15,7 @@ impl Gateway {
     pub(super) fn receivers(&self, hearing: &Hearing) -> Receivers {
         let mut receivers = Receivers::default();
         if self.acknowledges(hearing.link) {
-            receivers.add(hearing.link, hearing.signal);
+            receivers.add(ear(hearing));
         }
         receivers
     }
@@ -23,8 +23,8 @@ impl Gateway {
     /// Another receiver heard a transmission that has been judged already.
     pub(super) fn heard_beside(&mut self, reply: &FrameBytes, hearing: &Hearing) {
         if self.acknowledges(hearing.link) {
-            self.custody.heard_too(reply, hearing.link, hearing.signal);
-            self.downlinks.heard_too(reply, hearing.link, hearing.signal);
+            self.custody.heard_too(reply, ear(hearing));
+            self.downlinks.heard_too(reply, ear(hearing));
         }
     }
 
@@ -32,7 +32,11 @@ impl Gateway {
     /// shortly before its time.
     pub(super) fn transmit(&mut self, released: Released, now: Now) {
         let Some(windows) = released.windows(self.settings.chance, now.mono) else {
-            return self.notice(Notice::AcknowledgementLate { pendant: released.pendant() });
+            // What only receivers heard that may not answer is late for nobody.
+            if released.is_wanted() {
+                self.notice(Notice::AcknowledgementLate { pendant: released.pendant() });
+            }
+            return;
         };
         let ready = match self.settings.links.len() {
             0 | 1 => Some((released, windows)),
@@ -76,4 +80,8 @@ impl Gateway {
     pub(super) fn acknowledges(&self, link: LinkId) -> bool {
         self.settings.links.get(usize::from(link.0)).is_some_and(|link| link.acknowledges)
     }
+}
+
+fn ear(hearing: &Hearing) -> Ear {
+    Ear { link: hearing.link, signal: hearing.signal, ended: hearing.received.mono }
 }
