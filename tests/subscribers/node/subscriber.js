@@ -141,10 +141,8 @@ const client = mqtt.connect({
   properties: { sessionExpiryInterval: WEEK_S }
 })
 
-client.on('error', error => {
-  console.error(`the broker cannot be used: ${error.message}`)
-  process.exit(1)
-})
+// mqtt.js tries again by itself; what is told here needs a human only if it stays.
+client.on('error', error => console.error(`no connection to the broker: ${error.message}`))
 
 client.on('connect', () => {
   client.subscribe(EVENTS, { qos: 1 }, error => {

@@ -17,6 +17,7 @@ import paho.mqtt.client as mqtt
 from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -117,7 +118,7 @@ class Subscriber:
     def on_message(self, client, _userdata, message):
         try:
             event = read(message.topic, message.payload)
-            fault = next(self.validator.iter_errors(event), None)
+            fault = best_match(self.validator.iter_errors(event))
             is_new = self.store.keep(event)
         # Whatever somebody may publish: say it, and go on for all the others.
         except (
