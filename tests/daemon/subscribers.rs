@@ -4,6 +4,7 @@
 use crate::end_to_end::World;
 use crate::mosquitto::{Subscriber as Onlooker, VALID, publish};
 use crate::pendant::*;
+use crate::schema::Schema;
 use crate::site::{SOON, hear};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -171,6 +172,18 @@ async fn takes_everything_once_and_receipts_it(program: fn() -> Command) {
     let series = format!("/lonework/ward-3/gw1 {} urgent", boot.as_str().expect("a boot"));
     assert_eq!(said["missing"], json!({ series: [[number + 1, number + 2]] }), "{said}");
     receipted(&mut receipts, &said).await;
+
+    // What the run above does not bring: the documents' events, as the engine writes them.
+    let mut missing = Value::Null;
+    for event in Schema::of("event").text["examples"].as_array().expect("examples") {
+        let lane = event["data"]["lane"].as_str().expect("a lane");
+        brings(format!("{BASE}/event/{lane}"), event.to_string()).await;
+        let said = centre.says().await;
+        assert_eq!((&said["id"], &said["fault"]), (&event["id"], &Value::Null), "{said}");
+        receipted(&mut receipts, &said).await;
+        missing = said["missing"].clone();
+    }
+    assert_eq!(missing["/lonework/ward-3/gw1 0123456789abcdef urgent"], json!([[2, 12]]));
     assert!(world.site.terminate().success());
 }
 
