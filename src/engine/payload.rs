@@ -5,6 +5,8 @@
 mod json;
 #[cfg(test)]
 mod json_test;
+#[cfg(test)]
+mod schema_test;
 
 use super::event::{
     Boot, Detail, Event, EventId, Freshness, FromPendant, HeardFrame, Kind, Lane, Telling,

@@ -137,4 +137,8 @@ async fn the_daemon_says_online_and_offline_by_its_retained_state() {
     let (_, _, offline) = onlooker.next().await;
     assert!(offline.contains("\"offline\""), "the last will: {offline}");
     assert_eq!(online.len(), offline.len());
+    let schema = crate::schema::Schema::of("state");
+    for state in [online, offline] {
+        schema.must_take(&serde_json::from_str(&state).expect("JSON"));
+    }
 }

@@ -18,6 +18,9 @@ mod mosquitto;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
+#[path = "../support/schema.rs"]
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+mod schema;
 #[path = "../support/sick.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "support of tests")]
 mod sick;
@@ -44,5 +47,6 @@ mod receivers;
 mod refusals;
 mod service;
 mod store_and_forward;
+mod subscribers;
 mod twins;
 mod works;

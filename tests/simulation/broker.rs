@@ -243,7 +243,9 @@ impl World {
     }
 
     pub fn centre_gets(&mut self, broker: usize, payload: &[u8]) {
-        let event = Event::read(payload);
+        // Every fourth seed is enough of the contract, and costs a sixteenth of the time.
+        let strictly = self.swarm.seed % 4 == 0;
+        let event = if strictly { Event::read_strictly(payload) } else { Event::read(payload) };
         self.trace.note(self.now_us, payload, || {
             let Event { data, id, .. } = &event;
             format!(

@@ -1,8 +1,12 @@
 //! An event as the centre reads it, by `docs/mqtt.md`.
 
 use super::reader::Press;
+use super::schema::Schema;
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::LazyLock;
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of("event"));
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Event {
@@ -35,6 +39,12 @@ pub struct Clock {
 impl Event {
     pub fn read(payload: &[u8]) -> Self {
         serde_json::from_slice(payload).expect("an event as docs/mqtt.md says")
+    }
+
+    /// The same, held against the schema: what the world makes the engine say is in it.
+    pub fn read_strictly(payload: &[u8]) -> Self {
+        SCHEMA.must_take(&serde_json::from_slice(payload).expect("JSON"));
+        Self::read(payload)
     }
 
     /// The press that it is about, or whose timer speaks.

@@ -24,6 +24,9 @@ mod pendant;
 #[allow(dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/rig.rs"]
 mod rig;
+#[allow(dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/schema.rs"]
+mod schema;
 
 mod air;
 mod broker;

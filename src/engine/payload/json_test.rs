@@ -21,7 +21,7 @@ fn any_id() -> impl Strategy<Value = EventId> {
 }
 
 /// Small and great alike.
-fn any_number() -> impl Strategy<Value = u64> {
+pub(super) fn any_number() -> impl Strategy<Value = u64> {
     (any::<u64>(), 0..64u32).prop_map(|(number, shift)| number >> shift)
 }
 
@@ -30,7 +30,7 @@ fn any_unix_ms() -> impl Strategy<Value = i64> {
     prop_oneof![8 => 0..253_402_300_800_000i64, 1 => any::<i64>()]
 }
 
-fn any_wall() -> impl Strategy<Value = Wall> {
+pub(super) fn any_wall() -> impl Strategy<Value = Wall> {
     let source = prop_oneof![Just(WallSource::Ntp), Just(WallSource::Unverified)];
     let set =
         (any_unix_ms(), any::<u32>(), source).prop_map(|(unix_ms, uncertainty_ms, source)| {
@@ -118,7 +118,7 @@ fn any_detail() -> impl Strategy<Value = Detail> {
     ]
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
+pub(super) fn any_event() -> impl Strategy<Value = Event> {
     let kinds: Vec<Kind> = Kind::all().collect();
     let kind = prop::sample::select(kinds);
     let received =
@@ -138,7 +138,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 const BOOT: Boot = 0x0123_4567_89AB_CDEF;
 
-fn voice() -> Voice {
+pub(super) fn voice() -> Voice {
     let listen_in = ListenIn::new("sips:1042@[2001:db8::1]:5061;transport=tls").expect("a URI");
     let name = |text: &str| Name::new(text).expect("a name");
     let mut policies = Policies::default();
