@@ -74,7 +74,7 @@ fn belongs(event: &Event) -> bool {
             K::ManDown | K::Fall => nothing || matches!(detail, Detail::Late { .. }),
             K::GatewayStarted => nothing || matches!(detail, Detail::Started { .. }),
             K::ReceptionSuspect => matches!(detail, Detail::Times(_)),
-            K::LinkUp | K::LinkDown => matches!(detail, Detail::Link(_)),
+            K::LinkUp | K::LinkDown | K::AirtimeSpent => matches!(detail, Detail::Link(_)),
             K::JournalDamage => matches!(detail, Detail::Damage { .. } | Detail::Void { .. }),
             K::EventsShed => matches!(detail, Detail::Void { .. } | Detail::GivenUp { .. }),
             K::BrokerRefused => matches!(detail, Detail::Refused { .. }),
