@@ -6,12 +6,10 @@ use crate::Outcome;
 use crate::stats::{now, percentile, print, us};
 use pendant_hal::radio::account::Account;
 use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::sim::busy::BusyCores;
 use pendant_hal::sim::ether::{Ether, Station};
 use pendant_hal::sim::sx1262::{self, BOARD};
 use pendant_hal::{LinkEvent, LinkHandle, Transmission};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -22,14 +20,9 @@ const LISTENING: Duration = Duration::from_secs(10);
 const TRANSFER: Duration = Duration::from_micros(100);
 
 const SETTINGS: RadioSettings = RadioSettings {
-    frequency_hz: 868_100_000,
     downlink_frequency_hz: 869_525_000,
     spreading_factor: 7,
-    bandwidth_hz: 125_000,
-    coding_rate_denominator: 5,
-    power_dbm: 14,
-    preamble_symbols: 8,
-    private_network: true,
+    ..RadioSettings::BENCH
 };
 
 struct Site {
@@ -101,9 +94,9 @@ pub(crate) fn radio() -> Outcome {
         let deaf = site.account.balance(Instant::now()).deaf_permille;
         print("radio.deaf_while_answering_permille", f64::from(deaf), "permille");
 
-        let load = Load::start();
+        let load = BusyCores::start();
         let loaded = site.answers().await;
-        load.stop();
+        drop(load);
         let (off, _) = loaded?;
         print("radio.answer_off_loaded_p50_us", percentile(&off, 50), "us");
         print("radio.answer_off_loaded_p99_us", percentile(&off, 99), "us");
@@ -111,39 +104,6 @@ pub(crate) fn radio() -> Outcome {
         site.link.stop().await;
         Ok(())
     })
-}
-
-/// Two programs that reckon for each core.
-struct Load {
-    running: Arc<AtomicBool>,
-    threads: Vec<thread::JoinHandle<u64>>,
-}
-
-impl Load {
-    fn start() -> Self {
-        let running = Arc::new(AtomicBool::new(true));
-        let count = 2 * thread::available_parallelism().map_or(1, usize::from);
-        let reckon = || {
-            let running = Arc::clone(&running);
-            thread::spawn(move || {
-                let mut sum = 0u64;
-                while running.load(Ordering::Relaxed) {
-                    sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
-                }
-                sum
-            })
-        };
-        let threads = (0..count).map(|_| reckon()).collect();
-        Self { running, threads }
-    }
-
-    fn stop(self) {
-        self.running.store(false, Ordering::Relaxed);
-        for thread in self.threads {
-            // It only reckons.
-            drop(thread.join());
-        }
-    }
 }
 
 /// How long the thread of this name has run (proc(5), schedstat).

@@ -25,6 +25,18 @@ const HEARD: Signal = Signal {
     frequency_error_hz: None,
 };
 
+fn settings(listen: SocketAddr) -> ConcentratorSettings {
+    ConcentratorSettings {
+        listen,
+        eui: EUI,
+        downlink_frequency_hz: 869_525_000,
+        bandwidth_hz: 125_000,
+        coding_rate_denominator: 5,
+        spreading_factor: 10,
+        power_dbm: 14,
+    }
+}
+
 struct Rig {
     link: LinkHandle,
     events: mpsc::Receiver<(u8, LinkEvent)>,
@@ -36,15 +48,7 @@ impl Rig {
         // A port that was free a moment ago.
         let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = address.local_addr().expect("its address");
-        let settings = ConcentratorSettings {
-            listen: address,
-            eui: EUI,
-            downlink_frequency_hz: 869_525_000,
-            bandwidth_hz: 125_000,
-            coding_rate_denominator: 5,
-            spreading_factor: 10,
-            power_dbm: 14,
-        };
+        let settings = settings(address);
         let (sender, events) = mpsc::channel(256);
         let link = concentrator::spawn(settings, account, 3, sender);
         Self { link, events, address }
@@ -304,15 +308,7 @@ async fn one_that_calls_no_more_is_told_and_so_is_its_return() {
 async fn a_port_that_is_taken_is_told_and_had_when_it_is_free() {
     let squatter = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let listen = squatter.local_addr().expect("its address");
-    let settings = ConcentratorSettings {
-        listen,
-        eui: EUI,
-        downlink_frequency_hz: 869_525_000,
-        bandwidth_hz: 125_000,
-        coding_rate_denominator: 5,
-        spreading_factor: 10,
-        power_dbm: 14,
-    };
+    let settings = settings(listen);
     let probed = concentrator::probe(&settings).await;
     assert!(matches!(probed, Err(LinkFault::Port { address, .. }) if address == listen));
     let (sender, events) = mpsc::channel(256);

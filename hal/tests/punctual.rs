@@ -8,25 +8,18 @@
 
 use pendant_hal::radio::account::Account;
 use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::sim::busy::BusyCores;
 use pendant_hal::sim::ether::{Ether, Station};
 use pendant_hal::sim::sx1262::{self, BOARD};
 use pendant_hal::{LinkEvent, Transmission};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 const SETTINGS: RadioSettings = RadioSettings {
-    frequency_hz: 868_100_000,
     downlink_frequency_hz: 869_525_000,
     spreading_factor: 7,
-    bandwidth_hz: 125_000,
-    coding_rate_denominator: 5,
-    power_dbm: 14,
-    preamble_symbols: 8,
-    private_network: true,
+    ..RadioSettings::BENCH
 };
 
 const ANSWERS: u64 = 100;
@@ -37,40 +30,6 @@ const OFF_MAX: Duration = Duration::from_millis(2);
 /// case of a hundred where this was written. With ordinary priority more than
 /// half are.
 const LATE_MAX: usize = 10;
-
-/// Two programs that reckon for each core, until dropped.
-struct Load {
-    running: Arc<AtomicBool>,
-    threads: Vec<thread::JoinHandle<u64>>,
-}
-
-impl Load {
-    fn new() -> Self {
-        let running = Arc::new(AtomicBool::new(true));
-        let reckon = |_| {
-            let running = Arc::clone(&running);
-            thread::spawn(move || {
-                let mut sum = 0u64;
-                while running.load(Ordering::Relaxed) {
-                    sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
-                }
-                sum
-            })
-        };
-        let count = 2 * thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..count).map(reckon).collect();
-        Self { running, threads }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.running.store(false, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
-        }
-    }
-}
 
 #[tokio::test]
 async fn an_answer_leaves_within_two_milliseconds_of_its_time_beside_full_cores() {
@@ -86,7 +45,7 @@ async fn an_answer_leaves_within_two_milliseconds_of_its_time_beside_full_cores(
     };
     assert_eq!(event().await, LinkEvent::Up);
 
-    let load = Load::new();
+    let load = BusyCores::start();
     let mut off = Vec::new();
     for ticket in 0..ANSWERS {
         let at = Instant::now() + Duration::from_millis(60);

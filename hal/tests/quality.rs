@@ -13,28 +13,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-const SETTINGS: RadioSettings = RadioSettings {
-    frequency_hz: 868_100_000,
-    downlink_frequency_hz: 868_100_000,
-    spreading_factor: 9,
-    bandwidth_hz: 125_000,
-    coding_rate_denominator: 5,
-    power_dbm: 14,
-    preamble_symbols: 8,
-    private_network: true,
-};
+const SETTINGS: RadioSettings = RadioSettings::BENCH;
 
 const BOARD_127: Board127 = Board127 { pa_boost: true, tcxo: false, receive_boost: false };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn air() -> Air {
-    Air {
-        frequency_hz: SETTINGS.frequency_hz,
-        shape: SETTINGS.shape(),
-        iq_inverted: false,
-        sync_word: 0x1424,
-    }
+    Air::of(&SETTINGS)
 }
 
 /// What the radio's task keeps.

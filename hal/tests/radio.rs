@@ -21,14 +21,9 @@ const DOWNLINK_HZ: u32 = 869_525_000;
 
 fn settings() -> RadioSettings {
     RadioSettings {
-        frequency_hz: 868_100_000,
         downlink_frequency_hz: DOWNLINK_HZ,
         spreading_factor: 10,
-        bandwidth_hz: 125_000,
-        coding_rate_denominator: 5,
-        power_dbm: 14,
-        preamble_symbols: 8,
-        private_network: true,
+        ..RadioSettings::BENCH
     }
 }
 

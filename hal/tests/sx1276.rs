@@ -17,16 +17,7 @@ const RFM95: Board127 = Board127 { pa_boost: true, tcxo: false, receive_boost: t
 const DOWNLINK_HZ: u32 = 869_525_000;
 
 fn settings(spreading_factor: u8) -> RadioSettings {
-    RadioSettings {
-        frequency_hz: 868_100_000,
-        downlink_frequency_hz: DOWNLINK_HZ,
-        spreading_factor,
-        bandwidth_hz: 125_000,
-        coding_rate_denominator: 5,
-        power_dbm: 14,
-        preamble_symbols: 8,
-        private_network: true,
-    }
+    RadioSettings { downlink_frequency_hz: DOWNLINK_HZ, spreading_factor, ..RadioSettings::BENCH }
 }
 
 fn uplink(spreading_factor: u8) -> Air {

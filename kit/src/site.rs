@@ -14,10 +14,10 @@ pub use walk::Walk;
 use crate::bench::{self, Memory, PendantHandle, SayError};
 use crate::pendant::{Habits, Pendant, PendantIdentity, PressError, Windows};
 use crate::sim::label_of;
-use crate::wire::{self, Wire};
+use crate::wire::Wire;
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::sim::chance::Chance;
-use pendant_hal::sim::ether::{Antenna, Ether};
+use pendant_hal::sim::ether::{Air, Antenna, Ether};
 use pendant_hal::sim::witness::Witness;
 use pendant_protocol::{Body, FRAME_BYTES};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -153,7 +153,7 @@ impl Site {
             handles.extend(made);
         }
         running.spawn(walk::walk(walkers));
-        let witness = Witness::new(ether, &settings.gateway, wire::air(&settings.radio));
+        let witness = Witness::new(ether, &settings.gateway, Air::of(&settings.radio));
         running.spawn(look(witness, books.clone()));
         Self { handles, books, quiet, _running: running }
     }

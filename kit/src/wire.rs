@@ -81,11 +81,6 @@ struct Radio {
     _host: Option<EtherServer>,
 }
 
-/// LoRa sync word of private networks, as in the SX126x's register 0x0740.
-const PRIVATE_SYNC_WORD: u16 = 0x1424;
-/// LoRa sync word of LoRaWAN, likewise.
-const LORAWAN_SYNC_WORD: u16 = 0x3444;
-
 /// Removes itself.
 struct SymbolicLink(PathBuf);
 
@@ -149,7 +144,7 @@ impl Wire {
     }
 
     fn in_air(settings: &RadioSettings, ether: &Ether, host: Option<EtherServer>) -> Self {
-        let air = air(settings);
+        let air = Air::of(settings);
         Self(Kind::Radio(Radio {
             station: Station::new(ether.port()),
             downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..air },
@@ -169,7 +164,7 @@ impl Wire {
         offset_hz: i32,
         listens: Duration,
     ) -> Self {
-        let uplink = air(settings);
+        let uplink = Air::of(settings);
         let settings = HandsetSettings {
             uplink,
             downlink: Air { frequency_hz: settings.downlink_frequency_hz, ..uplink },
@@ -221,18 +216,6 @@ impl Wire {
             },
             Kind::Handset(handset) => handset.hear().await.ok_or_else(gone),
         }
-    }
-}
-
-/// How a pendant sends under these settings; it is answered on the downlink's
-/// frequency.
-#[must_use]
-pub fn air(settings: &RadioSettings) -> Air {
-    Air {
-        frequency_hz: settings.frequency_hz,
-        shape: settings.shape(),
-        iq_inverted: false,
-        sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
     }
 }
 

@@ -17,12 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 const SETTINGS: RadioSettings = RadioSettings { spreading_factor: 7, ..RADIO };
 
 fn air() -> Air {
-    Air {
-        frequency_hz: SETTINGS.frequency_hz,
-        shape: SETTINGS.shape(),
-        iq_inverted: false,
-        sync_word: 0x1424,
-    }
+    Air::of(&SETTINGS)
 }
 
 const BAND: Band = Band { centre_hz: SETTINGS.frequency_hz, width_hz: 200_000 };

@@ -2,7 +2,7 @@
 //! chip: who is heard, and that a seed repeats the run.
 
 use pendant_hal::sim::ether::{
-    Antenna, Ether, Field, Handset, HandsetSettings, Jamming, Position, Wall,
+    Air, Antenna, Ether, Field, Handset, HandsetSettings, Jamming, Position, Wall,
 };
 use pendant_hal::sim::waves::Band;
 use pendant_hal::sim::{spawn_radio, sx1262};
@@ -11,7 +11,6 @@ use pendant_kit::bench::Memory;
 use pendant_kit::pendant::PendantIdentity;
 use pendant_kit::sim::RADIO;
 use pendant_kit::site::{Account, Loss, Site, SiteSettings, Walk, Wearer, Worn};
-use pendant_kit::wire;
 use pendant_protocol::{
     Body, DownlinkMessage, EnrolmentKey, Instruction, Outcome, PendantId, SealedUplink, Slot,
 };
@@ -78,7 +77,7 @@ impl Gateway {
         let (sender, events) = mpsc::channel(1024);
         let link = spawn_radio(RADIO, chip, 0, sender);
         let (answers, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(64);
-        let air = wire::air(&RADIO);
+        let air = Air::of(&RADIO);
         let settings = HandsetSettings {
             uplink: air,
             downlink: air,
@@ -211,7 +210,7 @@ async fn what_is_not_answered_has_its_reason() {
     only(&far, Loss::OutOfRange);
 
     let ether = flat();
-    let band = Band::of(&wire::air(&RADIO));
+    let band = Band::of(&Air::of(&RADIO));
     let _jammer = ether.jam(&Antenna::default(), band, 20, Jamming::Continuous);
     let mut drowned = Run::of(&ether, 1, at(100.0));
     drowned.gateway.work_for(hour).await;

@@ -557,7 +557,7 @@ impl LinkState {
         (self.up, self.fault, self.noise_dbm) = (up, fault, None);
     }
 
-    /// `balance` is a radio's.
+    /// `balance` is of what answers on the air. A concentrator measures no channel.
     fn json(&self, balance: Option<Balance>, jamming_suspected: bool) -> Value {
         let mut state = json!({ "name": self.name, "up": self.up, "fault": self.fault });
         if let Some(balance) = balance {

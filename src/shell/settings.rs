@@ -3,8 +3,7 @@
 use super::daemon::{StartError, cannot};
 use super::tls::TlsFiles;
 use super::uplink::{BrokerSettings, Credentials};
-use crate::config::DownlinkRole;
-use crate::config::{Broker, Config};
+use crate::config::{Broker, Config, DownlinkRole};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};

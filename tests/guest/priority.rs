@@ -11,14 +11,9 @@ use std::fs;
 use tokio::sync::mpsc;
 
 const SETTINGS: RadioSettings = RadioSettings {
-    frequency_hz: 868_100_000,
     downlink_frequency_hz: 869_525_000,
     spreading_factor: 10,
-    bandwidth_hz: 125_000,
-    coding_rate_denominator: 5,
-    power_dbm: 14,
-    preamble_symbols: 8,
-    private_network: true,
+    ..RadioSettings::BENCH
 };
 
 const BOARD: Board = Board {

@@ -3,6 +3,7 @@
 //! Radios: a chip ([`sx1262`], [`sx1276`]) on its wires, with a receiver
 //! (`demodulator`) in an [`ether`] over a field.
 
+pub mod busy;
 pub mod chance;
 mod demodulator;
 pub mod ether;

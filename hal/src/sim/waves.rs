@@ -3,6 +3,7 @@
 //! Levels are in decibels of a milliwatt; sums of powers are made in milliwatts.
 
 use crate::airtime::Shape;
+use crate::radio::RadioSettings;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,6 +12,11 @@ const THERMAL_DBM_HZ: f64 = -174.0;
 
 /// Noise that the receiver adds, dB (a usual value for an SX126x board).
 const NOISE_FIGURE_DB: f64 = 6.0;
+
+/// LoRa sync word of private networks, as in the SX126x's register 0x0740.
+const PRIVATE_SYNC_WORD: u16 = 0x1424;
+/// LoRa sync word of LoRaWAN, likewise.
+const LORAWAN_SYNC_WORD: u16 = 0x3444;
 
 /// What a radio must be set to in order to hear a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,17 @@ pub struct Air {
 }
 
 impl Air {
+    /// How a pendant sends under these settings; it is answered on the downlink's
+    /// frequency.
+    pub fn of(settings: &RadioSettings) -> Self {
+        Self {
+            frequency_hz: settings.frequency_hz,
+            shape: settings.shape(),
+            iq_inverted: false,
+            sync_word: if settings.private_network { PRIVATE_SYNC_WORD } else { LORAWAN_SYNC_WORD },
+        }
+    }
+
     /// Whether two are on the same channel, so that one can be taken for the
     /// other: the carrier within a quarter of the bandwidth (SX1261/2 datasheet
     /// rev 2.1, section 6.1.1), the same spreading.

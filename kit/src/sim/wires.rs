@@ -70,16 +70,7 @@ impl From<WireCodec> for Codec {
 }
 
 /// A pendant's radio where nothing else is said.
-pub const RADIO: RadioSettings = RadioSettings {
-    frequency_hz: 868_100_000,
-    downlink_frequency_hz: 868_100_000,
-    spreading_factor: 9,
-    bandwidth_hz: 125_000,
-    coding_rate_denominator: 5,
-    power_dbm: 14,
-    preamble_symbols: 8,
-    private_network: true,
-};
+pub const RADIO: RadioSettings = RadioSettings::BENCH;
 
 fn default_baud() -> u32 {
     115_200

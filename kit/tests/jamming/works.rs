@@ -14,7 +14,6 @@ use pendant_hal::sim::waves::Band;
 use pendant_hal::sim::{spawn_radio, sx1262};
 use pendant_hal::{LinkEvent, LinkHandle, Reception, Transmission};
 use pendant_kit::sim::RADIO;
-use pendant_kit::wire;
 use pendant_protocol::{Battery, Body, EnrolmentKey, Message, PendantId, SealedUplink, Status};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -79,14 +78,14 @@ impl Works {
         for number in 1..=PENDANTS {
             let id = PendantId::new(number).expect("a number");
             let antenna = Antenna::at(place(&mut chance, 200.0));
-            let handset = handset(&ether, &antenna, wire::air(&RADIO));
+            let handset = handset(&ether, &antenna, Air::of(&RADIO));
             running.spawn(wear(id, handset, Arc::clone(&answered), Chance(chance.next())));
         }
         for other in 0..OTHERS {
             // Strangers' frames of the same spreading, and of others.
             let spreading_factor = [9, 7, 12][other as usize % 3];
-            let shape = Shape { spreading_factor, ..wire::air(&RADIO).shape };
-            let air = Air { sync_word: 0x3444, shape, ..wire::air(&RADIO) };
+            let shape = Shape { spreading_factor, ..Air::of(&RADIO).shape };
+            let air = Air { sync_word: 0x3444, shape, ..Air::of(&RADIO) };
             let antenna = Antenna::at(place(&mut chance, 400.0));
             running.spawn(stranger(handset(&ether, &antenna, air), Chance(chance.next())));
         }
