@@ -406,8 +406,7 @@ impl Gateway {
     fn stale(&mut self, pendant: PendantId, link: LinkId, now: Now) {
         self.refuse(link, Refusal::Replayed);
         let Some(state) = self.states.get_mut(pendant) else { return };
-        let quiet = state.stale_told.is_none_or(|told| now.mono.ms_since(told) >= TELL_AGAIN_MS);
-        if quiet {
+        if is_to_be_told(state.stale_told, now) {
             state.stale_told = Some(now.mono);
             self.tell(Kind::CounterStale, Detail::Pendant(pendant.get()), now);
         }
@@ -546,6 +545,11 @@ impl Gateway {
     fn notice(&mut self, notice: Notice) {
         self.outputs.push_back(Output::Tell(notice));
     }
+}
+
+/// Whether it is time for what is told at most once an hour.
+fn is_to_be_told(told: Option<Mono>, now: Now) -> bool {
+    told.is_none_or(|told| now.mono.ms_since(told) >= TELL_AGAIN_MS)
 }
 
 /// The latest age that any state bears.

@@ -1,6 +1,6 @@
 //! Answers on their way from their release to a link.
 
-use super::{Gateway, TELL_AGAIN_MS};
+use super::{Gateway, is_to_be_told};
 use crate::engine::acknowledge::{Released, Windows};
 use crate::engine::downlinks::{Ear, Receivers};
 use crate::engine::event::{Detail, Kind};
@@ -69,9 +69,8 @@ impl Gateway {
         if outcome != TransmitOutcome::Sent {
             self.notice(Notice::TransmitFailed);
         }
-        let told = self.airtime_told.get(&link);
-        let quiet = told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS);
-        if outcome == TransmitOutcome::NoAirtime && quiet {
+        let told = self.airtime_told.get(&link).copied();
+        if outcome == TransmitOutcome::NoAirtime && is_to_be_told(told, now) {
             self.airtime_told.insert(link, now.mono);
             self.tell(Kind::AirtimeSpent, Detail::Link(link), now);
         }

@@ -1,6 +1,6 @@
 //! What the journal and the delivery report, and what follows from it.
 
-use super::{Gateway, TELL_AGAIN_MS};
+use super::{Gateway, is_to_be_told};
 use crate::engine::decide::timers::unfire;
 use crate::engine::delivery::DeliveryNews;
 use crate::engine::event::{Detail, Event, EventId, FromPendant, GIVEN_UP_MAX, Kind, Lane};
@@ -136,8 +136,8 @@ impl Gateway {
         match news {
             DeliveryNews::Refused { broker, reason, event } => {
                 self.notice(Notice::BrokerRefused { broker, reason });
-                let told = self.refusal_told.get(&(broker, reason));
-                if told.is_none_or(|told| now.mono.ms_since(*told) >= TELL_AGAIN_MS) {
+                let told = self.refusal_told.get(&(broker, reason)).copied();
+                if is_to_be_told(told, now) {
                     self.refusal_told.insert((broker, reason), now.mono);
                     let detail = Detail::Refused { broker, reason, event };
                     self.tell(Kind::BrokerRefused, detail, now);
