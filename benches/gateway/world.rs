@@ -116,7 +116,7 @@ impl<D: Disk> World<D> {
                         self.answers.push_back(Input::Broker(BrokerId(0), taken));
                     }
                     Output::Transmit(transmit) => {
-                        self.downlink = Some(transmit.frame);
+                        self.downlink = Some(transmit.frame.as_slice().try_into()?);
                         let (link, outcome) = (transmit.link, TransmitOutcome::Sent);
                         self.answers.push_back(Input::TransmitDone { link, outcome });
                     }
@@ -146,6 +146,8 @@ fn settings() -> Outcome<Settings> {
         slot: Slot::new(1).ok_or("a valid slot")?,
         chance: Chance::Either,
         links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
+        lorawan: None,
+        devices: Default::default(),
         policies: Policies::default(),
         brokers: vec![Name::new("bench")?],
         delivery: DeliverySettings {

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod demo;
 pub mod export;
 pub mod line;
+pub mod lorawan;
 pub mod pendant;
 pub mod pki;
 pub mod sim;

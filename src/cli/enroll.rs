@@ -4,7 +4,7 @@
 use super::pin_entry::{self, Pins};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
 use crate::config::Config;
-use crate::engine::keyring::Enrolment;
+use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
 use crate::shell::keyring_files::{self, Existing, KeyringFiles};
 use crate::shell::store_key::StoreKey;
@@ -47,7 +47,8 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
     let pins = pin_entry::read(arguments.pins_fd)?;
-    let enrolment = make(pendant, arguments.wearer.clone(), &pins)?;
+    let key = new_key()?;
+    let enrolment = make(pendant, arguments.wearer.clone(), &key, &pins)?;
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
     KeyringFiles::new(&store.directory, &store_key).write(&enrolment, existing).map_err(
         |error| match error.kind() {
@@ -58,8 +59,11 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
             )),
         },
     )?;
-    let sheet =
-        if arguments.json { sheet_as_json(&enrolment) } else { sheet_for_people(&enrolment) };
+    let sheet = if arguments.json {
+        sheet_as_json(&enrolment, &key)
+    } else {
+        sheet_for_people(&enrolment, &key)
+    };
     if let Err(failure) = print(&sheet) {
         tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         return Err(failure);
@@ -67,18 +71,28 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     Ok(control_client::reload(&config.control.socket))
 }
 
-fn make(pendant: PendantId, wearer: Name, pins: &Pins) -> Result<Enrolment, Failure> {
-    let no_chance =
-        |error: getrandom::Error| Failure::failed(format!("no random numbers: {error}"));
+fn new_key() -> Result<EnrolmentKey, Failure> {
     let mut key = Zeroizing::new([0; 16]);
     getrandom::fill(key.as_mut()).map_err(no_chance)?;
+    Ok(EnrolmentKey::from_bytes(*key))
+}
+
+fn no_chance(error: getrandom::Error) -> Failure {
+    Failure::failed(format!("no random numbers: {error}"))
+}
+
+fn make(
+    pendant: PendantId,
+    wearer: Name,
+    key: &EnrolmentKey,
+    pins: &Pins,
+) -> Result<Enrolment, Failure> {
     Ok(Enrolment {
         pendant,
         // 0 is never an enrolment; it comes up once in 2^64.
         id: getrandom::u64().map_err(no_chance)?.max(1),
-        key: EnrolmentKey::from_bytes(*key),
         wearer,
-        pins: pins.verifier()?,
+        secrets: Secrets::Native { key: key.clone(), pins: pins.verifier()? },
     })
 }
 
@@ -91,18 +105,18 @@ fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
     hex
 }
 
-fn sheet_as_json(enrolment: &Enrolment) -> Zeroizing<String> {
+fn sheet_as_json(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
     // Numbers and names need no escaping: `Name` sees to that.
     Zeroizing::new(format!(
         "{{\"pendant\":\"{}\",\"wearer\":\"{}\",\"enrolment\":\"{:016x}\",\"key\":\"{}\"}}\n",
         enrolment.pendant,
         enrolment.wearer,
         enrolment.id,
-        *key_hex(&enrolment.key)
+        *key_hex(key)
     ))
 }
 
-fn sheet_for_people(enrolment: &Enrolment) -> Zeroizing<String> {
+fn sheet_for_people(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
     Zeroizing::new(format!(
         "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
          \n\
@@ -115,6 +129,6 @@ fn sheet_for_people(enrolment: &Enrolment) -> Zeroizing<String> {
         pendant = enrolment.pendant,
         wearer = enrolment.wearer,
         id = enrolment.id,
-        key = *key_hex(&enrolment.key),
+        key = *key_hex(key),
     ))
 }

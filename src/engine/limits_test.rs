@@ -3,9 +3,10 @@
 
 use super::age::Age;
 use super::air::Sign;
+use super::device::Position;
 use super::event::{
-    Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX, HeardFrame, Kind,
-    Lane, Stamp,
+    Authentication, Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX,
+    HeardFrame, Kind, Lane, Stamp,
 };
 use super::journal::longest_record_bytes;
 use super::name::{NAME_BYTES_MAX, Name};
@@ -15,7 +16,7 @@ use super::policy::{LISTEN_IN_BYTES_MAX, ListenIn, Policies, Policy, Response};
 use super::seam::{BrokerId, LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
-use pendant_protocol::{EnrolmentKey, PendantId, Slot};
+use pendant_protocol::{PendantId, Slot};
 
 const WALL: Wall =
     Wall::Set { unix_ms: i64::MIN, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
@@ -44,6 +45,8 @@ fn settings() -> Settings {
         chance: Chance::Either,
         brokers: vec![name()],
         links: vec![LinkSettings { name: name(), acknowledges: true }],
+        lorawan: None,
+        devices: Default::default(),
         policies: Policies { site: policy(), ..Policies::default() },
         delivery: DeliverySettings {
             receipts: true,
@@ -58,7 +61,7 @@ fn settings() -> Settings {
 }
 
 fn event(kind: Kind, detail: Detail) -> Event {
-    let key = EventIdKey::derive(&EnrolmentKey::from_bytes([0xFF; 16]));
+    let key = EventIdKey::derive(&[0xFF; 16], &[]);
     Event {
         id: key.of_frame(u32::MAX, u8::MAX),
         kind,
@@ -69,6 +72,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
             pendant: 0xFF_FFFF,
             enrolment: u64::MAX,
             wearer: name(),
+            authentication: Authentication::LoRaWan,
             counter: u32::MAX,
             heard: Some(HeardFrame {
                 link: LinkId(0),
@@ -79,8 +83,15 @@ fn event(kind: Kind, detail: Detail) -> Event {
                     spreading_factor: Some(u8::MAX),
                     frequency_error_hz: Some(i32::MIN),
                 },
-                battery: Some(14),
+                battery_percent: Some(100),
                 place: u16::MAX,
+                position: Some(Position {
+                    latitude_e6: -89_999_999,
+                    longitude_e6: -179_999_999,
+                    accuracy_m: Some(u16::MAX),
+                    age_s: Some(u16::MAX),
+                }),
+                temperature_decidegrees: Some(i16::MIN),
                 freshness: Freshness::Unproven,
             }),
         }),

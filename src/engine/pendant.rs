@@ -2,7 +2,9 @@
 //! with every event of it, so that an event and what it changed are one frame.
 
 use super::age::Age;
+use super::event::EventId;
 use super::keyring::EnrolmentId;
+use super::lorawan::LoRaWanState;
 use super::seam::LinkId;
 use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
@@ -11,6 +13,10 @@ use serde::{Deserialize, Serialize};
 /// Replies kept for retransmissions. Two, since a panic may interrupt the
 /// retries of the message before it.
 const REPLIES_KEPT: usize = 2;
+
+/// Copies of one frame that arrive through another receiver within this time
+/// are the same transmission; later ones are repetitions that want an answer.
+const SAME_TRANSMISSION_MS: u64 = 500;
 
 /// A reply with the frame that it answers. A retransmission is known by its
 /// tag: 64 bits that nobody without the key can choose.
@@ -97,7 +103,7 @@ pub(super) enum Supervision {
 /// The latest frame of a pendant, to tell a second receiver's copy from a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Latest {
-    pub(super) counter: u32,
+    pub(super) event: EventId,
     pub(super) link: LinkId,
     pub(super) ended: Mono,
 }
@@ -122,6 +128,8 @@ pub(super) struct PendantState {
     /// When its last new frame was heard.
     pub(super) heard: Age,
     pub(super) supervision: Supervision,
+    /// Of a LoRaWAN pendant, beside all that.
+    pub(super) lorawan: LoRaWanState,
     /// The highest counter before this boot.
     #[serde(skip)]
     pub(super) highest_before: Option<u32>,
@@ -154,6 +162,15 @@ pub(super) enum CounterVerdict {
     TooOld,
 }
 
+impl Latest {
+    /// Whether this is the same transmission, through another receiver.
+    pub(super) fn is_heard_beside(&self, event: EventId, link: LinkId, ended: Mono) -> bool {
+        self.event == event
+            && self.link != link
+            && ended.ms_since(self.ended) < SAME_TRANSMISSION_MS
+    }
+}
+
 impl PendantState {
     pub(super) fn new(pendant: PendantId, enrolment: EnrolmentId) -> Self {
         Self {
@@ -168,6 +185,7 @@ impl PendantState {
             actual: Actual::default(),
             heard: Age::default(),
             supervision: Supervision::default(),
+            lorawan: LoRaWanState::default(),
             highest_before: None,
             stale_told: None,
             latest: None,
@@ -217,6 +235,7 @@ impl PendantState {
     /// repetition must be taken anew and not merely answered.
     pub(super) fn unsay(&mut self, counter: u32) {
         self.forget_reply(counter);
+        self.lorawan.unsay(counter);
         let Some(behind) = self.highest.and_then(|highest| highest.checked_sub(counter)) else {
             return;
         };
@@ -236,6 +255,12 @@ impl PendantState {
         for reply in &mut self.replies {
             reply.take_if(|reply| reply.counter == counter);
         }
+        self.lorawan.forget_reply(counter);
+    }
+
+    /// The counter of a new LoRaWAN session's first frame, whose own is 0.
+    pub(super) fn next_base(&self) -> Option<u32> {
+        self.highest.map_or(Some(0), |highest| highest.checked_add(1))
     }
 
     /// Keeps the answers to the highest counters: frames that were held back and

@@ -2,10 +2,13 @@
 //! gets here (`crate::config`).
 
 use super::command::CentreKeys;
+use super::device::Device;
 use super::journal::Limits;
+use super::lorawan::Plan;
 use super::name::Name;
 use super::policy::Policies;
-use pendant_protocol::Slot;
+use pendant_protocol::{PendantId, Slot};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// One link, by its place in the configuration.
@@ -70,6 +73,10 @@ pub struct Settings {
     pub brokers: Vec<Name>,
     /// The links.
     pub links: Vec<LinkSettings>,
+    /// The band plan of LoRaWAN; `None`: its frames are not listened to.
+    pub lorawan: Option<Plan>,
+    /// Which device a LoRaWAN pendant is, and what its signs mean.
+    pub devices: BTreeMap<PendantId, Device>,
     /// What the site has decided, and for which pendants otherwise.
     pub policies: Policies,
     /// Delivery.

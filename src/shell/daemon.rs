@@ -321,8 +321,8 @@ impl Daemon {
                 let transmission = Transmission {
                     ticket: transmit.id.0,
                     at: self.clock.instant(transmit.at),
-                    or_at: transmit.or_at.map(|mono| self.clock.instant(mono)),
-                    bytes: transmit.frame.to_vec(),
+                    or_at: transmit.or.map(|later| self.clock.instant(later.at)),
+                    bytes: transmit.frame,
                 };
                 if !self.links.transmit(transmit.link, transmission) {
                     return Some(transmit.link);

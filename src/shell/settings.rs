@@ -7,6 +7,7 @@ use crate::config::{Broker, Config, DownlinkRole};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// The engine's settings.
@@ -34,6 +35,8 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
+        lorawan: None,
+        devices: BTreeMap::new(),
         policies: config.policies.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,

@@ -22,7 +22,7 @@ use pendant_gateway::engine::seam::{
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, RecoveryReport, Seed};
-use pendant_protocol::{Body, DownlinkMessage, FrameBytes, Outcome, Slot};
+use pendant_protocol::{Body, DownlinkMessage, Outcome, Slot};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -281,6 +281,8 @@ pub fn settings() -> Settings {
         links: (0..LINKS)
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
+        lorawan: None,
+        devices: BTreeMap::new(),
         policies: Policies::default(),
         delivery: DeliverySettings {
             receipts: true,
@@ -692,8 +694,7 @@ impl Rig {
     /// What a pendant hears as the answer to its last frame, once it is there.
     pub fn answer_to(&mut self, pendant: &mut Pendant) -> Option<DownlinkMessage> {
         let counter = pendant.counter;
-        let frames: Vec<FrameBytes> = self.downlinks.iter().map(|t| t.frame).collect();
-        frames.iter().rev().find_map(|frame| pendant.hear(frame, counter))
+        self.downlinks.iter().rev().find_map(|t| pendant.hear(&t.frame, counter))
     }
 
     /// A frame is said, and its answer awaited in the first window.

@@ -5,7 +5,6 @@ use hmac::block_api::HmacCore;
 use hmac::digest::array::Array;
 use hmac::digest::block_api::{Buffer, FixedOutputCore};
 use hmac::{Hmac, KeyInit, Mac};
-use pendant_protocol::EnrolmentKey;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt::{self, Write};
@@ -91,9 +90,10 @@ impl fmt::Debug for EventIdKey {
 }
 
 impl EventIdKey {
-    pub(in crate::engine) fn derive(key: &EnrolmentKey) -> Self {
+    /// From a key that the pendant shares, and what tells its lives apart.
+    pub(in crate::engine) fn derive(key: &[u8; 16], life: &[u8]) -> Self {
         let mut okm = Zeroizing::new([0u8; 32]);
-        hkdf::Hkdf::<Sha256>::new(None, key.as_bytes())
+        hkdf::Hkdf::<Sha256>::new(Some(life), key)
             .expand(b"lonework/1 event id", okm.as_mut_slice())
             .expect("32 bytes are within HKDF's limit");
         let keyed = HmacCore::new_from_slice(okm.as_slice());
@@ -115,6 +115,14 @@ impl EventIdKey {
         text[0] = b't';
         text[1..5].copy_from_slice(&counter.to_le_bytes());
         text[5] = kind as u8;
+        self.hash(&text)
+    }
+
+    /// The id of a join that was answered with this JoinNonce.
+    pub(in crate::engine) fn of_join(&self, join_nonce: u32) -> EventId {
+        let mut text = [0u8; 6];
+        text[0] = b'j';
+        text[1..5].copy_from_slice(&join_nonce.to_le_bytes());
         self.hash(&text)
     }
 
@@ -147,16 +155,16 @@ mod tests {
 
     #[test]
     fn an_id_is_the_keyed_hash_of_what_was_said() {
-        let enrolment = EnrolmentKey::from_bytes([9; 16]);
+        let enrolment = [9; 16];
         let mut key = [0; 32];
-        let hkdf = hkdf::Hkdf::<Sha256>::new(None, enrolment.as_bytes());
+        let hkdf = hkdf::Hkdf::<Sha256>::new(None, &enrolment);
         hkdf.expand(b"lonework/1 event id", &mut key).expect("a key");
         let hash = |text: &[u8]| {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
             mac.update(text);
             EventId::from_hash(&mac.finalize().into_bytes())
         };
-        let ids = EventIdKey::derive(&enrolment);
+        let ids = EventIdKey::derive(&enrolment, &[]);
         assert_eq!(ids.of_frame(0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05"));
         assert_eq!(ids.of_timer(7, Kind::Duress), hash(&[b't', 7, 0, 0, 0, Kind::Duress as u8]));
     }

@@ -174,6 +174,7 @@ impl Gateway {
             pendant: pendant.get(),
             enrolment: member.enrolment.id,
             wearer: member.enrolment.wearer.clone(),
+            authentication: member.authentication(),
             counter: fired.counter,
             heard: None,
         };

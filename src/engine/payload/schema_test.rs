@@ -5,11 +5,10 @@
 use super::json_test::{any_event, any_number, any_wall, voice};
 use super::*;
 use crate::engine::air::Sign;
-use crate::engine::event::{EndedBoot, EventIdKey, Stamp};
+use crate::engine::event::{Authentication, EndedBoot, EventIdKey, Stamp};
 use crate::engine::seam::{LinkId, Signal};
 use crate::engine::time::{Mono, WallSource};
 use jsonschema::Validator;
-use pendant_protocol::EnrolmentKey;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -101,6 +100,7 @@ fn belongs(event: &Event) -> bool {
             | K::SupervisionRestored
             | K::ReceptionRestored
             | K::Heartbeat
+            | K::Joined
             | K::TrackPoint
             | K::UnknownMessage
             | K::LateRequest
@@ -240,7 +240,7 @@ fn the_receipt_in_the_documents_is_taken() {
 /// and a jammed radio.
 fn examples() -> [Vec<u8>; 4] {
     let wall = |unix_ms, source, uncertainty_ms| Wall::Set { unix_ms, uncertainty_ms, source };
-    let ids = EventIdKey::derive(&EnrolmentKey::from_bytes([7; 16]));
+    let ids = EventIdKey::derive(&[7; 16], &[]);
     let of = |kind: Kind, number: u32, from: Option<FromPendant>, detail: Detail| Event {
         id: from.as_ref().map_or(ids.of_frame(number, 1), |from| ids.of_timer(from.counter, kind)),
         kind,
@@ -258,6 +258,7 @@ fn examples() -> [Vec<u8>; 4] {
         pendant: 0x12F,
         enrolment: 0x5AFE_0000_0000_0001,
         wearer: wearer.clone(),
+        authentication: Authentication::Native,
         counter,
         heard,
     };
@@ -270,8 +271,10 @@ fn examples() -> [Vec<u8>; 4] {
             spreading_factor: Some(10),
             frequency_error_hz: Some(-1_240),
         },
-        battery: Some(12),
+        battery_percent: Some(85),
         place: 7,
+        position: None,
+        temperature_decidegrees: None,
         freshness: Freshness::Proven,
     };
     let due = Detail::Overdue {
