@@ -13,6 +13,7 @@ pub mod command;
 mod decide;
 mod deduplicate;
 mod delivery;
+pub mod device;
 mod downlinks;
 pub mod event;
 mod gateway;
