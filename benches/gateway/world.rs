@@ -147,6 +147,7 @@ fn settings() -> Outcome<Settings> {
         chance: Chance::Either,
         links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         brokers: vec![Name::new("bench")?],
         delivery: DeliverySettings {
             escalate_after_ms: 30_000,

@@ -270,7 +270,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
 
 /// A mistyped number would leave a pendant under the site's policy in silence.
 fn examine_policies(config: &Config, findings: &mut Findings) {
-    for pendant in config.policies.pendants.keys() {
+    for pendant in config.pendants.policies.pendants.keys() {
         if !is_enrolled(&config.store.directory, *pendant) {
             findings.advice(
                 &format!("[[pendant]] {pendant}"),

@@ -16,6 +16,7 @@ use super::seam::{BrokerId, LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
 use pendant_protocol::{EnrolmentKey, PendantId, Slot};
+use std::collections::BTreeMap;
 
 const WALL: Wall =
     Wall::Set { unix_ms: i64::MIN, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
@@ -45,6 +46,7 @@ fn settings() -> Settings {
         brokers: vec![name()],
         links: vec![LinkSettings { name: name(), acknowledges: true }],
         policies: Policies { site: policy(), ..Policies::default() },
+        devices: BTreeMap::new(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 1,

@@ -2,10 +2,12 @@
 //! gets here (`crate::config`).
 
 use super::command::CentreKeys;
+use super::device::Device;
 use super::journal::Limits;
 use super::name::Name;
 use super::policy::Policies;
-use pendant_protocol::Slot;
+use pendant_protocol::{PendantId, Slot};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// One link, by its place in the configuration.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub links: Vec<LinkSettings>,
     /// What the site has decided, and for which pendants otherwise.
     pub policies: Policies,
+    /// Pendants that were bought, with what their signs mean on this site.
+    pub devices: BTreeMap<PendantId, Device>,
     /// Delivery.
     pub delivery: DeliverySettings,
     /// The centre.

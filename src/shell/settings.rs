@@ -34,7 +34,8 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
-        policies: config.policies.clone(),
+        policies: config.pendants.policies.clone(),
+        devices: config.pendants.devices.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,

@@ -1,6 +1,7 @@
 //! Pendants that can be bought: published payloads, garbage, profiles, documents.
 
 mod garbage;
+mod profiles;
 mod vectors;
 
 /// Bytes from hexadecimal digits; spaces may stand between them.

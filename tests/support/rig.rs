@@ -282,6 +282,7 @@ pub fn settings() -> Settings {
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,
