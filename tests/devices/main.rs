@@ -1,5 +1,6 @@
 //! Pendants that can be bought: published payloads, garbage, profiles, documents.
 
+mod documents;
 mod garbage;
 mod profiles;
 mod vectors;
