@@ -11,9 +11,11 @@
 
 mod brokers;
 mod concentrator;
+pub mod devices;
 mod files;
 mod lamps;
 mod links;
+mod pendant_device;
 mod policy;
 mod problem;
 mod quantity;
@@ -23,10 +25,10 @@ mod sections;
 
 pub use files::secret_file_fault;
 pub use lamps::Lamps;
+pub use policy::Pendants;
 pub use problem::{ConfigErrors, Problem};
 
 use crate::engine::name::Name;
-use crate::engine::policy::Policies;
 use pendant_hal::concentrator::Eui;
 use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::region::Region;
@@ -35,7 +37,6 @@ use problem::Report;
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use toml::de::DeTable;
 
 /// The shipped file: every default, documented, with placeholders for what only
 /// the site knows. `config/gateway.toml` of the project.
@@ -60,9 +61,9 @@ pub struct Config {
     pub slot: Slot,
     /// In which of a pendant's listening windows this gateway answers.
     pub downlink_role: DownlinkRole,
-    /// What the site has decided, and for which pendants otherwise.
+    /// What the site has decided of its pendants.
     #[serde(flatten)]
-    pub policies: Policies,
+    pub pendants: Pendants,
     /// Where events and enrolments are kept.
     pub store: Store,
     /// When an event counts as delivered.
@@ -422,25 +423,9 @@ impl Config {
     /// TOML's grammar only that one: what follows would be guesses.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
         let mut report = Report::new(text, file_name);
-        let config = match DeTable::parse(text) {
-            Ok(table) => sections::config(table.get_ref(), &mut report),
-            Err(error) => {
-                report.refuse(
-                    error.span().unwrap_or(0..0),
-                    format!("this is no TOML: {}", error.message().replace('\n', ", ")),
-                    "one `key = value` a line; texts in quotes; sections as [name] or [[name]]",
-                );
-                None
-            }
-        };
-        match config {
-            Some(config) if report.problems.is_empty() => Ok(config),
-            _ => {
-                assert!(!report.problems.is_empty(), "a value that could not be read was reported");
-                report.problems.sort_by_key(|problem| (problem.line, problem.column));
-                Err(ConfigErrors::Refused(report.problems))
-            }
-        }
+        let config = reader::table(text, &mut report)
+            .and_then(|table| sections::config(table.get_ref(), &mut report));
+        report.judged(config)
     }
 
     /// What is wrong with the files that the text names: missing, unreadable,

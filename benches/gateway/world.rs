@@ -147,8 +147,8 @@ fn settings() -> Outcome<Settings> {
         chance: Chance::Either,
         links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
         lorawan: None,
-        devices: Default::default(),
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         brokers: vec![Name::new("bench")?],
         delivery: DeliverySettings {
             escalate_after_ms: 30_000,

@@ -85,6 +85,7 @@ pub(super) fn check(path: &Path, as_json: bool) -> Result<Exit, Failure> {
         Ok(config) => {
             findings.good("configuration", format!("{} is understood", path.display()));
             examine(&config, &mut findings);
+            examine_readers(path, &config, &mut findings);
             false
         }
         Err(ConfigErrors::Refused(problems)) => {
@@ -159,6 +160,23 @@ fn examine(config: &Config, findings: &mut Findings) {
         for broker in &config.brokers {
             broker_files::examine(broker, findings);
         }
+    }
+}
+
+/// What signs mean is for the gateway alone. Told for any meaning, so that the finding
+/// says nothing of silent ones.
+fn examine_readers(path: &Path, config: &Config, findings: &mut Findings) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o007 != 0 && !config.pendants.devices.is_empty() {
+        let shown = path.display();
+        findings.wrong(
+            "configuration",
+            format!(
+                "{shown} says what pendants mean, but anyone may read it (permissions {mode:04o})"
+            ),
+            &format!("close it: chown root:pendant-gateway {shown} && chmod 640 {shown}"),
+        );
     }
 }
 
@@ -270,7 +288,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
 
 /// A mistyped number would leave a pendant under the site's policy in silence.
 fn examine_policies(config: &Config, findings: &mut Findings) {
-    for pendant in config.policies.pendants.keys() {
+    for pendant in config.pendants.policies.pendants.keys() {
         if !is_enrolled(&config.store.directory, *pendant) {
             findings.advice(
                 &format!("[[pendant]] {pendant}"),

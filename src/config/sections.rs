@@ -82,7 +82,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         ("secondary", DownlinkRole::Secondary),
     ];
     let downlink_role = top.choice("downlink_role", &roles, report).unwrap_or(DownlinkRole::Only);
-    let policies = policy::policies(&top, report);
+    let pendants = policy::pendants(&top, report);
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
     let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
     let centre = centre(&section(&top, "centre", "[centre]", CENTRE, report), report);
@@ -97,7 +97,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         gateway: gateway?,
         slot: slot?,
         downlink_role,
-        policies,
+        pendants,
         store,
         delivery,
         centre,

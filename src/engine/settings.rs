@@ -75,10 +75,10 @@ pub struct Settings {
     pub links: Vec<LinkSettings>,
     /// The band plan of LoRaWAN; `None`: its frames are not listened to.
     pub lorawan: Option<Plan>,
-    /// Which device a LoRaWAN pendant is, and what its signs mean.
-    pub devices: BTreeMap<PendantId, Device>,
     /// What the site has decided, and for which pendants otherwise.
     pub policies: Policies,
+    /// Pendants that were bought, with what their signs mean on this site.
+    pub devices: BTreeMap<PendantId, Device>,
     /// Delivery.
     pub delivery: DeliverySettings,
     /// The centre.

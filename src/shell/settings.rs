@@ -7,7 +7,6 @@ use crate::config::{Broker, Config, DownlinkRole};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// The engine's settings.
@@ -36,8 +35,8 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
         lorawan: None,
-        devices: BTreeMap::new(),
-        policies: config.policies.clone(),
+        policies: config.pendants.policies.clone(),
+        devices: config.pendants.devices.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,

@@ -3,6 +3,7 @@
 mod bind;
 mod check;
 mod control;
+mod devices;
 mod enroll;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]

@@ -2,6 +2,7 @@
 //! about every kind of mistake.
 
 mod concentrator;
+mod devices;
 mod files;
 mod mistakes;
 mod policy;
@@ -76,7 +77,7 @@ fn edited_default() -> String {
 fn the_shipped_file_says_what_the_defaults_are() {
     let shipped = parse(&edited_default());
     assert_eq!(effective(&shipped), effective(&parse(LEAST)));
-    assert_eq!(shipped.policies, Policies::default());
+    assert_eq!(shipped.pendants.policies, Policies::default());
 }
 
 fn effective(config: &Config) -> String {
@@ -99,10 +100,11 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     assert_eq!(config.brokers[0].client_id, "my-gateway");
     assert!(config.brokers[0].password_file.is_some() && config.brokers[0].server_name.is_some());
     assert_eq!(config.brokers[1].interface.as_deref(), Some("wwan0"));
-    let response = &config.policies.site.response;
+    let response = &config.pendants.policies.site.response;
     assert_eq!(response.procedure(Kind::Duress).map(Name::as_str), Some("police-silent"));
     assert!(response.do_not_call(Kind::Panic));
-    assert_eq!(config.policies.pendants.len(), 1);
+    assert_eq!(config.pendants.policies.pendants.len(), 2);
+    assert_eq!(config.pendants.devices.len(), 1);
     assert_eq!(config.lamps.network.as_deref(), Some("lonework:green:network"));
 }
 

@@ -282,8 +282,8 @@ pub fn settings() -> Settings {
             .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
             .collect(),
         lorawan: None,
-        devices: BTreeMap::new(),
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,

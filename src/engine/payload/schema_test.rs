@@ -36,6 +36,10 @@ fn possible(mut event: Event) -> Event {
     if let Some(heard) = event.from.as_mut().and_then(|from| from.heard.as_mut()) {
         let factor = &mut heard.signal.spreading_factor;
         *factor = factor.map(|factor| 5 + factor % 8);
+        if let Some(position) = &mut heard.position {
+            position.latitude_e6 %= 90_000_001;
+            position.longitude_e6 %= 180_000_001;
+        }
     }
     match &mut event.detail {
         Detail::Void { first, last, .. } => (*first, *last) = ((*first).max(1), (*last).max(1)),
@@ -47,7 +51,7 @@ fn possible(mut event: Event) -> Event {
 }
 
 /// What the engine says of whom. Kinds are named one by one, so that a new one asks.
-fn belongs(event: &Event) -> bool {
+pub(in crate::engine) fn belongs(event: &Event) -> bool {
     use Kind as K;
     let (of_pendant, by_timer) = match event.kind {
         K::Overdue | K::SupervisionLost => (true, true),

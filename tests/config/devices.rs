@@ -1,0 +1,151 @@
+//! `device`, `silence` and `[pendant.triggers]` of a `[[pendant]]`.
+
+use super::{LEAST, effective, parse, refusal, refusals};
+use pendant_gateway::engine::device::{Device, Downlink, Sign, Trigger};
+use pendant_protocol::PendantId;
+
+const COVERT: &str = r#"[[pendant]]
+number = "000130"
+device = "milesight-ws101"
+silence = true
+[pendant.triggers]
+press_short = "session_start 30 min"
+press_long = "discreet_panic"
+press_double = "duress"
+"#;
+
+fn device(text: &str) -> Device {
+    let config = parse(&format!("{LEAST}{text}"));
+    let number = PendantId::new(0x130).expect("a number");
+    config.pendants.devices.get(&number).expect("it has a device").clone()
+}
+
+#[test]
+fn without_a_word_more_a_device_s_signs_mean_what_its_profile_says() {
+    let device = device("[[pendant]]\nnumber = \"000130\"\ndevice = \"moko-lw004-pb\"\n");
+    assert_eq!((device.profile.as_str(), &device.silence), ("moko-lw004-pb", &None));
+    assert_eq!(device.triggers[&Sign::Sos], Trigger::Panic);
+    assert_eq!(device.triggers[&Sign::ManDown], Trigger::ManDown);
+    assert_eq!(device.triggers[&Sign::LowBattery], Trigger::LowBattery);
+    let config = parse(&format!("{LEAST}[[pendant]]\nnumber = \"000130\"\n"));
+    assert!(config.pendants.devices.is_empty());
+}
+
+#[test]
+fn a_site_s_meanings_stand_on_top_and_silence_brings_the_downlink() {
+    let device = device(COVERT);
+    assert_eq!(device.triggers[&Sign::PressShort], Trigger::SessionStart { minutes: 30 });
+    assert_eq!(device.triggers[&Sign::PressLong], Trigger::DiscreetPanic);
+    assert_eq!(device.triggers[&Sign::PressDouble], Trigger::Duress);
+    let payload = vec![0xff, 0x2f, 0x00, 0xff, 0x3e, 0x00];
+    assert_eq!(device.silence, Some(Downlink { port: 85, payload }));
+}
+
+#[test]
+fn two_signs_may_mean_the_same() {
+    let text = COVERT.replace("session_start 30 min", "duress");
+    assert_eq!(device(&text).triggers[&Sign::PressShort], Trigger::Duress);
+}
+
+#[test]
+fn the_effective_configuration_has_every_meaning_and_reads_back_to_the_same() {
+    let other = "[[pendant]]\nnumber = \"000131\"\ngrace_s = 5\ndevice = \"netvox-r312a\"\n";
+    let config = parse(&format!("{LEAST}{COVERT}{other}"));
+    let text = config.to_text();
+    let again = parse(&text);
+    assert_eq!(again.pendants, config.pendants);
+    assert_eq!(effective(&again), text);
+    assert!(text.contains("press_short = \"session_start 30 min\"\n"), "{text}");
+    assert!(text.contains("low_battery = \"low_battery\"\n"), "{text}");
+}
+
+/// What stands in the section behind its number, place and text, remedy.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "device = \"milesight-ws110\"",
+        "15:10: no device \"milesight-ws110\" is known",
+        "device = \"milesight-ws101\"",
+    ),
+    ("device = \"dragino-trackerD\"", "15:10: no device", "device = \"dragino-trackerd\""),
+    ("device = \"dragino-trackerd-1.54\"", "15:10: no device", "= \"dragino-trackerd-1.5.4\""),
+    ("device = \"pager\"", "15:10: no device", "write one of: abeeway-compact-tracker, "),
+    ("device = 101", "15:10: `device` is a text in quotes", "device = \"101\""),
+    ("silence = true", "15:11: `silence` is for pendants with a `device`", "name the device"),
+    ("triggers.sos = \"panic\"", "15:1: `triggers` is for pendants with a", "name the device"),
+    (
+        "device = \"tektelic-seal\"\ntriggers.key_1 = \"panic\"",
+        "16:18: a tektelic-seal cannot say `key_1`",
+        "it can say: sos, fall",
+    ),
+    (
+        "device = \"tektelic-seal\"\ntriggers.soss = \"panic\"",
+        "16:10: unknown key `soss` in [pendant.triggers]",
+        "did you mean `sos`?",
+    ),
+    (
+        "device = \"tektelic-seal\"\ntriggers.sos = \"panik\"",
+        "16:16: `sos`: no meaning of that name",
+        "sos = \"panic\"",
+    ),
+    (
+        "device = \"tektelic-seal\"\ntriggers.sos = \"alarm\"",
+        "16:16: `sos`: no meaning of that name",
+        "write one of: duress, discreet_panic, panic,",
+    ),
+    (
+        "device = \"tektelic-seal\"\ntriggers.sos = \"session_start\"",
+        "16:16: `sos`: a session has minutes, 1 to 1440",
+        "sos = \"session_start 30 min\"",
+    ),
+    (
+        "device = \"tektelic-seal\"\ntriggers.sos = \"safe 5 min\"",
+        "16:16: `sos`: only sessions have minutes",
+        "sos = \"safe\"",
+    ),
+    (
+        "device = \"tektelic-seal\"\nsilence = true",
+        "16:11: no downlink is known that silences a tektelic-seal",
+        "leave the line out",
+    ),
+    (
+        "device = \"milesight-ws101\"\nsilence = \"yes\"",
+        "16:11: `silence` is true or false",
+        "silence = true",
+    ),
+    (
+        "device = \"milesight-ws101\"\ntriggers.press_long = \"duress\"",
+        "16:23: `press_long` would not stay hidden: a milesight-ws101 lights up and sounds",
+        "silence = true; then the gateway sends ff2f00ff3e00 on port 85, which switches its LED",
+    ),
+    (
+        "device = \"milesight-ws101\"\nsilence = false\ntriggers.press_long = \"discreet_panic\"",
+        "17:23: `press_long` would not stay hidden",
+        "write: silence = true",
+    ),
+    (
+        "device = \"dragino-pb05\"\ntriggers.key_5 = \"discreet_panic\"",
+        "16:18: `key_5` cannot stay hidden: a dragino-pb05 sounds, and no downlink is known",
+        "take another device",
+    ),
+    (
+        "device = \"moko-lw004-pb\"\ntriggers.alert = \"duress\"",
+        "16:18: `alert` cannot stay hidden: a moko-lw004-pb lights up and sounds and vibrates",
+        "write an open meaning",
+    ),
+];
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_what_to_write() {
+    for (lines, place, remedy) in MISTAKES {
+        let told = refusal(&format!("{LEAST}[[pendant]]\nnumber = \"000130\"\n{lines}\n"));
+        assert!(told.starts_with(&format!("gateway.toml:{place}")), "{lines}\n{told}");
+        let told_remedy = told.rsplit("  -> ").next().unwrap_or_default();
+        assert!(told_remedy.contains(remedy), "{lines}\n{told}");
+    }
+}
+
+#[test]
+fn each_sign_that_would_show_is_told() {
+    let text = COVERT.replace("silence = true\n", "");
+    assert_eq!(refusals(&format!("{LEAST}{text}")).len(), 2);
+}
