@@ -15,6 +15,7 @@ pub mod devices;
 mod files;
 mod lamps;
 mod links;
+mod lorawan;
 mod pendant_device;
 mod policy;
 mod problem;
@@ -28,6 +29,7 @@ pub use lamps::Lamps;
 pub use policy::Pendants;
 pub use problem::{ConfigErrors, Problem};
 
+use crate::engine::lorawan::SubBand;
 use crate::engine::name::Name;
 use pendant_hal::concentrator::Eui;
 use pendant_hal::radio::boards::ChipKind;
@@ -64,6 +66,9 @@ pub struct Config {
     /// What the site has decided of its pendants.
     #[serde(flatten)]
     pub pendants: Pendants,
+    /// Pendants that speak LoRaWAN; `None`: they are not listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lorawan: Option<LoRaWan>,
     /// Where events and enrolments are kept.
     pub store: Store,
     /// When an event counts as delivered.
@@ -100,6 +105,17 @@ pub enum DownlinkRole {
     Primary,
     /// In the second alone.
     Secondary,
+}
+
+/// `[lorawan]`: pendants that speak LoRaWAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LoRaWan {
+    /// Whose band plan.
+    #[serde(serialize_with = "name_of_region")]
+    pub region: Region,
+    /// In US915 the eight channels that the receivers hear, 1 to 8.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "sub_band_number")]
+    pub sub_band: Option<SubBand>,
 }
 
 /// `[store]`: where events and enrolments are kept.
@@ -302,6 +318,26 @@ pub struct Air {
     pub power_dbm: i8,
     /// Gain of the antenna less the loss of its cable, dBi.
     pub antenna_gain_dbi: i8,
+    /// Whom a radio hears. A concentrator's forwarder decides that for itself.
+    #[serde(skip_serializing_if = "Network::is_native")]
+    pub network: Network,
+}
+
+/// Whose frames a radio hears: they differ in their sync word, and a radio knows one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Native pendants.
+    #[default]
+    Native,
+    /// LoRaWAN pendants, on this one channel and at this one spreading factor.
+    LoRaWan,
+}
+
+impl Network {
+    fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
 }
 
 /// `[[broker]]`: an MQTT broker of the centre.
@@ -460,7 +496,18 @@ fn chip_name<S: Serializer>(chip: &ChipKind, serializer: S) -> Result<S::Ok, S::
 
 fn region_name<S: Serializer>(region: &Option<Region>, serializer: S) -> Result<S::Ok, S::Error> {
     match region {
-        Some(region) => serializer.serialize_str(region.name()),
+        Some(region) => name_of_region(region, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+fn name_of_region<S: Serializer>(region: &Region, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(region.name())
+}
+
+fn sub_band_number<S: Serializer>(
+    sub_band: &Option<SubBand>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    sub_band.map(SubBand::get).serialize(serializer)
 }

@@ -116,7 +116,8 @@ impl<D: Disk> World<D> {
                         self.answers.push_back(Input::Broker(BrokerId(0), taken));
                     }
                     Output::Transmit(transmit) => {
-                        self.downlink = Some(transmit.frame.as_slice().try_into()?);
+                        let frame = transmit.frame.as_slice().try_into();
+                        self.downlink = Some(frame.map_err(io::Error::other)?);
                         let (link, outcome) = (transmit.link, TransmitOutcome::Sent);
                         self.answers.push_back(Input::TransmitDone { link, outcome });
                     }

@@ -135,6 +135,7 @@ mod tests {
             coding_rate_denominator: 5,
             power_dbm: 14,
             antenna_gain_dbi: 2,
+            network: crate::config::Network::Native,
         }
     }
 

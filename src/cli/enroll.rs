@@ -1,8 +1,8 @@
-//! `enroll`: a pendant gets a key and its wearer's PINs; what the pendant must
-//! be given is printed once.
+//! `enroll`: a native pendant gets a key and its wearer's PINs, and what it must be
+//! given is printed once; a LoRaWAN pendant brings its key along.
 
-use super::pin_entry::{self, Pins};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
+use super::{enroll_lorawan, pin_entry};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
@@ -30,45 +30,67 @@ pub(super) struct Arguments {
     /// Print what the pendant must be given as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lorawan: enroll_lorawan::Arguments,
 }
 
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let (pendant, store) = (arguments.pendant, &config.store);
-    let taken = || {
-        Failure::failed(format!(
-            "pendant {pendant} is enrolled already; with --replace its old key and PINs end, and the pendant \
-             must be given the new key"
-        ))
-    };
-    // Before the wearer types anything; asked again when writing.
+    // Before anybody types anything; asked again when writing.
     if !arguments.replace && keyring_files::is_enrolled(&store.directory, pendant) {
-        return Err(taken());
+        return Err(taken(pendant));
     }
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
-    let pins = pin_entry::read(arguments.pins_fd)?;
-    let key = new_key()?;
-    let enrolment = make(pendant, arguments.wearer.clone(), &key, &pins)?;
-    let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
-    KeyringFiles::new(&store.directory, &store_key).write(&enrolment, existing).map_err(
-        |error| match error.kind() {
-            ErrorKind::AlreadyExists => taken(),
-            _ => Failure::failed(format!(
-                "the enrolment cannot be written to {}: {error}",
-                store.directory.display()
-            )),
-        },
-    )?;
-    let sheet = if arguments.json {
-        sheet_as_json(&enrolment, &key)
+    let files = KeyringFiles::new(&store.directory, &store_key);
+    let sheet = if arguments.lorawan.are_given() {
+        let loaded = files.load().map_err(Failure::failed)?;
+        enroll_lorawan::look_before(config, &loaded.keyring, pendant, &arguments.lorawan)?;
+        let enrolment = make(arguments, arguments.lorawan.secrets()?)?;
+        write(config, &files, &enrolment, arguments)?;
+        sheet_without_key(&enrolment, arguments.json)
     } else {
-        sheet_for_people(&enrolment, &key)
+        let pins = pin_entry::read(arguments.pins_fd)?;
+        let key = new_key()?;
+        let secrets = Secrets::Native { key: key.clone(), pins: pins.verifier()? };
+        let enrolment = make(arguments, secrets)?;
+        write(config, &files, &enrolment, arguments)?;
+        match arguments.json {
+            true => sheet_as_json(&enrolment, &key),
+            false => sheet_for_people(&enrolment, &key),
+        }
     };
     if let Err(failure) = print(&sheet) {
+        if arguments.lorawan.are_given() {
+            return Err(failure);
+        }
         tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         return Err(failure);
     }
     Ok(control_client::reload(&config.control.socket))
+}
+
+fn taken(pendant: PendantId) -> Failure {
+    Failure::failed(format!(
+        "pendant {pendant} is enrolled already; with --replace its old key and PINs end, and the pendant \
+         must be given the new key"
+    ))
+}
+
+fn write(
+    config: &Config,
+    files: &KeyringFiles,
+    enrolment: &Enrolment,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
+    files.write(enrolment, existing).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => taken(enrolment.pendant),
+        _ => Failure::failed(format!(
+            "the enrolment cannot be written to {}: {error}",
+            config.store.directory.display()
+        )),
+    })
 }
 
 fn new_key() -> Result<EnrolmentKey, Failure> {
@@ -81,18 +103,13 @@ fn no_chance(error: getrandom::Error) -> Failure {
     Failure::failed(format!("no random numbers: {error}"))
 }
 
-fn make(
-    pendant: PendantId,
-    wearer: Name,
-    key: &EnrolmentKey,
-    pins: &Pins,
-) -> Result<Enrolment, Failure> {
+fn make(arguments: &Arguments, secrets: Secrets) -> Result<Enrolment, Failure> {
     Ok(Enrolment {
-        pendant,
+        pendant: arguments.pendant,
         // 0 is never an enrolment; it comes up once in 2^64.
         id: getrandom::u64().map_err(no_chance)?.max(1),
-        wearer,
-        secrets: Secrets::Native { key: key.clone(), pins: pins.verifier()? },
+        wearer: arguments.wearer.clone(),
+        secrets,
     })
 }
 
@@ -103,6 +120,21 @@ fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
         write!(hex, "{byte:02x}").expect("a String takes everything");
     }
     hex
+}
+
+/// Of a LoRaWAN pendant, which has its key already.
+fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
+    let Enrolment { pendant, wearer, id, .. } = enrolment;
+    Zeroizing::new(if json {
+        format!(
+            "{{\"pendant\":\"{pendant}\",\"wearer\":\"{wearer}\",\"enrolment\":\"{id:016x}\"}}\n"
+        )
+    } else {
+        format!(
+            "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
+             Switch it off and on, so that it joins; then press it once and look with `status`.\n"
+        )
+    })
 }
 
 fn sheet_as_json(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {

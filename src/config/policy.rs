@@ -82,6 +82,7 @@ pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
         response(&section, tables, &mut own.response, report);
         section.require("number", "\"00012f\"", report);
         let device = device(&section, report);
+        refuse_without_lorawan(top, &section, report);
         section.finish(HOMES, report);
         let Some(number) = number(&section, report) else { continue };
         devices.extend(device.map(|device| (*number.get_ref(), device)));
@@ -94,6 +95,18 @@ pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
         }
     }
     Pendants { policies: Policies { site, pendants }, devices }
+}
+
+/// A device that nobody listens to calls for help in vain.
+fn refuse_without_lorawan(top: &Section<'_>, pendant: &Section<'_>, report: &mut Report<'_>) {
+    let device = pendant.value("device").filter(|_| top.value("lorawan").is_none());
+    if let Some(device) = device {
+        report.refuse(
+            device.span(),
+            "this pendant speaks LoRaWAN, to which the gateway does not listen",
+            "write a section [lorawan] with region = \"EU868\" or \"US915\"",
+        );
+    }
 }
 
 fn number(section: &Section<'_>, report: &mut Report<'_>) -> Option<Spanned<PendantId>> {

@@ -34,7 +34,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
-        lorawan: None,
+        lorawan: config.lorawan.map(|lorawan| lorawan.plan()),
         policies: config.pendants.policies.clone(),
         devices: config.pendants.devices.clone(),
         delivery: DeliverySettings {

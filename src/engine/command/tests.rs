@@ -94,7 +94,8 @@ fn answer_json(answer: &Answer) -> Value {
 #[test]
 fn each_kind_becomes_its_order() {
     let pendant = PendantId::new(0x12f).expect("a number");
-    let standing = Standing { covert_incident: None, open_incident: Some(7), voice: true };
+    let standing =
+        Standing { covert_incident: None, open_incident: Some(7), voice: true, obeys: true };
     let of = |kind: &str, more: Value| {
         let mut command = json!({"id": id(1), "kind": kind, "pendant": "00012f"});
         let fields = more.as_object().expect("an object").clone();
@@ -148,7 +149,7 @@ fn what_a_commander_gets_wrong_has_its_reason_and_changes_nothing() {
 
 #[test]
 fn vibrate_and_led_say_the_same_with_and_without_a_covert_incident() {
-    let covert = Standing { covert_incident: Some(9), ..Standing::default() };
+    let covert = Standing { covert_incident: Some(9), obeys: true, ..Standing::default() };
     for kind in ["vibrate", "led"] {
         let answer = |standing| {
             let mut commands = commands();
@@ -170,7 +171,8 @@ fn vibrate_and_led_say_the_same_with_and_without_a_covert_incident() {
 
 #[test]
 fn a_covert_incident_can_be_closed_by_its_number_alone() {
-    let covert = Standing { covert_incident: Some(9), open_incident: Some(4), voice: false };
+    let covert =
+        Standing { covert_incident: Some(9), open_incident: Some(4), voice: false, obeys: true };
     for (incident, closes) in [(9, true), (4, true), (5, false)] {
         let command =
             json!({"id": id(1), "kind": "close", "pendant": "00012f", "incident": incident});
