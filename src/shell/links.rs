@@ -1,11 +1,11 @@
 //! The links of the configuration, as the hardware layer's tasks.
 
-use super::radios::{self, Ledgers, Outlet};
+use super::radios::{self, Outlet};
 use crate::config::{Config, LinkKind, SerialCodec};
 use crate::engine::air::AirReport;
 use crate::engine::seam::{LinkId, Signal};
 use pendant_hal::concentrator;
-use pendant_hal::radio::account::{Account, Balance};
+use pendant_hal::radio::account::{Account, Balance, Ledgers};
 use pendant_hal::serial::{self, Codec, SerialSettings};
 use pendant_hal::{AirQuality, LinkEvent, LinkHandle, Transmission};
 use tokio::sync::mpsc;
@@ -27,11 +27,11 @@ impl Links {
     #[must_use]
     pub fn start(config: &Config) -> (Self, mpsc::Receiver<(u8, LinkEvent)>) {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let mut ledgers = Ledgers::default();
+        let ledgers = Ledgers::new(Instant::now());
         let mut started = Self { handles: Vec::new(), accounts: Vec::new() };
         for (tag, link) in (0u8..).zip(&config.links) {
             let outlet = Outlet { tag, events: events.clone() };
-            let account = link.kind.air().map(|air| ledgers.account(air));
+            let account = link.kind.air().map(|air| radios::account(air, &ledgers));
             started.handles.push(start(&link.kind, account.clone().unwrap_or_default(), outlet));
             started.accounts.push(account);
         }
