@@ -342,7 +342,7 @@ mod tests {
         let (id, counter) = (sealed.pendant(), sealed.counter());
         let bytes = message.seal(&key.downlink(slot), slot, id, counter, 77).to_vec();
         let at = reception.ended + Duration::from_millis(1000);
-        link.transmit.send(Transmission { ticket: 1, at, or_at: None, bytes }).await.expect("room");
+        link.transmit.send(Transmission::native(1, at, bytes)).await.expect("room");
         let answer = seen.await.expect("seen").answer.expect("an answer");
         let airtime = crate::sim::RADIO.shape().frame(24);
         let expected = Duration::from_millis(1000) + airtime;

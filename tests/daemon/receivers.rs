@@ -131,7 +131,7 @@ async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
             snr_quarter_db: Some(-20),
             frequency_hz: Some(868_300_000),
             spreading_factor: Some(spreading_factor),
-            frequency_error_hz: None,
+            ..Default::default()
         };
         let frame = pendant.say(PANIC);
         if first_by_far {

@@ -2,7 +2,7 @@
 
 use super::SerialSettings;
 use super::wire::{Confirms, Heard, Wire, short_ticket};
-use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission};
+use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission, Wave};
 use crate::outage::Outage;
 use crate::outbox::Outbox;
 use crate::schedule::{Schedule, is_late};
@@ -149,7 +149,12 @@ impl<'a> Session<'a> {
     /// Takes a transmission in for its time.
     async fn take(&mut self, transmission: Transmission) {
         let ticket = transmission.ticket;
-        if let Err(fault) = self.schedule.insert(transmission) {
+        let taken = match transmission.wave {
+            Wave::Native => self.schedule.insert(transmission),
+            // A receiver sends as it was set up by hand.
+            Wave::LoRaWan { .. } => Err(SendFault::Wave),
+        };
+        if let Err(fault) = taken {
             self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
         }
     }

@@ -6,6 +6,7 @@ use crate::airtime::Shape;
 use crate::base64;
 use crate::concentrator::Eui;
 use crate::link::Signal;
+use crate::sim::ether::Air;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
@@ -30,6 +31,28 @@ pub struct Downlink {
     pub txpk: Value,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Downlink {
+    /// How it leaves; `None` if it is no LoRa downlink. The sync word is the concentrator's,
+    /// of public networks.
+    pub fn air(&self) -> Option<Air> {
+        let text = |key: &str| self.txpk[key].as_str();
+        let (factor, width_khz) = text("datr")?.strip_prefix("SF")?.split_once("BW")?;
+        let width_khz: u32 = width_khz.parse().ok()?;
+        let downlink = Air::lorawan_downlink(
+            (self.txpk["freq"].as_f64()? * 1e6).round() as u32,
+            factor.parse().ok()?,
+            width_khz * 1_000,
+        );
+        let shape = Shape {
+            coding_rate_denominator: text("codr")?.strip_prefix("4/")?.parse().ok()?,
+            preamble_symbols: self.txpk["prea"].as_u64()?.try_into().ok()?,
+            payload_crc: !self.txpk["ncrc"].as_bool()?,
+            ..downlink.shape
+        };
+        Some(Air { shape, iq_inverted: self.txpk["ipol"].as_bool()?, ..downlink })
+    }
 }
 
 /// The simulated forwarder.
@@ -102,7 +125,11 @@ impl Forwarder {
             "freq": f64::from(signal.frequency_hz.unwrap_or(868_100_000)) / 1e6,
             "stat": 1,
             "modu": "LORA",
-            "datr": format!("SF{}BW125", signal.spreading_factor.unwrap_or(7)),
+            "datr": format!(
+                "SF{}BW{}",
+                signal.spreading_factor.unwrap_or(7),
+                signal.bandwidth_hz.unwrap_or(125_000) / 1_000
+            ),
             "codr": "4/5",
             "rssi": signal.rssi_dbm.unwrap_or(-60),
             "lsnr": f64::from(signal.snr_quarter_db.unwrap_or(0)) / 4.0,
@@ -168,16 +195,8 @@ impl Forwarder {
     /// `None` for what is no LoRa downlink.
     fn judge(&mut self, downlink: &Downlink) -> Option<&'static str> {
         let after = |later: u32, earlier: u32| later.wrapping_sub(earlier) as i32;
-        let (factor, _) = downlink.txpk["datr"].as_str()?.strip_prefix("SF")?.split_once("BW")?;
-        let shape = Shape {
-            spreading_factor: factor.parse().ok()?,
-            bandwidth_hz: 125_000,
-            coding_rate_denominator: 5,
-            preamble_symbols: 8,
-            explicit_header: true,
-            payload_crc: true,
-        };
-        let takes_us = shape.frame(downlink.bytes.len() as u8).as_micros() as i32;
+        let takes = downlink.air()?.shape.frame(downlink.bytes.len() as u8);
+        let takes_us = takes.as_micros() as i32;
         if after(downlink.tmst_us, downlink.asked_us) <= BEGINS_US + MARGIN_US {
             return Some("TOO_LATE");
         }
