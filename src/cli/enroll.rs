@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    lorawan: enroll_lorawan::Arguments,
+    lorawan: enroll_lorawan::LoRaWanArguments,
 }
 
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {

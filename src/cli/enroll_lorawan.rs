@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const KEYS_BYTES_MAX: u64 = 128;
 
 #[derive(clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct LoRaWanArguments {
     /// DevEUI of a LoRaWAN pendant that joins: 16 hexadecimal digits, on its label
     #[arg(long, value_name = "EUI", value_parser = parse_eui, conflicts_with = "pins_fd")]
     dev_eui: Option<Eui>,
@@ -41,7 +41,7 @@ enum Nonces {
     Rising,
 }
 
-impl Arguments {
+impl LoRaWanArguments {
     /// Whether the pendant speaks LoRaWAN.
     pub(super) fn are_given(&self) -> bool {
         self.dev_eui.is_some() || self.dev_addr.is_some()
@@ -90,7 +90,7 @@ pub(super) fn look_before(
     config: &Config,
     keyring: &Keyring,
     pendant: PendantId,
-    arguments: &Arguments,
+    arguments: &LoRaWanArguments,
 ) -> Result<(), Failure> {
     if config.lorawan.is_none() {
         return Err(Failure::failed(

@@ -41,6 +41,7 @@ mod disk;
 mod end_to_end;
 mod failover;
 mod kill;
+mod lorawan;
 mod network;
 mod radio;
 mod receivers;
