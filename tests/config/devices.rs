@@ -144,6 +144,26 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
     }
 }
 
+/// `panic_is_covert` makes an open panic a hidden one, wherever it is written.
+#[test]
+fn a_panic_that_the_policy_hides_must_not_show_either() {
+    let pendant = "[[pendant]]\nnumber = \"000130\"\ndevice = \"milesight-ws101\"\n";
+    let site = "[policy]\npanic_is_covert = true\n";
+    let told = refusal(&format!("{LEAST}{site}{pendant}"));
+    assert!(told.starts_with("gateway.toml:17:10: `press_short`, `press_long`, `press_double`"));
+    assert!(told.contains("would not stay hidden: a milesight-ws101 lights up and sounds"));
+    assert!(told.contains("write: silence = true"), "{told}");
+    parse(&format!("{LEAST}{site}{pendant}silence = true\n"));
+    parse(&format!("{LEAST}{site}{pendant}panic_is_covert = false\n"));
+
+    let seal =
+        "[[pendant]]\nnumber = \"000130\"\npanic_is_covert = true\ndevice = \"tektelic-seal\"\n";
+    let told = refusal(&format!("{LEAST}{seal}"));
+    assert!(told.starts_with("gateway.toml:16:10: `sos` cannot stay hidden"), "{told}");
+    assert!(told.contains("panic_is_covert = false for this pendant"), "{told}");
+    parse(&format!("{LEAST}{seal}triggers.sos = \"test\"\n"));
+}
+
 #[test]
 fn each_sign_that_would_show_is_told() {
     let text = COVERT.replace("silence = true\n", "");
