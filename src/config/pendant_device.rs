@@ -41,6 +41,7 @@ pub(super) fn device(
         let (text, remedy) = fault(profile, &device, &signs);
         report.refuse(span, text, remedy);
     }
+    refuse_telling_safe_from_duress(&meanings, profile, &device, report);
     Some(device)
 }
 
@@ -152,6 +153,34 @@ fn fault(profile: &Profile, device: &Device, signs: &[Sign]) -> (String, String)
                 "write: panic_is_covert = false for this pendant, or take another device".to_owned()
             },
         ),
+    }
+}
+
+/// Safe and duress must look the same. A duress shows nothing, or was refused above.
+fn refuse_telling_safe_from_duress(
+    meanings: &Section<'_>,
+    profile: &Profile,
+    device: &Device,
+    report: &mut Report<'_>,
+) {
+    if !device.triggers.values().any(|trigger| *trigger == Trigger::Duress) {
+        return;
+    }
+    for (sign, _) in device.triggers.iter().filter(|(_, trigger)| **trigger == Trigger::Safe) {
+        let shown = profile.still_shows(*sign, device.silence.is_some());
+        if let Some(value) = meanings.value(sign.name()).filter(|_| !shown.is_empty()) {
+            report.refuse(
+                value.span(),
+                format!(
+                    "`{}` would tell a safe end from a duress: a {} {} then, which it must not for \
+                     a duress",
+                    sign.name(),
+                    profile.name,
+                    shown_in_words(&shown)
+                ),
+                "let `safe` and `duress` both be signs that show nothing",
+            );
+        }
     }
 }
 

@@ -164,6 +164,20 @@ fn a_panic_that_the_policy_hides_must_not_show_either() {
     parse(&format!("{LEAST}{seal}triggers.sos = \"test\"\n"));
 }
 
+/// A T1000 tells that it lies still without a sound, and a press with one.
+#[test]
+fn a_safe_end_that_sounds_beside_a_duress_that_does_not_is_told() {
+    let text = "[[pendant]]\nnumber = \"000130\"\ndevice = \"sensecap-t1000\"\n\
+                triggers.press = \"safe\"\ntriggers.motionless = \"duress\"\n";
+    let told = refusal(&format!("{LEAST}{text}"));
+    let place = "gateway.toml:16:18: `press` would tell a safe end from a duress";
+    assert!(told.starts_with(place), "{told}");
+    assert!(told.contains("sensecap-t1000 lights up and sounds then"), "{told}");
+    parse(&format!("{LEAST}{}", text.replace("duress", "man_down")));
+    parse(&format!("{LEAST}{}", text.replace("press = ", "shock = ")));
+    parse(&format!("{LEAST}{}", COVERT.replace("session_start 30 min", "safe")));
+}
+
 #[test]
 fn each_sign_that_would_show_is_told() {
     let text = COVERT.replace("silence = true\n", "");
