@@ -1,8 +1,10 @@
 //! `device`, `silence` and `[pendant.triggers]` of a `[[pendant]]`.
 
 use super::{LEAST, effective, parse, refusal, refusals};
+use pendant_gateway::config::Config;
 use pendant_gateway::engine::device::{Device, Downlink, Sign, Trigger};
 use pendant_protocol::PendantId;
+use proptest::prelude::*;
 
 const COVERT: &str = r#"[[pendant]]
 number = "000130"
@@ -182,4 +184,26 @@ fn a_safe_end_that_sounds_beside_a_duress_that_does_not_is_told() {
 fn each_sign_that_would_show_is_told() {
     let text = COVERT.replace("silence = true\n", "");
     assert_eq!(refusals(&format!("{LEAST}{text}")).len(), 2);
+}
+
+proptest! {
+    /// Whatever an editor leaves behind is refused or taken, never a crash, and what is
+    /// taken reads back to the same.
+    #[test]
+    fn no_text_makes_it_panic(
+        at in 0..COVERT.len(),
+        gone in 0..24usize,
+        put in prop::sample::select(vec![
+            "", "=", "\"", "\n", "\u{0}", "ä", "-1", "true", "[]", "{ sos = 1 }", "\"safe\"", "sos",
+            "\"session_start 99999 min\"", "\"session_start  1 min\"", "\"tektelic-seal\"", "duress ",
+        ]),
+    ) {
+        let mut text = COVERT.to_owned();
+        // The text is ASCII, so every place is a character's.
+        text.replace_range(at..(at + gone).min(COVERT.len()), put);
+        match Config::parse(&format!("{LEAST}{text}"), "gateway.toml") {
+            Ok(config) => prop_assert_eq!(&parse(&config.to_text()).pendants, &config.pendants),
+            Err(errors) => prop_assert!(!errors.problems().is_empty()),
+        }
+    }
 }

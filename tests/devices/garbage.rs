@@ -2,7 +2,7 @@
 
 use crate::hex;
 use crate::vectors::PUBLISHED;
-use pendant_gateway::engine::device::{Decoder, Sign, Unreadable};
+use pendant_gateway::engine::device::{Decoder, Sign, Trigger, Unreadable};
 use proptest::prelude::*;
 
 /// Decoder, port, payload, why.
@@ -147,6 +147,16 @@ proptest! {
         payload.extend(more);
         if let Ok(reading) = vector.decoder.decode(vector.port, &payload) {
             prop_assert!(reading.battery_percent.is_none_or(|percent| percent <= 100));
+        }
+    }
+
+    /// Any text is a meaning that reads back to the same, or none.
+    #[test]
+    fn no_text_makes_a_meaning_panic(
+        text in prop_oneof![".{0,40}", "session_(start|extend) {0,2}[0-9+-]{0,7} {0,2}(min)?"],
+    ) {
+        if let Ok(trigger) = text.parse::<Trigger>() {
+            prop_assert_eq!(trigger.to_string().parse(), Ok(trigger));
         }
     }
 }
