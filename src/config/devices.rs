@@ -29,7 +29,7 @@ macro_rules! shipped {
 }
 
 /// Names and texts of the profiles that the program knows.
-pub const SHIPPED: [(&str, &str); 19] = shipped! {
+pub const SHIPPED: [(&str, &str); 20] = shipped! {
     "abeeway-compact-tracker"
     "abeeway-micro-tracker"
     "abeeway-smart-badge"
@@ -38,6 +38,7 @@ pub const SHIPPED: [(&str, &str); 19] = shipped! {
     "dragino-pb05"
     "dragino-trackerd"
     "dragino-trackerd-1.5.4"
+    "mclimate-button"
     "milesight-at101"
     "milesight-ws101"
     "milesight-ws136"

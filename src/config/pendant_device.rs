@@ -6,12 +6,18 @@ use super::problem::Report;
 use super::quantity::nearest;
 use super::reader::Section;
 use super::sections::section;
-use crate::engine::device::{Device, Profile, Sign, Trigger};
+use crate::engine::device::{Device, Profile, Shown, Sign, Trigger};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-/// A pendant's device, if it has one.
-pub(super) fn device(pendant: &Section<'_>, report: &mut Report<'_>) -> Option<Device> {
+/// A pendant's device, if it has one. `panic_is_covert`: an open panic of this pendant
+/// must stay hidden too.
+pub(super) fn device(
+    pendant: &Section<'_>,
+    panic_is_covert: bool,
+    report: &mut Report<'_>,
+) -> Option<Device> {
     let meanings = section(pendant, "triggers", "[pendant.triggers]", &SIGNS, report);
     meanings.finish(&[], report);
     let silenced = pendant.flag("silence", report).unwrap_or(false);
@@ -20,7 +26,6 @@ pub(super) fn device(pendant: &Section<'_>, report: &mut Report<'_>) -> Option<D
         return None;
     }
     let profile = profile(pendant, report)?;
-    let triggers = triggers(&meanings, profile, report);
     if let Some(value) = pendant.value("silence").filter(|_| silenced && profile.silence.is_none())
     {
         report.refuse(
@@ -29,8 +34,15 @@ pub(super) fn device(pendant: &Section<'_>, report: &mut Report<'_>) -> Option<D
             "leave the line out",
         );
     }
-    refuse_what_would_show(&meanings, profile, &triggers, silenced, report);
-    Some(profile.on_site(&triggers, silenced))
+    let device = profile.on_site(&triggers(&meanings, profile, report), silenced);
+    for (span, signs) in
+        hidden_signs_that_show(pendant, &meanings, profile, &device, panic_is_covert)
+    {
+        let (text, remedy) = fault(profile, &device, &signs);
+        report.refuse(span, text, remedy);
+    }
+    refuse_telling_safe_from_duress(&meanings, profile, &device, report);
+    Some(device)
 }
 
 fn refuse_without_device(pendant: &Section<'_>, report: &mut Report<'_>) {
@@ -83,42 +95,91 @@ fn triggers(
     triggers
 }
 
-/// A cry for help that must stay hidden may not make the device light up or sound.
-fn refuse_what_would_show(
+/// Signs that mean a hidden cry for help but make the device light up or sound, by the
+/// place that gave them this meaning: what the site does not name means what the profile
+/// says, which its `device` chose.
+fn hidden_signs_that_show(
+    pendant: &Section<'_>,
     meanings: &Section<'_>,
     profile: &Profile,
-    triggers: &BTreeMap<Sign, Trigger>,
-    silenced: bool,
-    report: &mut Report<'_>,
-) {
-    for (sign, _) in triggers.iter().filter(|(_, trigger)| trigger.is_covert()) {
-        let (shows, at_best) =
-            (profile.still_shows(*sign, silenced), profile.still_shows(*sign, true));
-        if shows.is_empty() {
+    device: &Device,
+    panic_is_covert: bool,
+) -> Vec<(Range<usize>, Vec<Sign>)> {
+    let is_hidden =
+        |trigger: Trigger| trigger.is_covert() || (panic_is_covert && trigger == Trigger::Panic);
+    let silenced = device.silence.is_some();
+    let mut places: Vec<(Range<usize>, Vec<Sign>)> = Vec::new();
+    for (sign, trigger) in &device.triggers {
+        if !is_hidden(*trigger) || profile.still_shows(*sign, silenced).is_empty() {
             continue;
         }
-        let span = meanings.value(sign.name()).map_or(meanings.header(), toml::Spanned::span);
-        let (name, device) = (sign.name(), &profile.name);
-        match &profile.silence {
-            Some(silence) if at_best.is_empty() => report.refuse(
-                span,
-                format!("`{name}` would not stay hidden: a {device} {}", shown_in_words(&shows)),
-                format!(
-                    "write: silence = true; then the gateway sends {} on port {}, which {}",
-                    hexadecimal(&silence.downlink.payload),
-                    silence.downlink.port,
-                    silence.what
-                ),
+        let value = meanings.value(sign.name()).or_else(|| pendant.value("device"));
+        let span = value.map_or(pendant.header(), toml::Spanned::span);
+        match places.iter_mut().find(|(place, _)| *place == span) {
+            Some((_, signs)) => signs.push(*sign),
+            None => places.push((span, vec![*sign])),
+        }
+    }
+    places
+}
+
+/// What is wrong about hidden signs that show, and what to write.
+fn fault(profile: &Profile, device: &Device, signs: &[Sign]) -> (String, String) {
+    let names: Vec<String> = signs.iter().map(|sign| format!("`{}`", sign.name())).collect();
+    let (names, model) = (names.join(", "), &profile.name);
+    let shown = |silenced| {
+        let shown = signs.iter().flat_map(|sign| profile.still_shows(*sign, silenced));
+        shown.collect::<BTreeSet<Shown>>()
+    };
+    match &profile.silence {
+        Some(silence) if shown(true).is_empty() => (
+            format!("{names} would not stay hidden: a {model} {}", shown_in_words(&shown(false))),
+            format!(
+                "write: silence = true; then the gateway sends {} on port {}, which {}",
+                hexadecimal(&silence.downlink.payload),
+                silence.downlink.port,
+                silence.what
             ),
-            _ => report.refuse(
-                span,
-                format!(
-                    "`{name}` cannot stay hidden: a {device} {}, and no downlink is known that \
-                     keeps it still",
-                    shown_in_words(&at_best)
-                ),
-                "write an open meaning, as \"panic\", or take another device",
+        ),
+        _ => (
+            format!(
+                "{names} cannot stay hidden: a {model} {}, and no downlink is known that keeps it \
+                 still",
+                shown_in_words(&shown(true))
             ),
+            if signs.iter().any(|sign| device.triggers[sign].is_covert()) {
+                "write an open meaning, as \"panic\", or take another device".to_owned()
+            } else {
+                "write: panic_is_covert = false for this pendant, or take another device".to_owned()
+            },
+        ),
+    }
+}
+
+/// Safe and duress must look the same. A duress shows nothing, or was refused above.
+fn refuse_telling_safe_from_duress(
+    meanings: &Section<'_>,
+    profile: &Profile,
+    device: &Device,
+    report: &mut Report<'_>,
+) {
+    if !device.triggers.values().any(|trigger| *trigger == Trigger::Duress) {
+        return;
+    }
+    for (sign, _) in device.triggers.iter().filter(|(_, trigger)| **trigger == Trigger::Safe) {
+        let shown = profile.still_shows(*sign, device.silence.is_some());
+        if let Some(value) = meanings.value(sign.name()).filter(|_| !shown.is_empty()) {
+            report.refuse(
+                value.span(),
+                format!(
+                    "`{}` would tell a safe end from a duress: a {} {} then, which it must not for \
+                     a duress",
+                    sign.name(),
+                    profile.name,
+                    shown_in_words(&shown)
+                ),
+                "let `safe` and `duress` both be signs that show nothing",
+            );
         }
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
         let tables = ["[pendant.procedures]", "[pendant.do_not_call]"];
         response(&section, tables, &mut own.response, report);
         section.require("number", "\"00012f\"", report);
-        let device = device(&section, report);
+        let device = device(&section, own.panic_is_covert, report);
         refuse_without_lorawan(top, &section, report);
         section.finish(HOMES, report);
         let Some(number) = number(&section, report) else { continue };

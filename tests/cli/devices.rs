@@ -11,7 +11,8 @@ fn site() -> Site {
     let site = Site::new();
     let text = fs::read_to_string(site.path("gateway.toml")).expect("written");
     let pendant = "[[pendant]]\nnumber = \"000130\"\ndevice = \"milesight-ws101\"\nsilence = true\n\
-                   triggers.press_long = \"discreet_panic\"\ntriggers.press_double = \"duress\"\n";
+                   triggers.press_long = \"discreet_panic\"\ntriggers.press_double = \"duress\"\n\
+                   [lorawan]\nregion = \"EU868\"\n";
     site.write("gateway.toml", &format!("{text}{pendant}"), 0o640);
     for pendant in ["00012f", "000130"] {
         site.enroll(pendant, &pins(), &[]).expect(0);

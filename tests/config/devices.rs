@@ -1,8 +1,10 @@
 //! `device`, `silence` and `[pendant.triggers]` of a `[[pendant]]`.
 
 use super::{LEAST, effective, parse, refusal, refusals};
+use pendant_gateway::config::Config;
 use pendant_gateway::engine::device::{Device, Downlink, Sign, Trigger};
 use pendant_protocol::PendantId;
+use proptest::prelude::*;
 
 const COVERT: &str = r#"[[pendant]]
 number = "000130"
@@ -14,8 +16,11 @@ press_long = "discreet_panic"
 press_double = "duress"
 "#;
 
+/// Behind the rest, so that places in the text are those of the pendant's lines.
+const LORAWAN: &str = "[lorawan]\nregion = \"EU868\"\n";
+
 fn device(text: &str) -> Device {
-    let config = parse(&format!("{LEAST}{text}"));
+    let config = parse(&format!("{LEAST}{text}{LORAWAN}"));
     let number = PendantId::new(0x130).expect("a number");
     config.pendants.devices.get(&number).expect("it has a device").clone()
 }
@@ -50,7 +55,7 @@ fn two_signs_may_mean_the_same() {
 #[test]
 fn the_effective_configuration_has_every_meaning_and_reads_back_to_the_same() {
     let other = "[[pendant]]\nnumber = \"000131\"\ngrace_s = 5\ndevice = \"netvox-r312a\"\n";
-    let config = parse(&format!("{LEAST}{COVERT}{other}"));
+    let config = parse(&format!("{LEAST}{COVERT}{other}{LORAWAN}"));
     let text = config.to_text();
     let again = parse(&text);
     assert_eq!(again.pendants, config.pendants);
@@ -137,15 +142,71 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 #[test]
 fn every_mistake_is_told_with_its_place_and_what_to_write() {
     for (lines, place, remedy) in MISTAKES {
-        let told = refusal(&format!("{LEAST}[[pendant]]\nnumber = \"000130\"\n{lines}\n"));
+        let told = refusal(&format!("{LEAST}[[pendant]]\nnumber = \"000130\"\n{lines}\n{LORAWAN}"));
         assert!(told.starts_with(&format!("gateway.toml:{place}")), "{lines}\n{told}");
         let told_remedy = told.rsplit("  -> ").next().unwrap_or_default();
         assert!(told_remedy.contains(remedy), "{lines}\n{told}");
     }
 }
 
+/// `panic_is_covert` makes an open panic a hidden one, wherever it is written.
+#[test]
+fn a_panic_that_the_policy_hides_must_not_show_either() {
+    let pendant = "[[pendant]]\nnumber = \"000130\"\ndevice = \"milesight-ws101\"\n";
+    let site = "[policy]\npanic_is_covert = true\n";
+    let told = refusal(&format!("{LEAST}{site}{pendant}{LORAWAN}"));
+    assert!(told.starts_with("gateway.toml:17:10: `press_short`, `press_long`, `press_double`"));
+    assert!(told.contains("would not stay hidden: a milesight-ws101 lights up and sounds"));
+    assert!(told.contains("write: silence = true"), "{told}");
+    parse(&format!("{LEAST}{site}{pendant}silence = true\n{LORAWAN}"));
+    parse(&format!("{LEAST}{site}{pendant}panic_is_covert = false\n{LORAWAN}"));
+
+    let seal =
+        "[[pendant]]\nnumber = \"000130\"\npanic_is_covert = true\ndevice = \"tektelic-seal\"\n";
+    let told = refusal(&format!("{LEAST}{seal}{LORAWAN}"));
+    assert!(told.starts_with("gateway.toml:16:10: `sos` cannot stay hidden"), "{told}");
+    assert!(told.contains("panic_is_covert = false for this pendant"), "{told}");
+    parse(&format!("{LEAST}{seal}triggers.sos = \"test\"\n{LORAWAN}"));
+}
+
+/// A T1000 tells that it lies still without a sound, and a press with one.
+#[test]
+fn a_safe_end_that_sounds_beside_a_duress_that_does_not_is_told() {
+    let text = "[[pendant]]\nnumber = \"000130\"\ndevice = \"sensecap-t1000\"\n\
+                triggers.press = \"safe\"\ntriggers.motionless = \"duress\"\n";
+    let told = refusal(&format!("{LEAST}{text}{LORAWAN}"));
+    let place = "gateway.toml:16:18: `press` would tell a safe end from a duress";
+    assert!(told.starts_with(place), "{told}");
+    assert!(told.contains("sensecap-t1000 lights up and sounds then"), "{told}");
+    parse(&format!("{LEAST}{}{LORAWAN}", text.replace("duress", "man_down")));
+    parse(&format!("{LEAST}{}{LORAWAN}", text.replace("press = ", "shock = ")));
+    parse(&format!("{LEAST}{}{LORAWAN}", COVERT.replace("session_start 30 min", "safe")));
+}
+
 #[test]
 fn each_sign_that_would_show_is_told() {
     let text = COVERT.replace("silence = true\n", "");
-    assert_eq!(refusals(&format!("{LEAST}{text}")).len(), 2);
+    assert_eq!(refusals(&format!("{LEAST}{text}{LORAWAN}")).len(), 2);
+}
+
+proptest! {
+    /// Whatever an editor leaves behind is refused or taken, never a crash, and what is
+    /// taken reads back to the same.
+    #[test]
+    fn no_text_makes_it_panic(
+        at in 0..COVERT.len(),
+        gone in 0..24usize,
+        put in prop::sample::select(vec![
+            "", "=", "\"", "\n", "\u{0}", "ä", "-1", "true", "[]", "{ sos = 1 }", "\"safe\"", "sos",
+            "\"session_start 99999 min\"", "\"session_start  1 min\"", "\"tektelic-seal\"", "duress ",
+        ]),
+    ) {
+        let mut text = COVERT.to_owned();
+        // The text is ASCII, so every place is a character's.
+        text.replace_range(at..(at + gone).min(COVERT.len()), put);
+        match Config::parse(&format!("{LEAST}{text}{LORAWAN}"), "gateway.toml") {
+            Ok(config) => prop_assert_eq!(&parse(&config.to_text()).pendants, &config.pendants),
+            Err(errors) => prop_assert!(!errors.problems().is_empty()),
+        }
+    }
 }

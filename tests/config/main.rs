@@ -4,6 +4,7 @@
 mod concentrator;
 mod devices;
 mod files;
+mod lorawan;
 mod mistakes;
 mod policy;
 mod radio;

@@ -2,7 +2,7 @@
 
 use crate::hex;
 use crate::vectors::PUBLISHED;
-use pendant_gateway::engine::device::{Decoder, Sign, Unreadable};
+use pendant_gateway::engine::device::{Decoder, Sign, Trigger, Unreadable};
 use proptest::prelude::*;
 
 /// Decoder, port, payload, why.
@@ -23,10 +23,16 @@ const REFUSED: &[(Decoder, u8, &str, Unreadable)] = &[
     (Decoder::NetvoxButton, 6, "014D021E01000000000000", Unreadable::Tag),
     (Decoder::NetvoxButton, 6, "014D011E02000000000000", Unreadable::Value),
     (Decoder::NetvoxButton, 6, "014D011E0100000000000000", Unreadable::Length),
-    (Decoder::NetvoxButton, 7, "014D", Unreadable::Tag),
+    (Decoder::NetvoxButton, 7, "014D003C003C0100000000", Unreadable::Tag),
+    (Decoder::NetvoxButton, 7, "814D", Unreadable::Length),
+    (Decoder::NetvoxButton, 13, "820300", Unreadable::Length),
     (Decoder::NetvoxButton, 8, "014D011E01000000000000", Unreadable::Port),
     (Decoder::BrowanTbpb100, 147, "01FE37000004000000", Unreadable::Length),
     (Decoder::BrowanTbpb100, 136, "01FE370000040000", Unreadable::Port),
+    (Decoder::MclimateButton, 2, "01AB029B04", Unreadable::Value),
+    (Decoder::MclimateButton, 2, "01AB029B0300", Unreadable::Length),
+    (Decoder::MclimateButton, 2, "0501AB029B03", Unreadable::Tag),
+    (Decoder::MclimateButton, 3, "01AB029B03", Unreadable::Port),
     (Decoder::SensecapT1000, 5, "22", Unreadable::Tag),
     (Decoder::SensecapT1000, 5, "05570207 00 FF", Unreadable::Tag),
     (Decoder::SensecapT1000, 5, "0565020700", Unreadable::Value),
@@ -141,6 +147,16 @@ proptest! {
         payload.extend(more);
         if let Ok(reading) = vector.decoder.decode(vector.port, &payload) {
             prop_assert!(reading.battery_percent.is_none_or(|percent| percent <= 100));
+        }
+    }
+
+    /// Any text is a meaning that reads back to the same, or none.
+    #[test]
+    fn no_text_makes_a_meaning_panic(
+        text in prop_oneof![".{0,40}", "session_(start|extend) {0,2}[0-9+-]{0,7} {0,2}(min)?"],
+    ) {
+        if let Ok(trigger) = text.parse::<Trigger>() {
+            prop_assert_eq!(trigger.to_string().parse(), Ok(trigger));
         }
     }
 }

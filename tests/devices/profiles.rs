@@ -3,7 +3,7 @@
 use crate::hex;
 use crate::vectors::PUBLISHED;
 use pendant_gateway::config::devices::{SHIPPED, named, profile, profiles};
-use pendant_gateway::engine::device::{Decoder, Device, Profile, Sign, Trigger};
+use pendant_gateway::engine::device::{Decoder, Device, Profile, Shown, Sign, Trigger};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -119,6 +119,15 @@ fn a_silenced_device_shows_nothing_and_brings_its_downlink() {
     assert_eq!((downlink.port, downlink.payload), (85, hex("ff2f00ff3e00")));
     let pb05 = named("dragino-pb05").expect("known");
     assert_eq!(pb05.still_shows(Sign::Key1, true).len(), 1);
+}
+
+#[test]
+fn a_downlink_that_only_stops_the_sound_leaves_the_light() {
+    let text = SHIPPED.iter().find(|(name, _)| *name == "milesight-ws101").expect("known").1;
+    let text = text.replace("of = [\"light\", \"sound\"]", "of = [\"sound\"]");
+    let half = profile("half", &text).expect("a profile");
+    let left: Vec<Shown> = half.still_shows(Sign::PressLong, true).into_iter().collect();
+    assert_eq!(left, [Shown::Light]);
 }
 
 proptest! {

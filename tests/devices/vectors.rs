@@ -48,7 +48,7 @@ impl Vector {
     }
 }
 
-pub(crate) const PUBLISHED: [Vector; 21] = [
+pub(crate) const PUBLISHED: [Vector; 34] = [
     // Milesight-IoT/SensorDecoders, ws-series/ws101/README.md
     vector(Decoder::MilesightWs101, 85, "017510 FF2E01", &[Sign::PressShort]).battery(16),
     // TheThingsNetwork/lorawan-devices, vendor/milesight-iot/ws101-codec.yaml
@@ -84,20 +84,66 @@ pub(crate) const PUBLISHED: [Vector; 21] = [
     )
     .battery(100)
     .temperature(283),
-    // Netvox R312A, report of an alarm
+    // Netvox R718T user manual, 5.2: answers to settings
+    vector(Decoder::NetvoxButton, 7, "8131000000000000000000", &[]),
+    vector(Decoder::NetvoxButton, 7, "8131010000000000000000", &[]),
+    vector(Decoder::NetvoxButton, 7, "8231003C003C0100000000", &[]),
+    // Netvox R312A: an alarm. The place where it was published was not found again.
     vector(Decoder::NetvoxButton, 6, "014D011E01000000000000", &[Sign::Press]),
     // TheThingsNetwork/lorawan-devices, vendor/browan/tbpb100-codec.yaml
     vector(Decoder::BrowanTbpb100, 147, "01FE370000040000", &[Sign::Press]).temperature(230),
-    // Seeed SenseCAP T1000, location packet 0x06
+    // TheThingsNetwork/lorawan-devices, vendor/mclimate/mc-button-codec.yaml, and
+    // docs.mclimate.eu, keep-alive
+    vector(Decoder::MclimateButton, 2, "01AB029B03", &[Sign::PressTriple]).temperature(667),
+    // Seeed SenseCAP T1000 user guide, 6.2: state, heartbeat, places, errors
+    vector(Decoder::SensecapT1000, 5, "025601050105010002d0003c003c0000", &[]).battery(86),
+    vector(Decoder::SensecapT1000, 5, "0564010001", &[]).battery(100),
     vector(
         Decoder::SensecapT1000,
         5,
-        "06000008006462248D06CA502801587EC600FE000057",
+        "06000008006462248d06ca502801587ec600fe000057",
         &[Sign::Shock],
     )
     .battery(87)
     .temperature(254)
     .at(22_576_838, 113_922_088),
+    vector(
+        Decoder::SensecapT1000,
+        5,
+        "070000080064622472487397162234bb3ccd5798fd2ebc74cf002f3ad0a9ec26ca022958b900fe000057",
+        &[Sign::Shock],
+    )
+    .battery(87)
+    .temperature(254),
+    vector(
+        Decoder::SensecapT1000,
+        5,
+        "0800000800646225bb5162d2c1b9d3ca1b5bd2afeae5c0d0e2d70529e8c900fa000057",
+        &[Sign::Shock],
+    )
+    .battery(87)
+    .temperature(250),
+    vector(Decoder::SensecapT1000, 5, "09000000006463186806ca506801587e4c56", &[])
+        .battery(86)
+        .at(22_576_716, 113_922_152),
+    vector(
+        Decoder::SensecapT1000,
+        5,
+        "0A0000080064622472487397162234bb3ccd5798fd2ebc74cf002f3ad0a9ec26ca022958b957",
+        &[Sign::Shock],
+    )
+    .battery(87),
+    vector(
+        Decoder::SensecapT1000,
+        5,
+        "0B00000800646225bb5162d2c1b9d3ca1b5bd2afeae5c0d0e2d70529e8c957",
+        &[Sign::Shock],
+    )
+    .battery(87),
+    vector(Decoder::SensecapT1000, 5, "0D00000001", &[]),
+    vector(Decoder::SensecapT1000, 5, "110100000064a763a0014100002f", &[])
+        .battery(47)
+        .temperature(321),
     // wiki.seeedstudio.com/T1000_payload, device status packet
     vector(
         Decoder::SensecapT1000,
@@ -111,21 +157,21 @@ pub(crate) const PUBLISHED: [Vector; 21] = [
     vector(Decoder::DraginoTrackerd, 2, "015A706606CF3CF80FA23001AE00DA", &[])
         .temperature(218)
         .at(22_704_230, 114_244_856),
-    // Dragino PB05-L
+    // Dragino PB05-L. The place where it was published was not found again.
     vector(Decoder::DraginoPb05, 2, "0CEA000101", &[Sign::Key1]),
     // TheThingsNetwork/lorawan-devices, vendor/abeeway/asset-tracker-2-codec.yaml
     vector(Decoder::AbeewayAt2, 18, "036AC18900001D28B901603702", &[])
         .temperature(253)
         .at(48_920_806, 2_308_275),
     vector(Decoder::AbeewayAt2, 18, "0A00F9860000", &[]).temperature(238),
-    // MOKO LW004-PB, SOS
+    // MOKO LW004-PB, SOS. The place where it was published was not found again.
     vector(Decoder::MokoLw004, 1, "5F006462248D03", &[Sign::Sos]).battery(95),
     // TheThingsNetwork/lorawan-devices, vendor/moko/lw001-bgpro-codec.yaml
     vector(Decoder::MokoLw001, 1, "211EC0014700000000", &[]).temperature(300),
     vector(Decoder::MokoLw001, 2, "011FC00207E60803090F1F00091227888E443AA0500C", &[])
         .temperature(310)
         .at(30_458_075, 114_469_281),
-    // Tektelic SEAL, emergency button
+    // Tektelic SEAL, emergency button. The place where it was published was not found again.
     vector(Decoder::TektelicSeal, 10, "029501", &[Sign::Sos]),
 ];
 
@@ -166,9 +212,12 @@ const BY_LAYOUT: &[(Decoder, u8, &str, &[Sign])] = &[
     (Decoder::NetvoxButton, 6, "0110011E00000000000000", &[]),
     (Decoder::NetvoxButton, 6, "0131019E01000000000000", &[Sign::Press, Sign::LowBattery]),
     (Decoder::NetvoxButton, 6, "014D000A1420230515AAAA", &[]),
-    (Decoder::NetvoxButton, 7, "814D000000000000000000", &[]),
     (Decoder::NetvoxButton, 13, "8203", &[]),
     (Decoder::BrowanTbpb100, 147, "00FE370000040000", &[]),
+    (Decoder::BrowanTbpb100, 204, "00100E011E00", &[]),
+    (Decoder::MclimateButton, 2, "01AB029B00", &[]),
+    (Decoder::MclimateButton, 2, "01AB069B01", &[Sign::PressShort]),
+    (Decoder::MclimateButton, 2, "041212 12F0 B1000102 01AB029B02", &[Sign::PressDouble]),
     (Decoder::SensecapT1000, 5, "09 000040 00 6462248D 06CA5028 01587EC6 57", &[Sign::Sos]),
     (
         Decoder::SensecapT1000,

@@ -4,6 +4,7 @@
 mod abeeway;
 mod browan;
 mod dragino;
+mod mclimate;
 mod milesight;
 mod moko;
 mod netvox;
@@ -22,6 +23,7 @@ pub enum Decoder {
     MilesightAt101,
     NetvoxButton,
     BrowanTbpb100,
+    MclimateButton,
     SensecapT1000,
     /// TrackerD up to firmware 1.5.3.
     DraginoTrackerd,
@@ -64,12 +66,13 @@ impl std::error::Error for Unreadable {}
 
 impl Decoder {
     /// All decoders with their names in profiles.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("milesight-ws101", Self::MilesightWs101),
         ("milesight-ws1x6", Self::MilesightWs1x6),
         ("milesight-at101", Self::MilesightAt101),
         ("netvox-button", Self::NetvoxButton),
         ("browan-tbpb100", Self::BrowanTbpb100),
+        ("mclimate-button", Self::MclimateButton),
         ("sensecap-t1000", Self::SensecapT1000),
         ("dragino-trackerd", Self::DraginoTrackerd),
         ("dragino-trackerd-1.5.4", Self::DraginoTrackerd154),
@@ -92,6 +95,7 @@ impl Decoder {
             Self::MilesightAt101 => milesight::at101(port, payload),
             Self::NetvoxButton => netvox::button(port, payload),
             Self::BrowanTbpb100 => browan::tbpb100(port, payload),
+            Self::MclimateButton => mclimate::button(port, payload),
             Self::SensecapT1000 => sensecap::t1000(port, payload),
             Self::DraginoTrackerd => dragino::trackerd(port, payload),
             Self::DraginoTrackerd154 => dragino::trackerd_1_5_4(port, payload),

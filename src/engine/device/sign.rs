@@ -9,6 +9,7 @@ pub enum Sign {
     PressShort,
     PressLong,
     PressDouble,
+    PressTriple,
     /// A press of the first of several keys.
     Key1,
     Key2,
@@ -37,11 +38,12 @@ pub enum Sign {
 
 impl Sign {
     /// All signs.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Press,
         Self::PressShort,
         Self::PressLong,
         Self::PressDouble,
+        Self::PressTriple,
         Self::Key1,
         Self::Key2,
         Self::Key3,
@@ -73,6 +75,7 @@ impl Sign {
             Self::PressShort => "press_short",
             Self::PressLong => "press_long",
             Self::PressDouble => "press_double",
+            Self::PressTriple => "press_triple",
             Self::Key1 => "key_1",
             Self::Key2 => "key_2",
             Self::Key3 => "key_3",

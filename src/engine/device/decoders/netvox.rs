@@ -7,20 +7,26 @@ use crate::engine::device::fields::Fields;
 use crate::engine::device::{Reading, Sign};
 
 const REPORT_PORT: u8 = 6;
-/// Answers to settings: reports, and how long the button must be held.
-const ANSWER_PORTS: [u8; 2] = [7, 13];
+/// Answers to settings of reports.
+const SETTINGS_PORT: u8 = 7;
+/// Answers to how long the button must be held.
+const HOLD_PORT: u8 = 13;
 const REPORT_BYTES: usize = 11;
+const HOLD_BYTES: usize = 2;
 const PROTOCOL: u8 = 1;
 /// RB02I, R718T, R312A. A doorbell (85) is no emergency button.
 const TYPES: [u8; 3] = [0x10, 0x31, 0x4d];
 
 pub(super) fn button(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
-    if ANSWER_PORTS.contains(&port) {
-        return answer(payload);
+    match port {
+        REPORT_PORT => report(payload),
+        SETTINGS_PORT => answer(payload, REPORT_BYTES),
+        HOLD_PORT => answer(payload, HOLD_BYTES),
+        _ => Err(Unreadable::Port),
     }
-    if port != REPORT_PORT {
-        return Err(Unreadable::Port);
-    }
+}
+
+fn report(payload: &[u8]) -> Result<Reading, Unreadable> {
     let mut fields = Fields::exactly(payload, REPORT_BYTES)?;
     let [protocol, kind, report] = fields.take()?;
     if protocol != PROTOCOL || !TYPES.contains(&kind) {
@@ -43,11 +49,9 @@ pub(super) fn button(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
     Ok(reading)
 }
 
-fn answer(payload: &[u8]) -> Result<Reading, Unreadable> {
-    match payload {
-        [0x81 | 0x82, _, ..] if payload.len() <= REPORT_BYTES => Ok(Reading::default()),
-        [] | [_] => Err(Unreadable::Length),
-        [0x81 | 0x82, ..] => Err(Unreadable::Length),
+fn answer(payload: &[u8], bytes: usize) -> Result<Reading, Unreadable> {
+    match Fields::exactly(payload, bytes)?.u8()? {
+        0x81 | 0x82 => Ok(Reading::default()),
         _ => Err(Unreadable::Tag),
     }
 }
