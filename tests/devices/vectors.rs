@@ -48,7 +48,7 @@ impl Vector {
     }
 }
 
-pub(crate) const PUBLISHED: [Vector; 34] = [
+pub(crate) const PUBLISHED: [Vector; 35] = [
     // Milesight-IoT/SensorDecoders, ws-series/ws101/README.md
     vector(Decoder::MilesightWs101, 85, "017510 FF2E01", &[Sign::PressShort]).battery(16),
     // TheThingsNetwork/lorawan-devices, vendor/milesight-iot/ws101-codec.yaml
@@ -164,6 +164,8 @@ pub(crate) const PUBLISHED: [Vector; 34] = [
         .temperature(253)
         .at(48_920_806, 2_308_275),
     vector(Decoder::AbeewayAt2, 18, "0A00F9860000", &[]).temperature(238),
+    // debraysimon/tpxle-doc, AbeewayRefGuide, uplink-messages/ble-mac-address
+    vector(Decoder::AbeewayAt2, 18, "070464901005e604413dc504", &[]).battery(100).temperature(288),
     // MOKO LW004-PB, SOS. The place where it was published was not found again.
     vector(Decoder::MokoLw004, 1, "5F006462248D03", &[Sign::Sos]).battery(95),
     // TheThingsNetwork/lorawan-devices, vendor/moko/lw001-bgpro-codec.yaml
@@ -235,6 +237,8 @@ const BY_LAYOUT: &[(Decoder, u8, &str, &[Sign])] = &[
     (Decoder::SensecapT1000, 199, "010203", &[]),
     (Decoder::DraginoTrackerd, 2, "015A706606CF3CF84FA23001AE00DA", &[Sign::Sos]),
     (Decoder::DraginoTrackerd, 3, "015A706606CF3CF84FA238 07E8 01 02 03 04 05", &[Sign::Sos]),
+    (Decoder::DraginoTrackerd, 2, "015A706606CF3CF84FA230 01AE00DA 07E80102030405", &[Sign::Sos]),
+    (Decoder::DraginoTrackerd, 3, "015A706606CF3CF84FA2B0 0012 01AE00DA", &[Sign::Sos]),
     (Decoder::DraginoTrackerd, 7, "4FA220", &[Sign::Sos]),
     (Decoder::DraginoTrackerd, 5, "130150 01 FF 0FA2 40 02", &[]),
     (
@@ -255,6 +259,12 @@ const BY_LAYOUT: &[(Decoder, u8, &str, &[Sign])] = &[
     (Decoder::AbeewayAt2, 18, "0A10F986 00 07", &[Sign::Sos]),
     (Decoder::AbeewayAt2, 18, "0A00F986 00 08", &[Sign::SosEnded]),
     (Decoder::AbeewayAt2, 18, "0510F986 00 00 020304", &[Sign::Sos]),
+    (Decoder::AbeewayAt2, 18, "0001", &[]),
+    (Decoder::AbeewayAt2, 18, "07046490 00 03 01 0001 0002 0003 00000001", &[Sign::Shock]),
+    (Decoder::AbeewayAt2, 18, "09A06490 00 00", &[]),
+    (Decoder::AbeewayAt2, 18, "09A00190 00 01", &[Sign::LowBattery]),
+    (Decoder::AbeewayAt2, 18, "0B10F986 00 01 02 03 AABBCCDD", &[Sign::Sos]),
+    (Decoder::AbeewayAt2, 18, "037AC18900001D28B901603702AABBCC", &[Sign::Sos]),
     (Decoder::AbeewayAt2, 18, "0310F986 09 00 010203040506C4", &[Sign::Sos]),
     (Decoder::MokoLw004, 1, "5F006462248D04", &[Sign::SosEnded]),
     (Decoder::MokoLw004, 1, "5F006462248D05", &[Sign::Alert]),
@@ -294,6 +304,20 @@ fn every_sign_is_found_where_the_layout_puts_it() {
             .unwrap_or_else(|error| panic!("{decoder:?} {port} {payload}: {error}"));
         let found: Vec<Sign> = reading.signs.iter().copied().collect();
         assert_eq!(found, *signs, "{decoder:?} {port} {payload}");
+    }
+}
+
+#[test]
+fn a_temperature_is_found_behind_what_stands_before_it() {
+    for (port, payload, decidegrees) in [
+        (2, "015A706606CF3CF80FA23001AEFFDA", Some(-38)),
+        (2, "015A706606CF3CF80FA23801AE00DA07E80102030405", Some(218)),
+        (2, "015A706606CF3CF80FA23807E80102030405", None),
+        (3, "015A706606CF3CF80FA2B0001201AE00DA", Some(218)),
+        (3, "015A706606CF3CF80FA270", None),
+    ] {
+        let reading = Decoder::DraginoTrackerd.decode(port, &hex(payload)).expect("a payload");
+        assert_eq!(reading.temperature_decidegrees, decidegrees, "{payload}");
     }
 }
 

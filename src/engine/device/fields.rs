@@ -15,6 +15,11 @@ impl<'p> Fields<'p> {
         if payload.len() == bytes { Ok(Self(payload)) } else { Err(Unreadable::Length) }
     }
 
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,5 +1,6 @@
 //! Abeeway trackers with AT2 firmware: Micro Tracker, Compact Tracker, Smart Badge.
-//! Big-endian. Fields as in `TheThingsNetwork/lorawan-devices`,
+//! Big-endian. Fields as in the maker's reference guide (`debraysimon/tpxle-doc`,
+//! `AbeewayRefGuide/uplink-messages`) and in `TheThingsNetwork/lorawan-devices`,
 //! `vendor/abeeway/asset-tracker-2.js`.
 
 use super::Unreadable;
@@ -7,32 +8,42 @@ use crate::engine::device::fields::Fields;
 use crate::engine::device::{Position, Reading, Sign};
 
 const PORT: u8 = 18;
+/// The only message without the head that all others have.
+const FRAME_PENDING: u8 = 0x00;
 const POSITION: u8 = 0x03;
+const MOTION: u8 = 0x07;
+const SHUTDOWN: u8 = 0x09;
 const EVENT: u8 = 0x0a;
 const EXTENDED_POSITION: u8 = 0x0e;
-/// Energy and health, heartbeat, activity and settings, shutdown.
-const REPORTS: [u8; 4] = [0x04, 0x05, 0x07, 0x09];
+/// Power and health, heartbeat, a collection of what was heard.
+const REPORTS: [u8; 3] = [0x04, 0x05, 0x0b];
 const SOS: u8 = 0x10;
 
 pub(super) fn at2(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
     if port != PORT {
         return Err(Unreadable::Port);
     }
-    let mut fields = Fields::new(payload);
-    // The battery is told in percent or in volts, as the tracker is set: which, the
-    // payload does not say.
-    let [kind, status, _battery, temperature, option] = fields.take()?;
-    if kind != POSITION && kind != EVENT && kind != EXTENDED_POSITION && !REPORTS.contains(&kind) {
-        return Err(Unreadable::Tag);
+    if let [FRAME_PENDING, _token] = payload {
+        return Ok(Reading::default());
     }
+    let mut fields = Fields::new(payload);
+    let [kind, status, battery, temperature, option] = fields.take()?;
     let mut reading = Reading::default();
     reading.note(status & SOS != 0, Sign::Sos);
+    // 0: it is charged; above 100 an error, or a voltage of older firmware.
+    if (1..=100).contains(&battery) {
+        reading.battery(battery)?;
+    }
     reading.temperature_decidegrees = Some(decidegrees(temperature));
     match kind {
         POSITION => reading.position = position(option & 0x0f, fields)?,
         EXTENDED_POSITION => reading.position = extended_position(option & 0x0f, fields)?,
         EVENT => event(fields.u8()?, &mut reading)?,
-        _ => fields.skip(1)?,
+        MOTION => reading.note(is_shock(fields)?, Sign::Shock),
+        // 1: an empty battery. Others: who or what switched it off.
+        SHUTDOWN => reading.note(fields.u8()? == 1, Sign::LowBattery),
+        _ if REPORTS.contains(&kind) => fields.skip(1)?,
+        _ => return Err(Unreadable::Tag),
     }
     Ok(reading)
 }
@@ -48,6 +59,8 @@ fn decidegrees(step: u8) -> i16 {
 /// 24 bits of latitude and longitude, in 256 ten-millionths of a degree.
 fn position(way: u8, mut fields: Fields<'_>) -> Result<Option<Position>, Unreadable> {
     const SATELLITES: u8 = 0;
+    /// What newer firmware adds for its maker.
+    const ENCRYPTED_BYTES: usize = 3;
     if way != SATELLITES {
         // Networks and beacons that were heard, or why nothing was found.
         fields.skip(1)?;
@@ -59,6 +72,9 @@ fn position(way: u8, mut fields: Fields<'_>) -> Result<Option<Position>, Unreada
     let [a, b, c] = fields.take()?;
     let longitude = i32::from_be_bytes([a, b, c, 0]);
     let accuracy = fields.u8()?;
+    if !fields.is_empty() {
+        fields.skip(ENCRYPTED_BYTES)?;
+    }
     if !fields.is_empty() {
         return Err(Unreadable::Length);
     }
@@ -82,6 +98,19 @@ fn extended_position(way: u8, mut fields: Fields<'_>) -> Result<Option<Position>
     let (latitude, longitude) = (fields.be_i32()?, fields.be_i32()?);
     let found = Position::found(latitude / 10, longitude / 10)?;
     Ok(found.map(|position| Position { age_s: Some(age_s), ..position }))
+}
+
+/// Messages that share a kind: activity, settings, shock, activity by times, and the
+/// Bluetooth address. Newer firmware adds four bytes to a shock.
+fn is_shock(mut fields: Fields<'_>) -> Result<bool, Unreadable> {
+    let tag = fields.u8()? & 0x07;
+    match (tag, fields.left()) {
+        (3, 7 | 11) => Ok(true),
+        (1, 4) | (4, 16) | (5, 6) => Ok(false),
+        (2, settings) if settings % 5 == 0 => Ok(false),
+        (1..=5, _) => Err(Unreadable::Length),
+        _ => Err(Unreadable::Tag),
+    }
 }
 
 fn event(event: u8, reading: &mut Reading) -> Result<(), Unreadable> {

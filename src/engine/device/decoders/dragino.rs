@@ -1,5 +1,6 @@
 //! Dragino: TrackerD and the buttons PB01-L and PB05-L. Big-endian. Fields as in
-//! `dragino/dragino-end-node-decoder`, `TrackerD`, `PB01` and `PB05`.
+//! `dragino/dragino-end-node-decoder`, `TrackerD`, `PB01` and `PB05`, and in the firmware
+//! of TrackerD 1.5.3, `dragino/TrackerD`.
 
 use super::Unreadable;
 use crate::engine::device::fields::Fields;
@@ -13,8 +14,12 @@ const RECORD_BYTES: usize = 11;
 /// TrackerD up to firmware 1.5.3.
 pub(super) fn trackerd(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
     match (port, payload.len()) {
-        // Without sensors, with humidity and temperature, with the time instead.
-        (2, 15 | 18) | (3, 11 | 15 | 18) => place(payload, 0),
+        // With sensors; with the time instead, or as well.
+        (2, 15 | 22) => place(payload, 0, Some(0)),
+        (2, 18) => place(payload, 0, None),
+        // Without sensors; with speed and sensors; with the time too.
+        (3, 11 | 18) => place(payload, 0, None),
+        (3, 17 | 24) => place(payload, 0, Some(2)),
         (2 | 3, _) => Err(Unreadable::Length),
         // A place of the past.
         (4, 15) => Ok(Reading::default()),
@@ -29,7 +34,8 @@ pub(super) fn trackerd(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> 
 pub(super) fn trackerd_1_5_4(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
     const SPEED_AND_COURSE_BYTES: usize = 8;
     match (port, payload.len()) {
-        (2 | 3, 19 | 23) => place(payload, SPEED_AND_COURSE_BYTES),
+        (2, 23) => place(payload, SPEED_AND_COURSE_BYTES, Some(0)),
+        (2 | 3, 19) => place(payload, SPEED_AND_COURSE_BYTES, None),
         (2 | 3, _) => Err(Unreadable::Length),
         (4, 25) => Ok(Reading::default()),
         (4, _) => Err(Unreadable::Length),
@@ -60,19 +66,17 @@ fn alarm(byte: u8) -> Result<Reading, Unreadable> {
     Ok(reading)
 }
 
-/// Latitude, longitude, `between` bytes, alarm and battery, flags, sensors.
-fn place(payload: &[u8], between: usize) -> Result<Reading, Unreadable> {
-    const TIME_INSTEAD_OF_SENSORS: u8 = 0x08;
-    const SENSOR_BYTES: usize = 4;
+/// Latitude, longitude, `between` bytes, alarm and battery, flags, and, if there are
+/// `sensors`, so many bytes on humidity and temperature.
+fn place(payload: &[u8], between: usize, sensors: Option<usize>) -> Result<Reading, Unreadable> {
     let mut fields = Fields::new(payload);
     let (latitude, longitude) = (fields.be_i32()?, fields.be_i32()?);
     fields.skip(between)?;
-    let [alarm_and_battery, _, flags] = fields.take()?;
+    let [alarm_and_battery, _, _flags] = fields.take()?;
     let mut reading = alarm(alarm_and_battery)?;
     reading.position = Position::found(latitude, longitude)?;
-    let left = payload.len() - between - 11;
-    if left == SENSOR_BYTES && flags & TIME_INSTEAD_OF_SENSORS == 0 {
-        fields.skip(2)?;
+    if let Some(before) = sensors {
+        fields.skip(before + 2)?;
         reading.temperature_decidegrees = Some(fields.be_i16()?);
     }
     Ok(reading)
