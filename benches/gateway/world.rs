@@ -146,7 +146,11 @@ fn settings() -> Outcome<Settings> {
         gateway: Name::new("gw1")?,
         slot: Slot::new(1).ok_or("a valid slot")?,
         chance: Chance::Either,
-        links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
+        links: vec![LinkSettings {
+            name: Name::new("pty")?,
+            acknowledges: true,
+            speech: Default::default(),
+        }],
         lorawan: None,
         policies: Policies::default(),
         devices: BTreeMap::new(),

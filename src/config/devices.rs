@@ -29,7 +29,7 @@ macro_rules! shipped {
 }
 
 /// Names and texts of the profiles that the program knows.
-pub const SHIPPED: [(&str, &str); 20] = shipped! {
+pub const SHIPPED: [(&str, &str); 22] = shipped! {
     "abeeway-compact-tracker"
     "abeeway-micro-tracker"
     "abeeway-smart-badge"
@@ -38,6 +38,8 @@ pub const SHIPPED: [(&str, &str); 20] = shipped! {
     "dragino-pb05"
     "dragino-trackerd"
     "dragino-trackerd-1.5.4"
+    "inovonics-echostream"
+    "meshtastic-node"
     "mclimate-button"
     "milesight-at101"
     "milesight-ws101"

@@ -42,6 +42,7 @@ pub(super) fn device(
         report.refuse(span, text, remedy);
     }
     refuse_telling_safe_from_duress(&meanings, profile, &device, report);
+    refuse_what_nobody_vouches_for(&meanings, &device, report);
     Some(device)
 }
 
@@ -179,6 +180,37 @@ fn refuse_telling_safe_from_duress(
                     shown_in_words(&shown)
                 ),
                 "let `safe` and `duress` both be signs that show nothing",
+            );
+        }
+    }
+}
+
+/// What could be anybody's must not start, extend, cancel or end anything, and would be
+/// refused each time.
+fn refuse_what_nobody_vouches_for(
+    meanings: &Section<'_>,
+    device: &Device,
+    report: &mut Report<'_>,
+) {
+    let changes = |trigger: Trigger| {
+        matches!(
+            trigger,
+            Trigger::Safe
+                | Trigger::CheckIn
+                | Trigger::CancelAlert
+                | Trigger::SessionStart { .. }
+                | Trigger::SessionExtend { .. }
+        )
+    };
+    if !device.decoder.is_unvouched() {
+        return;
+    }
+    for (sign, trigger) in device.triggers.iter().filter(|(_, trigger)| changes(**trigger)) {
+        if let Some(value) = meanings.value(sign.name()) {
+            report.refuse(
+                value.span(),
+                format!("nobody vouches for what a {} says: it cannot {trigger}", device.profile),
+                "let it raise alarms, as \"panic\", and take a pendant with keys for the rest",
             );
         }
     }

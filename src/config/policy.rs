@@ -82,7 +82,10 @@ pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
         response(&section, tables, &mut own.response, report);
         section.require("number", "\"00012f\"", report);
         let device = device(&section, own.panic_is_covert, report);
-        refuse_without_lorawan(top, &section, report);
+        let speaks_lorawan = device.as_ref().is_some_and(|device| !device.decoder.is_unvouched());
+        if speaks_lorawan && top.value("lorawan").is_none() {
+            refuse_without_lorawan(&section, report);
+        }
         section.finish(HOMES, report);
         let Some(number) = number(&section, report) else { continue };
         devices.extend(device.map(|device| (*number.get_ref(), device)));
@@ -98,9 +101,8 @@ pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
 }
 
 /// A device that nobody listens to calls for help in vain.
-fn refuse_without_lorawan(top: &Section<'_>, pendant: &Section<'_>, report: &mut Report<'_>) {
-    let device = pendant.value("device").filter(|_| top.value("lorawan").is_none());
-    if let Some(device) = device {
+fn refuse_without_lorawan(pendant: &Section<'_>, report: &mut Report<'_>) {
+    if let Some(device) = pendant.value("device") {
         report.refuse(
             device.span(),
             "this pendant speaks LoRaWAN, to which the gateway does not listen",

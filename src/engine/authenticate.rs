@@ -1,8 +1,10 @@
 //! First steps of a frame: bytes -> one of ours, perhaps -> `Authentic` (made with the
 //! pendant's key). Costs at most one decryption natively; in LoRaWAN a few integrity
-//! codes for each pendant with the frame's address.
+//! codes for each pendant with the frame's address. The one exception, a frame that only
+//! claims to be a pendant's, is marked as such for good ([`Way::Claimed`]).
 
 use super::by_pendant::ByPendant;
+use super::claimed::{Brought, Claim};
 use super::device::Downlink;
 use super::event::EventId;
 use super::keyring::{Member, MemberKeys, Members};
@@ -34,6 +36,8 @@ pub(super) enum Way<'k> {
         /// What keeps the device from showing its signs, if it is to be sent.
         silencing: Option<&'k Downlink>,
     },
+    /// Nobody vouches for it.
+    Claimed,
 }
 
 /// A LoRaWAN device's request for a session, which may be granted.
@@ -53,8 +57,42 @@ pub(super) enum Arrived<'k> {
     JoinedAgain(PendantId, Option<EventId>),
 }
 
+/// Takes what a link brought.
+pub(super) fn arrive<'k>(
+    brought: Option<Brought<'_>>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+    now: Wall,
+) -> Result<Arrived<'k>, Refusal> {
+    match brought.ok_or(Refusal::Malformed)? {
+        Brought::Frame(bytes) => authenticate(bytes, members, states, now),
+        Brought::Claim(claim) => claimed(&claim, members, states).map(Arrived::Message),
+    }
+}
+
+/// Whose frame it claims to be. That is all that is known of it.
+fn claimed<'k>(
+    claim: &Claim<'_>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+) -> Result<Authentic<'k>, Refusal> {
+    let pendant = members.claimed(claim.number).ok_or(Refusal::UnknownPendant)?;
+    let (member, state) = (&members[pendant], &states[pendant]);
+    let MemberKeys::Claimed { device } = &member.keys else {
+        return Err(Refusal::UnknownPendant);
+    };
+    Ok(Authentic {
+        member,
+        // It has none of its own.
+        counter: state.next_base().ok_or(Refusal::Replayed)?,
+        tag: claim.tag,
+        said: Said::by_device(Some((claim.port, claim.payload)), device.as_ref()),
+        way: Way::Claimed,
+    })
+}
+
 /// Finds whose frame it claims to be, and whether it is.
-pub(super) fn authenticate<'k>(
+fn authenticate<'k>(
     bytes: &[u8],
     members: &'k Members,
     states: &ByPendant<PendantState>,

@@ -5,6 +5,7 @@ use super::event::Freshness;
 use super::lorawan::{DownlinkBytes, Standing};
 use super::mutant::{Mutant, planted};
 use super::pendant::{CounterVerdict, PendantState};
+use super::time::Mono;
 
 /// A frame that was never heard before.
 pub(super) struct Fresh<'k> {
@@ -43,14 +44,18 @@ impl<'k> Fresh<'k> {
 
     /// Whether it may start, extend or end anything. A frame that was jammed
     /// and released after a later one was heard may alarm, no more (P4); so may
-    /// a pendant whose window was lost, until it echoes.
+    /// a pendant whose window was lost, until it echoes, and one that nobody vouches for.
     pub(super) fn may_change_state(&self) -> bool {
         self.may_change_state
     }
 }
 
 /// Judges a frame by what was heard of its pendant before.
-pub(super) fn deduplicate<'k>(authentic: Authentic<'k>, state: &PendantState) -> Heard<'k> {
+pub(super) fn deduplicate<'k>(
+    authentic: Authentic<'k>,
+    state: &PendantState,
+    now: Mono,
+) -> Heard<'k> {
     let (newest, proven) = match authentic.way() {
         Way::Native { echo, .. } => match state.judge_counter(authentic.counter()) {
             CounterVerdict::TooOld => return Heard::TooOld,
@@ -73,11 +78,15 @@ pub(super) fn deduplicate<'k>(authentic: Authentic<'k>, state: &PendantState) ->
             }
             Standing::Next => (true, uplink.proves()),
         },
+        Way::Claimed if state.is_claimed_again(authentic.tag(), now) => return Heard::Again(None),
+        Way::Claimed => (true, false),
     };
+    let vouched_for = !matches!(authentic.way(), Way::Claimed);
+    let in_order = newest || planted(Mutant::LateFramesAct);
     Heard::Fresh(Fresh {
         authentic,
         freshness: if proven { Freshness::Proven } else { Freshness::Unproven },
         newest,
-        may_change_state: (newest || planted(Mutant::LateFramesAct)) && (proven || !state.suspect),
+        may_change_state: vouched_for && in_order && (proven || !state.suspect),
     })
 }

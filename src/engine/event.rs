@@ -315,6 +315,8 @@ pub enum Authentication {
     Native,
     /// LoRaWAN's integrity code of 32 bits.
     LoRaWan,
+    /// Nothing: whoever has a transmitter can say it.
+    None,
 }
 
 impl Authentication {
@@ -324,6 +326,7 @@ impl Authentication {
         match self {
             Self::Native => "aes-ccm-64",
             Self::LoRaWan => "lorawan-cmac-32",
+            Self::None => "none",
         }
     }
 }

@@ -14,9 +14,10 @@ mod timers;
 use super::acknowledge::{Custody, Released, Waiting, Window};
 use super::age::{Age, AgeClock};
 use super::air::AirWatch;
-use super::authenticate::{Arrived, authenticate};
+use super::authenticate::{Arrived, arrive};
 use super::by_pendant::ByPendant;
 use super::chance::{Chance, Seed};
+use super::claimed::brought;
 use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
@@ -294,7 +295,9 @@ impl Gateway {
             return;
         }
         let members = std::mem::take(&mut self.members);
-        match authenticate(bytes, &members, &self.states, now.wall) {
+        let link = self.settings.links.get(usize::from(hearing.link.0));
+        let brought = brought(link.map(|link| link.speech).unwrap_or_default(), bytes);
+        match arrive(brought, &members, &self.states, now.wall) {
             Err(why) => self.refuse(hearing.link, why),
             Ok(Arrived::Joining(joining)) => self.joins(joining, hearing, now),
             Ok(Arrived::JoinedAgain(pendant, event)) => {
@@ -304,7 +307,7 @@ impl Gateway {
                 let pendant = authentic.pendant();
                 let event = authentic.member().event_id.of_frame(authentic.counter(), 0);
                 let windows = self.windows(authentic.way(), &hearing);
-                match deduplicate(authentic, &self.states[pendant]) {
+                match deduplicate(authentic, &self.states[pendant], now.mono) {
                     Heard::Fresh(fresh) => self.fresh(fresh, windows, hearing, now),
                     Heard::Again(reply) => {
                         let answer = reply.zip(windows);

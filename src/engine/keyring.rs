@@ -40,6 +40,11 @@ pub enum Secrets {
     },
     /// Of a LoRaWAN pendant, which has no digits.
     LoRaWan(LoRaWanKeys),
+    /// Of a pendant that nobody vouches for: none, but a number.
+    Claimed {
+        /// A Meshtastic node's number, or an Inovonics transmitter's.
+        number: u32,
+    },
 }
 
 /// An enrolment with the keys that are derived from it once, not at every frame.
@@ -55,6 +60,7 @@ pub(super) struct Member {
 pub(super) enum MemberKeys {
     Native { uplink: UplinkKey, downlink: DownlinkKey, pins: PinVerifier },
     LoRaWan { shared: LoRaWanKeys, device: Option<Device> },
+    Claimed { device: Option<Device> },
 }
 
 /// Everybody who may speak, and by which addresses LoRaWAN devices are known.
@@ -63,6 +69,7 @@ pub(super) struct Members {
     all: ByPendant<Member>,
     addresses: BTreeMap<u32, Vec<PendantId>>,
     numbers: BTreeMap<Eui, PendantId>,
+    claimed: BTreeMap<u32, PendantId>,
 }
 
 impl Members {
@@ -88,6 +95,11 @@ impl Members {
         self.addresses.get(&dev_addr).into_iter().flatten().copied()
     }
 
+    /// The pendant with this number, if nobody vouches for it.
+    pub(super) fn claimed(&self, number: u32) -> Option<PendantId> {
+        self.claimed.get(&number).copied()
+    }
+
     pub(super) fn with_number(&self, dev_eui: Eui) -> Option<PendantId> {
         self.numbers.get(&dev_eui).copied()
     }
@@ -107,6 +119,7 @@ impl Member {
         match self.keys {
             MemberKeys::Native { .. } => Authentication::Native,
             MemberKeys::LoRaWan { .. } => Authentication::LoRaWan,
+            MemberKeys::Claimed { .. } => Authentication::None,
         }
     }
 
@@ -118,7 +131,7 @@ impl Member {
                 Activation::Abp { dev_addr, .. } => dev_addr,
                 Activation::Otaa { .. } => self.enrolment.pendant.get(),
             },
-            MemberKeys::Native { .. } => self.enrolment.pendant.get(),
+            MemberKeys::Native { .. } | MemberKeys::Claimed { .. } => self.enrolment.pendant.get(),
         }
     }
 }
@@ -181,6 +194,9 @@ impl Keyring {
                     members.numbers.insert(dev_eui, enrolment.pendant);
                 }
             }
+            if let Secrets::Claimed { number } = enrolment.secrets {
+                members.claimed.insert(number, enrolment.pendant);
+            }
             (enrolment.pendant, member)
         });
         members.all = all.collect();
@@ -203,6 +219,12 @@ impl Member {
                 let device = settings.devices.get(&enrolment.pendant).cloned();
                 let keys = MemberKeys::LoRaWan { shared: shared.clone(), device };
                 (keys, lorawan_event_ids(shared, enrolment.id))
+            }
+            Secrets::Claimed { .. } => {
+                let device = settings.devices.get(&enrolment.pendant).cloned();
+                // Whoever can claim to be the pendant needs no id to be guessed.
+                let event_id = EventIdKey::derive(&[0; 16], &enrolment.id.to_le_bytes());
+                (MemberKeys::Claimed { device }, event_id)
             }
         };
         Self { enrolment, keys, event_id }

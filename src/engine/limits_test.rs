@@ -46,7 +46,7 @@ fn settings() -> Settings {
         slot: Slot::new(31).expect("a slot"),
         chance: Chance::Either,
         brokers: vec![name()],
-        links: vec![LinkSettings { name: name(), acknowledges: true }],
+        links: vec![LinkSettings { name: name(), acknowledges: true, speech: Default::default() }],
         lorawan: None,
         policies: Policies { site: policy(), ..Policies::default() },
         devices: BTreeMap::new(),

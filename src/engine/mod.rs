@@ -9,6 +9,7 @@ pub mod air;
 mod authenticate;
 mod by_pendant;
 mod chance;
+pub mod claimed;
 pub mod command;
 mod decide;
 mod deduplicate;

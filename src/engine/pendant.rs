@@ -18,6 +18,9 @@ const REPLIES_KEPT: usize = 2;
 /// are the same transmission; later ones are repetitions that want an answer.
 const SAME_TRANSMISSION_MS: u64 = 500;
 
+/// A pendant that nobody vouches for says a thing several times within this time, ms.
+const CLAIMED_AGAIN_MS: u64 = 10_000;
+
 /// A reply with the frame that it answers. A retransmission is known by its
 /// tag: 64 bits that nobody without the key can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +142,9 @@ pub(super) struct PendantState {
     /// Of this boot.
     #[serde(skip)]
     pub(super) latest: Option<Latest>,
+    /// The last frame of a pendant that nobody vouches for. Of this boot.
+    #[serde(skip)]
+    pub(super) claimed: Option<(u64, Mono)>,
 }
 
 /// What the centre changed of a pendant: absolute, so that it may be read twice.
@@ -189,7 +195,13 @@ impl PendantState {
             highest_before: None,
             stale_told: None,
             latest: None,
+            claimed: None,
         }
+    }
+
+    /// Whether a frame that nobody vouches for was heard already, as far as can be known.
+    pub(super) fn is_claimed_again(&self, tag: u64, now: Mono) -> bool {
+        self.claimed.is_some_and(|(last, at)| last == tag && now.ms_since(at) < CLAIMED_AGAIN_MS)
     }
 
     /// The part of the state that the centre may change.

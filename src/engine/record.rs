@@ -3,7 +3,9 @@
 
 use super::authenticate::{Joining, Way};
 use super::decide::Decision;
-use super::event::{Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Stamp};
+use super::event::{
+    Authentication, Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Stamp,
+};
 use super::keyring::Member;
 use super::lorawan::{DownlinkBytes, Plan, join_accept};
 use super::mutant::{Mutant, planted};
@@ -24,6 +26,13 @@ impl Record {
     pub(super) fn is_fresh(&self) -> bool {
         let heard = self.event.from.as_ref().and_then(|from| from.heard);
         heard.is_some_and(|heard| heard.freshness == Freshness::Proven)
+    }
+
+    /// Whether it shows that its pendant is there. One that nobody vouches for never
+    /// proves it, and would else be lost for good once it was.
+    pub(super) fn shows_life(&self) -> bool {
+        let from = self.event.from.as_ref();
+        self.is_fresh() || from.is_some_and(|from| from.authentication == Authentication::None)
     }
 }
 
@@ -80,6 +89,10 @@ pub(super) fn record(
             }
             state.remember(Reply { counter, tag: authentic.tag(), frame });
             Some(DownlinkBytes::new(&frame))
+        }
+        Way::Claimed => {
+            state.claimed = Some((authentic.tag(), hearing.received.mono));
+            None
         }
         Way::LoRaWan { uplink, silencing } => {
             // A device that was silent for long is asked to answer: only so does it prove

@@ -1,6 +1,7 @@
 //! What the engine must be told once: names, slots, budgets. Checked before it
 //! gets here (`crate::config`).
 
+use super::claimed::Speech;
 use super::command::CentreKeys;
 use super::device::Device;
 use super::journal::Limits;
@@ -18,6 +19,8 @@ pub struct LinkSettings {
     pub name: Name,
     /// Whether acknowledgements are sent through it.
     pub acknowledges: bool,
+    /// What pendants speak there.
+    pub speech: Speech,
 }
 
 /// Which of a pendant's two listening windows this gateway answers in, so that

@@ -104,7 +104,7 @@ pub enum BindError {
     NotEnrolled,
     /// Its enrolment does not open.
     Damaged(DamagedEnrolment),
-    /// It is a LoRaWAN pendant, which has no digits for PINs.
+    /// It is a pendant that was bought, which has no digits for PINs.
     NoPins,
     /// The system refused.
     Io(io::Error),
@@ -115,7 +115,7 @@ impl fmt::Display for BindError {
         match self {
             Self::NotEnrolled => f.write_str("the pendant is not enrolled"),
             Self::Damaged(damaged) => damaged.fmt(f),
-            Self::NoPins => f.write_str("a LoRaWAN pendant has no PINs"),
+            Self::NoPins => f.write_str("a pendant that was bought has no PINs"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -144,6 +144,7 @@ struct Content {
 enum Sealed {
     Native { key: SecretKey, pins: PinVerifier },
     LoRaWan(LoRaWanKeys),
+    Claimed { number: u32 },
 }
 
 impl From<&Secrets> for Sealed {
@@ -153,6 +154,7 @@ impl From<&Secrets> for Sealed {
                 Self::Native { key: SecretKey::from_bytes(*key.as_bytes()), pins: pins.clone() }
             }
             Secrets::LoRaWan(keys) => Self::LoRaWan(keys.clone()),
+            Secrets::Claimed { number } => Self::Claimed { number: *number },
         }
     }
 }
@@ -164,6 +166,7 @@ impl From<Sealed> for Secrets {
                 Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins }
             }
             Sealed::LoRaWan(keys) => Self::LoRaWan(keys),
+            Sealed::Claimed { number } => Self::Claimed { number },
         }
     }
 }
@@ -235,7 +238,9 @@ impl KeyringFiles {
         match (&mut enrolment.secrets, pins) {
             (_, None) => {}
             (Secrets::Native { pins: former, .. }, Some(pins)) => *former = pins,
-            (Secrets::LoRaWan(_), Some(_)) => return Err(BindError::NoPins),
+            (Secrets::LoRaWan(_) | Secrets::Claimed { .. }, Some(_)) => {
+                return Err(BindError::NoPins);
+            }
         }
         self.put(&enrolment, Existing::Replace).map_err(BindError::Io)?;
         Ok(former)
@@ -399,7 +404,7 @@ mod tests {
     fn secrets(enrolment: &Enrolment) -> (&EnrolmentKey, &PinVerifier) {
         match &enrolment.secrets {
             Secrets::Native { key, pins } => (key, pins),
-            Secrets::LoRaWan(_) => panic!("a native pendant"),
+            other => panic!("a native pendant, not {other:?}"),
         }
     }
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// Decoders whose layout is published, but no payload that has it.
-const WITHOUT_EXAMPLE: [&str; 2] = ["dragino-trackerd-1.5.4", "dragino-pb01"];
+const WITHOUT_EXAMPLE: [&str; 4] =
+    ["dragino-trackerd-1.5.4", "dragino-pb01", "meshtastic", "inovonics-echostream"];
 
 fn ws101() -> &'static Profile {
     named("milesight-ws101").expect("known")

@@ -203,6 +203,18 @@ fn published_payloads_mean_what_is_published() {
 
 /// What no example is published of, but the same layouts say: decoder, port, payload, signs.
 const BY_LAYOUT: &[(Decoder, u8, &str, &[Sign])] = &[
+    // "button detected", "door state: 1", "help".
+    (Decoder::MeshtasticNode, 10, "627574746F6E206465746563746564", &[Sign::Press]),
+    (Decoder::MeshtasticNode, 10, "646F6F722073746174653A2031", &[]),
+    (Decoder::MeshtasticNode, 11, "68656C70", &[Sign::Sos]),
+    (Decoder::InovonicsEchostream, 0, "62010100", &[Sign::Key1]),
+    (
+        Decoder::InovonicsEchostream,
+        0,
+        "62010A60",
+        &[Sign::Key2, Sign::Key4, Sign::Tamper, Sign::LowBattery],
+    ),
+    (Decoder::InovonicsEchostream, 0, "62010008", &[]),
     (Decoder::MilesightWs101, 85, "FF2E02", &[Sign::PressLong]),
     (Decoder::MilesightWs101, 85, "FF2E03 017501", &[Sign::PressDouble]),
     // Answers to settings: LED off, buzzer off, double press on, interval, restart.

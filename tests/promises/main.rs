@@ -38,6 +38,7 @@ mod p7_urgent_first;
 mod p8_damage;
 mod p8_quiet_or_lost;
 mod p9_time;
+mod p_claimed;
 mod p_lorawan;
 mod p_receivers;
 mod p_response;

@@ -279,7 +279,11 @@ pub fn settings() -> Settings {
         chance: Chance::Either,
         brokers: vec![name("first")],
         links: (0..LINKS)
-            .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
+            .map(|n| LinkSettings {
+                name: name(&format!("rx{n}")),
+                acknowledges: true,
+                speech: Default::default(),
+            })
             .collect(),
         lorawan: None,
         policies: Policies::default(),

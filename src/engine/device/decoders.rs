@@ -10,6 +10,7 @@ mod moko;
 mod netvox;
 mod sensecap;
 mod tektelic;
+mod unvouched;
 
 use super::reading::Reading;
 use std::fmt;
@@ -36,6 +37,8 @@ pub enum Decoder {
     MokoLw004,
     MokoLw001,
     TektelicSeal,
+    MeshtasticNode,
+    InovonicsEchostream,
 }
 
 /// Why a payload cannot be read. It holds nothing of the payload, which may be covert.
@@ -66,7 +69,7 @@ impl std::error::Error for Unreadable {}
 
 impl Decoder {
     /// All decoders with their names in profiles.
-    pub const ALL: [(&'static str, Self); 15] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("milesight-ws101", Self::MilesightWs101),
         ("milesight-ws1x6", Self::MilesightWs1x6),
         ("milesight-at101", Self::MilesightAt101),
@@ -82,7 +85,16 @@ impl Decoder {
         ("moko-lw004", Self::MokoLw004),
         ("moko-lw001", Self::MokoLw001),
         ("tektelic-seal", Self::TektelicSeal),
+        ("meshtastic", Self::MeshtasticNode),
+        ("inovonics-echostream", Self::InovonicsEchostream),
     ];
+
+    /// Whether devices of this layout come by a serial receiver, with nothing that vouches
+    /// for what they say. All others speak LoRaWAN.
+    #[must_use]
+    pub const fn is_unvouched(self) -> bool {
+        matches!(self, Self::MeshtasticNode | Self::InovonicsEchostream)
+    }
 
     /// Reads a decrypted payload.
     ///
@@ -105,6 +117,8 @@ impl Decoder {
             Self::MokoLw004 => moko::lw004(port, payload),
             Self::MokoLw001 => moko::lw001(port, payload),
             Self::TektelicSeal => tektelic::seal(port, payload),
+            Self::MeshtasticNode => unvouched::meshtastic(port, payload),
+            Self::InovonicsEchostream => unvouched::echostream(port, payload),
         }
     }
 }

@@ -20,6 +20,7 @@ impl Gateway {
         match way {
             Way::Native { .. } => Some(NATIVE_WINDOWS),
             Way::LoRaWan { .. } => self.lorawan_windows(DATA_MS, hearing),
+            Way::Claimed => None,
         }
     }
 

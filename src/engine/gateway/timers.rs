@@ -234,7 +234,7 @@ impl Gateway {
         restored: Option<EventId>,
         now: Now,
     ) {
-        let Some(restored) = restored.filter(|_| record.is_fresh()) else {
+        let Some(restored) = restored.filter(|_| record.shows_life()) else {
             record.state.supervision = before;
             return;
         };

@@ -67,7 +67,11 @@ fn any_from() -> impl Strategy<Value = FromPendant> {
         temperature_decidegrees: reported.2,
         freshness,
     });
-    let authentication = prop_oneof![Just(Authentication::Native), Just(Authentication::LoRaWan)];
+    let authentication = prop_oneof![
+        Just(Authentication::Native),
+        Just(Authentication::LoRaWan),
+        Just(Authentication::None)
+    ];
     let who = (1..0x100_0000u32, any::<u64>(), any_name(), authentication);
     (who, any::<u32>(), prop::option::of(heard)).prop_map(
         |((pendant, enrolment, wearer, authentication), counter, heard)| FromPendant {

@@ -142,7 +142,7 @@ fn the_schema_takes_what_the_engine_publishes_and_no_other_mixture() {
     let strategy = (any_event(), any::<bool>(), any_number(), any_wall());
     let mut taken = BTreeSet::new();
     for kind in Kind::all() {
-        for _ in 0..150 {
+        for _ in 0..300 {
             let made = strategy.new_tree(&mut runner).expect("an event").current();
             let (event, replayed, now_us, wall) = made;
             let event = possible(Event { kind, ..event });
