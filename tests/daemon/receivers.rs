@@ -154,7 +154,7 @@ async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
     }
 }
 
-fn free_udp_port() -> u16 {
+pub(crate) fn free_udp_port() -> u16 {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     socket.local_addr().expect("its address").port()
 }
