@@ -207,6 +207,8 @@ pub enum SerialCodec {
     /// RAK modules in peer-to-peer mode: `+EVT:RXP2P` lines.
     #[serde(rename = "rak-p2p")]
     RakP2p,
+    /// Ebyte E22 in transparent mode: COBS, and a byte of signal strength behind it.
+    E22,
 }
 
 /// Settings of a concentrator behind a packet forwarder.

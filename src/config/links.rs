@@ -92,6 +92,7 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
         ("cobs", SerialCodec::Cobs),
         ("rylr998", SerialCodec::Rylr998),
         ("rak-p2p", SerialCodec::RakP2p),
+        ("e22", SerialCodec::E22),
     ];
     let codec = section.choice("codec", &codecs, report).unwrap_or(SerialCodec::Cobs);
     let envelope = section.flag("envelope", report).unwrap_or(false);
@@ -100,7 +101,7 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     {
         report.refuse(
             value.span(),
-            "an AT module cannot add an envelope: its lines already bear the signal",
+            "an AT module or an E22 cannot add an envelope: it tells the signal in its own way",
             "write: envelope = false",
         );
     }

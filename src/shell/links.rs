@@ -67,6 +67,7 @@ fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
                 SerialCodec::Cobs => Codec::Cobs { envelope: *envelope },
                 SerialCodec::Rylr998 => Codec::Rylr998,
                 SerialCodec::RakP2p => Codec::RakP2p,
+                SerialCodec::E22 => Codec::E22,
             };
             let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
             serial::spawn(settings, outlet.tag, outlet.events)

@@ -142,6 +142,26 @@ fn the_defaults_are_those_of_the_documents() {
 }
 
 #[test]
+fn every_codec_has_its_name_and_what_nobody_authenticates_has_none() {
+    for (name, expected) in [
+        ("cobs", SerialCodec::Cobs),
+        ("rylr998", SerialCodec::Rylr998),
+        ("rak-p2p", SerialCodec::RakP2p),
+        ("e22", SerialCodec::E22),
+    ] {
+        let config = parse(&with("[[link]]", &format!("codec = \"{name}\"")));
+        for config in [parse(&config.to_text()), config] {
+            let LinkKind::Serial { codec, .. } = config.links[0].kind else { panic!("{name}") };
+            assert_eq!(codec, expected);
+        }
+    }
+    for name in ["meshtastic", "echostream"] {
+        let refusal = refusal(&with("[[link]]", &format!("codec = \"{name}\"")));
+        assert!(refusal.contains("`codec` is one of"), "{refusal}");
+    }
+}
+
+#[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text =
         with("[[broker]]", "username = \"u\"\npassword_file = \"/p\"\nserver_name = \"::1\"");
