@@ -29,6 +29,7 @@ pub use lamps::Lamps;
 pub use policy::Pendants;
 pub use problem::{ConfigErrors, Problem};
 
+use crate::engine::claimed::Speech;
 use crate::engine::lorawan::SubBand;
 use crate::engine::name::Name;
 use pendant_hal::concentrator::Eui;
@@ -191,6 +192,9 @@ pub enum LinkKind {
         codec: SerialCodec,
         /// Whether the receiver adds age and signal to each frame.
         envelope: bool,
+        /// Whether the site takes what nobody vouches for.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        unauthenticated: bool,
     },
     /// A radio on this machine's pins.
     Radio(Radio),
@@ -201,6 +205,15 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// What pendants speak there.
+    #[must_use]
+    pub const fn speech(&self) -> Speech {
+        match self {
+            Self::Serial { codec, .. } => codec.speech(),
+            _ => Speech::LoRa,
+        }
+    }
+
     /// What it does on the air, if it is a radio.
     #[must_use]
     pub fn air(&self) -> Option<&Air> {
@@ -224,6 +237,30 @@ pub enum SerialCodec {
     /// RAK modules in peer-to-peer mode: `+EVT:RXP2P` lines.
     #[serde(rename = "rak-p2p")]
     RakP2p,
+    /// Ebyte E22 in transparent mode: COBS, and a byte of signal strength behind it.
+    E22,
+    /// A Meshtastic radio, whose packets nobody vouches for.
+    Meshtastic,
+    /// An Inovonics EchoStream receiver, whose messages nobody vouches for.
+    EchoStream,
+}
+
+impl SerialCodec {
+    /// What pendants speak there.
+    #[must_use]
+    pub const fn speech(self) -> Speech {
+        match self {
+            Self::Cobs | Self::Rylr998 | Self::RakP2p | Self::E22 => Speech::LoRa,
+            Self::Meshtastic => Speech::Meshtastic,
+            Self::EchoStream => Speech::EchoStream,
+        }
+    }
+
+    /// Whether what comes there could be anybody's.
+    #[must_use]
+    pub const fn is_unvouched(self) -> bool {
+        matches!(self, Self::Meshtastic | Self::EchoStream)
+    }
 }
 
 /// Settings of a concentrator behind a packet forwarder.

@@ -210,6 +210,11 @@ pub enum LinkCount {
     /// Serial: a line that the module's manual does not have, or `+RCV` with
     /// text that is not base64 of a frame.
     BadText(u32),
+    /// Serial: what begins as a message of a Meshtastic radio or of an EchoStream receiver
+    /// and is none.
+    BadMessage(u32),
+    /// Serial: a packet for which the Meshtastic radio has no key.
+    Encrypted(u32),
     /// Radio: the payload failed the CRC of the physical layer.
     PhyCrc(u32),
     /// Radio: the header failed its checksum.
@@ -232,6 +237,8 @@ impl LinkCount {
             Self::Oversize(_) => "oversize",
             Self::BadEnvelope(_) => "bad_envelope",
             Self::BadText(_) => "bad_text",
+            Self::BadMessage(_) => "bad_message",
+            Self::Encrypted(_) => "encrypted",
             Self::PhyCrc(_) => "phy_crc",
             Self::PhyHeader(_) => "phy_header",
             Self::LostIrq(_) => "lost_irq",
@@ -248,6 +255,8 @@ impl LinkCount {
             | Self::Oversize(n)
             | Self::BadEnvelope(n)
             | Self::BadText(n)
+            | Self::BadMessage(n)
+            | Self::Encrypted(n)
             | Self::PhyCrc(n)
             | Self::PhyHeader(n)
             | Self::LostIrq(n)
@@ -419,7 +428,7 @@ impl fmt::Display for LinkFault {
                 }
                 f.write_str(
                     ": look at `baud`, and whether it is in peer-to-peer mode (AT+NWM=0) with \
-                     RUI3",
+                     RUI3, or has its serial interface switched on with Meshtastic",
                 )
             }
             Self::Port { address, says, .. } => write!(

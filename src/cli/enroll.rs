@@ -1,8 +1,8 @@
 //! `enroll`: a native pendant gets a key and its wearer's PINs, and what it must be
-//! given is printed once; a LoRaWAN pendant brings its key along.
+//! given is printed once; a pendant that was bought brings its own along.
 
 use super::{Exit, Failure, control_client, parse_name, print, tell};
-use super::{enroll_lorawan, pin_entry};
+use super::{enroll_bought, pin_entry};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    lorawan: enroll_lorawan::LoRaWanArguments,
+    bought: enroll_bought::BoughtArguments,
 }
 
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -43,10 +43,10 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
     let files = KeyringFiles::new(&store.directory, &store_key);
-    let sheet = if arguments.lorawan.are_given() {
+    let sheet = if arguments.bought.are_given() {
         let loaded = files.load().map_err(Failure::failed)?;
-        enroll_lorawan::look_before(config, &loaded.keyring, pendant, &arguments.lorawan)?;
-        let enrolment = make(arguments, arguments.lorawan.secrets()?)?;
+        enroll_bought::look_before(config, &loaded.keyring, pendant, &arguments.bought)?;
+        let enrolment = make(arguments, arguments.bought.secrets()?)?;
         write(config, &files, &enrolment, arguments)?;
         sheet_without_key(&enrolment, arguments.json)
     } else {
@@ -61,7 +61,7 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
         }
     };
     if let Err(failure) = print(&sheet) {
-        if arguments.lorawan.are_given() {
+        if arguments.bought.are_given() {
             return Err(failure);
         }
         tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
@@ -122,7 +122,7 @@ fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
     hex
 }
 
-/// Of a LoRaWAN pendant, which has its key already.
+/// Of a pendant that was bought, which has its key already, or none.
 fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
     let Enrolment { pendant, wearer, id, .. } = enrolment;
     Zeroizing::new(if json {
@@ -132,7 +132,7 @@ fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
     } else {
         format!(
             "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
-             Switch it off and on, so that it joins; then press it once and look with `status`.\n"
+             Switch it off and on, press it once, and look with `status` and at the centre.\n"
         )
     })
 }

@@ -7,7 +7,7 @@ mod check_radio;
 mod config;
 mod control_client;
 mod enroll;
-mod enroll_lorawan;
+mod enroll_bought;
 mod pendants;
 mod pin_entry;
 mod pin_rules;

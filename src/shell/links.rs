@@ -62,11 +62,14 @@ impl Links {
 
 fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
     match kind {
-        LinkKind::Serial { path, baud, codec, envelope } => {
+        LinkKind::Serial { path, baud, codec, envelope, .. } => {
             let codec = match codec {
                 SerialCodec::Cobs => Codec::Cobs { envelope: *envelope },
                 SerialCodec::Rylr998 => Codec::Rylr998,
                 SerialCodec::RakP2p => Codec::RakP2p,
+                SerialCodec::E22 => Codec::E22,
+                SerialCodec::Meshtastic => Codec::Meshtastic,
+                SerialCodec::EchoStream => Codec::EchoStream,
             };
             let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
             serial::spawn(settings, outlet.tag, outlet.events)

@@ -4,7 +4,6 @@ use super::daemon::{StartError, cannot};
 use super::tls::TlsFiles;
 use super::uplink::{BrokerSettings, Credentials};
 use crate::config::{Broker, Config, DownlinkRole};
-use crate::engine::claimed::Speech;
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
@@ -35,7 +34,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             .map(|link| LinkSettings {
                 name: link.name.clone(),
                 acknowledges: link.acknowledge,
-                speech: Speech::LoRa,
+                speech: link.kind.speech(),
             })
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },

@@ -210,3 +210,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_nobody_vouches_for_may_alarm_and_nothing_else() {
+    let pendant = "[[pendant]]\nnumber = \"000140\"\ndevice = \"meshtastic-node\"\n";
+    // It needs no [lorawan].
+    let config = parse(&format!("{LEAST}{pendant}triggers.press = \"man_down\"\n"));
+    assert_eq!(config.pendants.devices.len(), 1);
+    for meaning in
+        ["safe", "check_in", "cancel_alert", "session_start 5 min", "session_extend 5 min"]
+    {
+        let told = refusal(&format!("{LEAST}{pendant}triggers.press = \"{meaning}\"\n"));
+        assert!(told.contains(&format!("it cannot {meaning}")), "{told}");
+    }
+}

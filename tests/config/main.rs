@@ -145,6 +145,41 @@ fn the_defaults_are_those_of_the_documents() {
 }
 
 #[test]
+fn every_codec_has_its_name_and_what_nobody_authenticates_has_none() {
+    for (name, expected) in [
+        ("cobs", SerialCodec::Cobs),
+        ("rylr998", SerialCodec::Rylr998),
+        ("rak-p2p", SerialCodec::RakP2p),
+        ("e22", SerialCodec::E22),
+    ] {
+        let config = parse(&with("[[link]]", &format!("codec = \"{name}\"")));
+        for config in [parse(&config.to_text()), config] {
+            let LinkKind::Serial { codec, .. } = config.links[0].kind else { panic!("{name}") };
+            assert_eq!(codec, expected);
+        }
+    }
+}
+
+/// Nobody gets what could be anybody's by choosing a codec.
+#[test]
+fn a_receiver_without_authentication_must_be_asked_for() {
+    for (name, codec) in
+        [("meshtastic", SerialCodec::Meshtastic), ("echostream", SerialCodec::EchoStream)]
+    {
+        let line = format!("codec = \"{name}\"");
+        let refusal = refusal(&with("[[link]]", &line));
+        assert!(refusal.contains("no authentication"), "{refusal}");
+        assert!(refusal.contains("write: unauthenticated = true"), "{refusal}");
+        let config = parse(&with("[[link]]", &format!("{line}\nunauthenticated = true")));
+        assert_eq!(effective(&parse(&config.to_text())), effective(&config));
+        let LinkKind::Serial { codec: read, .. } = config.links[0].kind else { panic!("{name}") };
+        assert_eq!((read, config.links[0].acknowledge), (codec, false));
+    }
+    let needless = refusal(&with("[[link]]", "unauthenticated = true"));
+    assert!(needless.contains("prove who they are"), "{needless}");
+}
+
+#[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text =
         with("[[broker]]", "username = \"u\"\npassword_file = \"/p\"\nserver_name = \"::1\"");

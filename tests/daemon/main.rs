@@ -37,6 +37,7 @@ mod tap;
 mod bad_input;
 mod brokers;
 mod custody_trace;
+mod deadline;
 mod disk;
 mod end_to_end;
 mod failover;

@@ -67,6 +67,8 @@ pub struct Forwarder {
     refusals: VecDeque<&'static str>,
     /// Downlinks that were accepted: when they leave, and how long they take.
     accepted: Vec<(u32, i32)>,
+    /// What came while an acknowledgement was waited for, and when on the counter.
+    unread: VecDeque<(u32, Vec<u8>)>,
 }
 
 impl Forwarder {
@@ -79,8 +81,16 @@ impl Forwarder {
         let socket = UdpSocket::bind(any).await?;
         socket.connect(server).await?;
         let begun = Instant::now();
-        let (refusals, accepted) = (VecDeque::new(), Vec::new());
-        Ok(Self { socket, eui, begun, counter_start, token: 0, refusals, accepted })
+        Ok(Self {
+            socket,
+            eui,
+            begun,
+            counter_start,
+            token: 0,
+            refusals: VecDeque::new(),
+            accepted: Vec::new(),
+            unread: VecDeque::new(),
+        })
     }
 
     /// The counter at a moment, microseconds.
@@ -164,22 +174,21 @@ impl Forwarder {
             if buffer[..bytes] == [2, token[0], token[1], kind] {
                 return Ok(());
             }
+            self.unread.push_back((self.counter(Instant::now()), buffer[..bytes].to_vec()));
         }
     }
 
     /// The next downlink that is asked for; it is answered as it deserves. `None` of
-    /// one that was refused.
+    /// one that was refused. Nothing is lost if the caller stops waiting.
     ///
     /// # Errors
     /// The socket failed, or what came is no downlink.
     pub async fn next_downlink(&mut self) -> io::Result<Option<Downlink>> {
-        let mut buffer = [0; 2048];
         loop {
-            let bytes = self.socket.recv(&mut buffer).await?;
-            let Some((&[2, a, b, 0x03], json)) = buffer[..bytes].split_first_chunk::<4>() else {
+            let (asked_us, datagram) = self.next_datagram().await?;
+            let Some((&[2, a, b, 0x03], json)) = datagram.split_first_chunk::<4>() else {
                 continue;
             };
-            let asked_us = self.counter(Instant::now());
             let downlink = Self::read(json, asked_us).ok_or(io::ErrorKind::InvalidData)?;
             let error = match self.refusals.pop_front() {
                 Some(error) => error,
@@ -190,6 +199,16 @@ impl Forwarder {
             self.send_raw(&[&head[..], &self.eui.0, said.as_bytes()].concat()).await?;
             return Ok((error == "NONE").then_some(downlink));
         }
+    }
+
+    /// The next datagram, and when it came.
+    async fn next_datagram(&mut self) -> io::Result<(u32, Vec<u8>)> {
+        if let Some(unread) = self.unread.pop_front() {
+            return Ok(unread);
+        }
+        let mut buffer = [0; 2048];
+        let bytes = self.socket.recv(&mut buffer).await?;
+        Ok((self.counter(Instant::now()), buffer[..bytes].to_vec()))
     }
 
     /// `None` for what is no LoRa downlink.

@@ -1,10 +1,11 @@
-//! `enroll` of a LoRaWAN pendant: its numbers stand on its label, its keys are typed
-//! unseen or passed by a program. Never arguments, which every user of the machine can
-//! read.
+//! `enroll` of a pendant that was bought: its numbers stand on its label, its keys are
+//! typed unseen or passed by a program. Never arguments, which every user of the machine
+//! can read.
 
 use super::pin_entry::QuietTerminal;
 use super::{Exit, Failure, tell};
-use crate::config::Config;
+use crate::config::{Config, Link};
+use crate::engine::claimed::Speech;
 use crate::engine::keyring::{Keyring, Secrets};
 use crate::engine::lorawan::{Activation, DevNonceRule, Eui, LoRaWanKeys, SecretKey};
 use pendant_protocol::PendantId;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 const KEYS_BYTES_MAX: u64 = 128;
 
 #[derive(clap::Args)]
-pub(super) struct LoRaWanArguments {
+pub(super) struct BoughtArguments {
     /// DevEUI of a LoRaWAN pendant that joins: 16 hexadecimal digits, on its label
     #[arg(long, value_name = "EUI", value_parser = parse_eui, conflicts_with = "pins_fd")]
     dev_eui: Option<Eui>,
@@ -30,6 +31,11 @@ pub(super) struct LoRaWanArguments {
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address,
           conflicts_with_all = ["dev_eui", "pins_fd"])]
     dev_addr: Option<u32>,
+    /// Number of a Meshtastic node or an Inovonics transmitter, which nobody vouches for: 8
+    /// hexadecimal digits
+    #[arg(long, value_name = "NUMBER", value_parser = parse_address,
+          conflicts_with_all = ["dev_eui", "dev_addr", "pins_fd", "keys_fd"])]
+    node: Option<u32>,
     /// Read keys from this open file descriptor: AppKey, or NwkSKey and AppSKey, a line each
     #[arg(long, value_name = "N", conflicts_with = "pins_fd")]
     keys_fd: Option<u32>,
@@ -41,14 +47,17 @@ enum Nonces {
     Rising,
 }
 
-impl LoRaWanArguments {
-    /// Whether the pendant speaks LoRaWAN.
+impl BoughtArguments {
+    /// Whether the pendant was bought, and brings along what it has.
     pub(super) fn are_given(&self) -> bool {
-        self.dev_eui.is_some() || self.dev_addr.is_some()
+        self.dev_eui.is_some() || self.dev_addr.is_some() || self.node.is_some()
     }
 
     /// The pendant's secrets.
     pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
+        if let Some(number) = self.node {
+            return Ok(Secrets::Claimed { number });
+        }
         let activation = match (self.dev_eui, self.dev_addr) {
             (Some(dev_eui), _) => {
                 let [app_key] = self.keys(["AppKey"])?;
@@ -90,18 +99,17 @@ pub(super) fn look_before(
     config: &Config,
     keyring: &Keyring,
     pendant: PendantId,
-    arguments: &LoRaWanArguments,
+    arguments: &BoughtArguments,
 ) -> Result<(), Failure> {
-    if config.lorawan.is_none() {
-        return Err(Failure::failed(
-            "this gateway does not listen to LoRaWAN: write a section [lorawan] into the configuration",
-        ));
-    }
+    refuse_unheard(config, arguments)?;
     let other = keyring.iter().find(|other| {
-        let Secrets::LoRaWan(keys) = &other.secrets else { return false };
-        let same = match keys.activation {
-            Activation::Otaa { dev_eui, .. } => Some(dev_eui) == arguments.dev_eui,
-            Activation::Abp { dev_addr, .. } => Some(dev_addr) == arguments.dev_addr,
+        let same = match &other.secrets {
+            Secrets::Native { .. } => false,
+            Secrets::Claimed { number } => Some(*number) == arguments.node,
+            Secrets::LoRaWan(keys) => match keys.activation {
+                Activation::Otaa { dev_eui, .. } => Some(dev_eui) == arguments.dev_eui,
+                Activation::Abp { dev_addr, .. } => Some(dev_addr) == arguments.dev_addr,
+            },
         };
         same && other.pendant != pendant
     });
@@ -118,6 +126,20 @@ pub(super) fn look_before(
         ));
     }
     Ok(())
+}
+
+fn refuse_unheard(config: &Config, arguments: &BoughtArguments) -> Result<(), Failure> {
+    let unvouched = |link: &Link| link.kind.speech() != Speech::LoRa;
+    let text = match arguments.node {
+        Some(_) if !config.links.iter().any(unvouched) => {
+            "no [[link]] listens to such pendants: it has codec = \"meshtastic\" or \"echostream\""
+        }
+        None if config.lorawan.is_none() => {
+            "this gateway does not listen to LoRaWAN: write a section [lorawan] into the configuration"
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::failed(text))
 }
 
 fn from_descriptor<const N: usize>(
@@ -177,5 +199,5 @@ fn parse_eui(text: &str) -> Result<Eui, String> {
 fn parse_address(text: &str) -> Result<u32, String> {
     let whole = text.len() == 8 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = whole.then(|| u32::from_str_radix(text, 16).ok()).flatten();
-    number.ok_or_else(|| "a device address has 8 hexadecimal digits".to_owned())
+    number.ok_or_else(|| "a device's address or number has 8 hexadecimal digits".to_owned())
 }

@@ -1,4 +1,4 @@
-//! `enroll` of LoRaWAN pendants.
+//! `enroll` of pendants that were bought.
 
 use super::enroll::json;
 use super::{Said, Site, pins, run};
@@ -92,4 +92,27 @@ fn it_has_no_pins_to_be_handed_over() {
     let said = with_pins.expect(1);
     assert!(said.err.contains("has no PINs: hand it over with --keep-pins"), "{}", said.err);
     site.run(&[&bind[..], &["--keep-pins"]].concat()).expect(0);
+}
+
+#[test]
+fn one_that_nobody_vouches_for_has_a_number_and_a_link_that_takes_it() {
+    let site = Site::new();
+    let enroll = |site: &Site, more: &[&str]| {
+        let least = ["enroll", "--pendant", "000140", "--wearer", "m.okafor"];
+        site.run(&[&least[..], more].concat())
+    };
+    let said = enroll(&site, &["--node", "1234abcd"]).expect(1);
+    assert!(said.err.contains("codec = \"meshtastic\""), "{}", said.err);
+    let text = std::fs::read_to_string(site.path("gateway.toml")).expect("written");
+    let mesh = "[[link]]\nname = \"mesh\"\nkind = \"serial\"\npath = \"/dev/mesh\"\n\
+                codec = \"meshtastic\"\nunauthenticated = true\n\
+                [[pendant]]\nnumber = \"000140\"\ndevice = \"meshtastic-node\"\n";
+    site.write("gateway.toml", &format!("{text}{mesh}"), 0o640);
+    enroll(&site, &["--node", "1234abc"]).expect(2);
+    enroll(&site, &["--node", "1234abcd", "--dev-addr", "26011234"]).expect(2);
+    let said = enroll(&site, &["--node", "1234abcd", "--json"]).expect(0);
+    assert_eq!(json(&said)["pendant"], "000140");
+    let again = ["enroll", "--pendant", "000141", "--wearer", "x", "--node", "1234abcd"];
+    let said = site.run(&again).expect(1);
+    assert!(said.err.contains("already, as pendant 000140"), "{}", said.err);
 }
