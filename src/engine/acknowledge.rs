@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// When a pendant listens, counted from the end of its frame, and to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    pub(super) after_ms: u64,
+    pub(super) after_ms: u16,
     pub(super) wave: Wave,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Window {
 pub(super) const NATIVE_WINDOWS: [Window; 2] = windows_of([Wave::Native; 2], 1_000, 2_000);
 
 /// Windows with these waves, so long after the frame.
-pub(super) const fn windows_of([first, second]: [Wave; 2], ms: u64, or_ms: u64) -> [Window; 2] {
+pub(super) const fn windows_of([first, second]: [Wave; 2], ms: u16, or_ms: u16) -> [Window; 2] {
     [Window { after_ms: ms, wave: first }, Window { after_ms: or_ms, wave: second }]
 }
 
@@ -39,6 +39,9 @@ const WAITING_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) pendant: PendantId,
+    /// It gives a LoRaWAN device a session. The centre's word is none for that: a session
+    /// that a restart forgets leaves the device unheard until it joins anew.
+    pub(super) joins: bool,
     /// Who may answer it.
     pub(super) receivers: Receivers,
     /// End of the frame that is answered, as the first receiver reckons. When the
@@ -71,7 +74,7 @@ impl Assured {
         receipted: Receipted,
         journal_failed: bool,
     ) -> Result<Self, Waiting> {
-        let needed = journal_failed || waiting.lsn.is_none();
+        let needed = (journal_failed || waiting.lsn.is_none()) && !waiting.joins;
         if needed && waiting.event == receipted.event() { Ok(Self(waiting)) } else { Err(waiting) }
     }
 
@@ -122,15 +125,16 @@ impl Released {
             Chance::First => &self.0.windows[..1],
             Chance::Second => &self.0.windows[1..],
         };
-        let in_time =
-            |window: &&Window| self.0.ended.plus_ms(window.after_ms) >= now.plus_ms(PREPARE_MS);
+        let in_time = |window: &&Window| {
+            self.0.ended.plus_ms(window.after_ms.into()) >= now.plus_ms(PREPARE_MS)
+        };
         let mut windows = windows.iter().filter(in_time).copied();
         Some(Windows { first: windows.next()?, or: windows.next() })
     }
 
     /// When the first of these windows begins, as the first receiver reckons.
     pub(super) fn begins(&self, windows: Windows) -> Mono {
-        self.0.ended.plus_ms(windows.first.after_ms)
+        self.0.ended.plus_ms(windows.first.after_ms.into())
     }
 
     /// The downlink, by the best receiver that may answer; `None` if none may.
@@ -141,14 +145,14 @@ impl Released {
         is_up: impl Fn(LinkId) -> bool,
     ) -> Option<Transmit> {
         let Ear { link, ended, .. } = self.0.receivers.best(is_up)?;
-        let at = |window: Window| ended.plus_ms(window.after_ms);
+        let at = |window: Window| ended.plus_ms(window.after_ms.into());
         Some(Transmit {
             id,
             link,
             at: at(first),
             wave: first.wave,
             or: or.map(|window| Later { at: at(window), wave: window.wave }),
-            frame: self.0.reply.as_bytes().to_vec(),
+            frame: self.0.reply.into_vec(),
         })
     }
 }

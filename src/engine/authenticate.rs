@@ -84,7 +84,7 @@ fn claimed<'k>(
     Ok(Authentic {
         member,
         // It has none of its own.
-        counter: state.next_base().ok_or(Refusal::Replayed)?,
+        counter: state.next_counter().ok_or(Refusal::Replayed)?,
         tag: claim.tag,
         said: Said::by_device(Some((claim.port, claim.payload)), device.as_ref()),
         way: Way::Claimed,
@@ -133,12 +133,8 @@ fn data<'k>(
     let mut refusal = Refusal::UnknownPendant;
     for pendant in members.with_address(frame.dev_addr()) {
         let (member, state) = (&members[pendant], &states[pendant]);
-        let (MemberKeys::LoRaWan { shared, device }, Some(base)) =
-            (&member.keys, state.next_base())
-        else {
-            continue;
-        };
-        match state.lorawan.authenticate(frame, shared, base) {
+        let MemberKeys::LoRaWan { shared, device } = &member.keys else { continue };
+        match state.lorawan.authenticate(frame, shared) {
             Ok(uplink) => {
                 return Ok(Authentic {
                     member,
@@ -168,8 +164,8 @@ fn join<'k>(
     let MemberKeys::LoRaWan { shared, .. } = &member.keys else {
         return Err(Refusal::UnknownPendant);
     };
-    let mut state = state.lorawan.clone();
-    Ok(match state.join(request, shared, now)? {
+    let (highest, mut state) = (state.highest, state.lorawan.clone());
+    Ok(match state.join(request, shared, highest, now)? {
         Request::New(offer, app_key) => Arrived::Joining(Joining { member, app_key, offer, state }),
         Request::Used(offer) => {
             let event = offer.map(|offer| member.event_id.of_join(offer.join_nonce));

@@ -345,7 +345,7 @@ impl Gateway {
         let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         self.supervise(&mut record, supervision, restored, now);
         #[cfg(feature = "leaks")]
-        let told = (record.event.clone(), record.reply);
+        let told = (record.event.clone(), record.reply.clone());
         self.take_record(pendant, record, windows, &hearing, now);
         self.air_heard(pendant, now);
         #[cfg(feature = "leaks")]
@@ -371,6 +371,7 @@ impl Gateway {
             // One that only listens may be followed by one that answers.
             self.custody.take(Waiting {
                 pendant,
+                joins: record.event.kind == Kind::Joined,
                 receivers: self.receivers(hearing),
                 ended,
                 windows,
@@ -408,7 +409,8 @@ impl Gateway {
         if let Some(state) = self.states.get_mut(pendant) {
             state.latest = Some(Latest { event, link, ended });
         }
-        let waiting = Waiting { pendant, receivers, ended, windows, reply, event, lsn: None };
+        let waiting =
+            Waiting { pendant, joins: false, receivers, ended, windows, reply, event, lsn: None };
         if self.custody.postpone(&waiting) {
             return;
         }
@@ -452,7 +454,7 @@ impl Gateway {
     }
 
     fn take_keyring(&mut self, keyring: &Keyring) {
-        self.members = keyring.members(&self.settings);
+        self.members = keyring.members(&self.settings, self.boot);
         let members = &self.members;
         let mut known: BTreeMap<PendantId, PendantState> =
             std::mem::take(&mut self.states).into_iter().collect();

@@ -2,7 +2,7 @@
 
 use super::by_pendant::ByPendant;
 use super::device::Device;
-use super::event::{Authentication, EventIdKey};
+use super::event::{Authentication, Boot, EventIdKey};
 use super::lorawan::{Activation, Eui, LoRaWanKeys};
 use super::name::Name;
 use super::pin::PinVerifier;
@@ -182,11 +182,11 @@ impl Keyring {
         self.enrolments.is_empty()
     }
 
-    /// Derives what a gateway with these settings needs for each pendant.
-    pub(super) fn members(&self, settings: &Settings) -> Members {
+    /// Derives what a gateway with these settings needs for each pendant in this boot.
+    pub(super) fn members(&self, settings: &Settings, boot: Boot) -> Members {
         let mut members = Members::default();
         let all = self.enrolments.values().map(|enrolment| {
-            let member = Member::of(enrolment.clone(), settings);
+            let member = Member::of(enrolment.clone(), settings, boot);
             let listened_to = settings.lorawan.is_some();
             if let (MemberKeys::LoRaWan { shared, .. }, true) = (&member.keys, listened_to) {
                 members.addresses.entry(member.dev_addr()).or_default().push(enrolment.pendant);
@@ -205,7 +205,7 @@ impl Keyring {
 }
 
 impl Member {
-    fn of(enrolment: Enrolment, settings: &Settings) -> Self {
+    fn of(enrolment: Enrolment, settings: &Settings, boot: Boot) -> Self {
         let (keys, event_id) = match &enrolment.secrets {
             Secrets::Native { key, pins } => (
                 MemberKeys::Native {
@@ -222,8 +222,10 @@ impl Member {
             }
             Secrets::Claimed { .. } => {
                 let device = settings.devices.get(&enrolment.pendant).cloned();
-                // Whoever can claim to be the pendant needs no id to be guessed.
-                let event_id = EventIdKey::derive(&[0; 16], &enrolment.id.to_le_bytes());
+                // Whoever can claim to be the pendant needs no id to be guessed. Its counters are
+                // made here, and those that a power cut takes come again: in another boot.
+                let life = [enrolment.id.to_le_bytes(), boot.to_le_bytes()].concat();
+                let event_id = EventIdKey::derive(&[0; 16], &life);
                 (MemberKeys::Claimed { device }, event_id)
             }
         };

@@ -46,11 +46,17 @@ pub enum Mutant {
     TellOpenNumbers,
     /// An error of reading counts as damage.
     ReadErrorIsDamage,
+    /// FCntDown of a LoRaWAN session does not rise.
+    RepeatDownlinkCounter,
+    /// A LoRaWAN join is answered, and its nonces are forgotten.
+    ForgetJoins,
+    /// A pendant's counter begins again with each LoRaWAN session.
+    RepeatCounters,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// All of them.
+    /// Those that the simulation of native pendants must see.
     pub const ALL: [Self; 20] = [
         Self::AnswerBeforeSync,
         Self::SyncAgainInPlace,
@@ -73,6 +79,10 @@ impl Mutant {
         Self::TellOpenNumbers,
         Self::ReadErrorIsDamage,
     ];
+
+    /// Those that only LoRaWAN pendants can show.
+    pub const LORAWAN: [Self; 3] =
+        [Self::RepeatDownlinkCounter, Self::ForgetJoins, Self::RepeatCounters];
 }
 
 #[cfg(feature = "mutants")]

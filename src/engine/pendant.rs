@@ -270,8 +270,8 @@ impl PendantState {
         self.lorawan.forget_reply(counter);
     }
 
-    /// The counter of a new LoRaWAN session's first frame, whose own is 0.
-    pub(super) fn next_base(&self) -> Option<u32> {
+    /// The counter of the next frame of a pendant that has none of its own.
+    pub(super) fn next_counter(&self) -> Option<u32> {
         self.highest.map_or(Some(0), |highest| highest.checked_add(1))
     }
 

@@ -144,5 +144,6 @@ pub(super) fn record_join(
         detail: Detail::None,
     };
     let reply = join_accept(app_key, offer, member.dev_addr(), plan);
+    let lorawan = if planted(Mutant::ForgetJoins) { before.lorawan.clone() } else { lorawan };
     Record { event, state: PendantState { lorawan, ..before.clone() }, reply: Some(reply) }
 }

@@ -310,6 +310,6 @@ pub struct Transmit {
     pub wave: Wave,
     /// When instead, if the link is receiving another frame at that time.
     pub or: Option<Later>,
-    /// What: 24 bytes natively, up to 64 in LoRaWAN.
+    /// What: 24 bytes natively, 12 and more in LoRaWAN.
     pub frame: Vec<u8>,
 }

@@ -40,6 +40,7 @@ mod p8_quiet_or_lost;
 mod p9_time;
 mod p_claimed;
 mod p_lorawan;
+mod p_lorawan_lives;
 mod p_receivers;
 mod p_response;
 mod p_rollback;

@@ -83,6 +83,23 @@ fn neither_join_nor_press_is_answered_before_it_is_durable() {
     assert_eq!(rig.told("panic"), 1, "it is told all the same");
 }
 
+/// While the journal fails the centre's word stands for it (P1), but not for a session that
+/// a restart would forget.
+#[test]
+fn the_centre_s_receipt_acknowledges_a_press_and_gives_no_session() {
+    let mut button = random(1);
+    let mut rig = on(&[&button]);
+    button.join(&mut rig);
+    rig.disk.fault = Some(DiskFault::Io);
+    let mut other = button.clone();
+    let heard = button.exchange(&mut rig, SHORT, CONFIRMED).expect("the centre has it");
+    assert!(heard.acknowledges);
+    rig.frame(0, &other.device.join());
+    rig.run_ms(10_000);
+    assert_eq!(rig.told("joined"), 2, "the centre has that as well");
+    assert!(rig.downlinks.is_empty(), "a session that is not durable");
+}
+
 /// P3.
 #[test]
 fn a_repetition_is_acknowledged_again_and_is_no_second_press() {

@@ -10,9 +10,9 @@ use crate::engine::time::Now;
 use pendant_protocol::PendantId;
 
 /// Receive windows of class A (RP002-1.0.4, section 2: the same in every region), ms.
-const DATA_MS: [u64; 2] = [1_000, 2_000];
+const DATA_MS: [u16; 2] = [1_000, 2_000];
 /// Those of a join.
-const JOIN_MS: [u64; 2] = [5_000, 6_000];
+const JOIN_MS: [u16; 2] = [5_000, 6_000];
 
 impl Gateway {
     /// When a frame's sender listens, and to what; `None` if that is not known.
@@ -24,7 +24,7 @@ impl Gateway {
         }
     }
 
-    fn lorawan_windows(&self, [ms, or_ms]: [u64; 2], hearing: &Hearing) -> Option<[Window; 2]> {
+    fn lorawan_windows(&self, [ms, or_ms]: [u16; 2], hearing: &Hearing) -> Option<[Window; 2]> {
         let waves = self.settings.lorawan?.windows(&hearing.signal)?;
         Some(windows_of(waves, ms, or_ms))
     }

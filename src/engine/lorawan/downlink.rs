@@ -8,29 +8,25 @@ use lorawan::creator::DataPayloadCreator;
 use lorawan::keys::{AppSKey, NewSKey};
 use lorawan::maccommands::SerializableMacCommand;
 
-/// Longest downlink: header, 15 bytes of options, port, a command of 32 bytes, code.
-pub(in crate::engine) const DOWNLINK_BYTES_MAX: usize = 64;
-
 /// The codec's shortest buffer.
 const BUFFER_BYTES: usize = 256;
 
-/// The bytes of a downlink to any pendant.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(in crate::engine) struct DownlinkBytes {
-    length: u8,
-    bytes: [u8; DOWNLINK_BYTES_MAX],
-}
+/// The bytes of a downlink to any pendant: 24 natively, 12 and more in LoRaWAN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::engine) struct DownlinkBytes(Box<[u8]>);
 
 impl DownlinkBytes {
-    /// Takes at most [`DOWNLINK_BYTES_MAX`] bytes.
-    pub(in crate::engine) fn new(from: &[u8]) -> Self {
-        let mut bytes = [0; DOWNLINK_BYTES_MAX];
-        bytes[..from.len()].copy_from_slice(from);
-        Self { length: from.len() as u8, bytes }
+    pub(in crate::engine) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
     }
 
+    pub(in crate::engine) fn into_vec(self) -> Vec<u8> {
+        self.0.into_vec()
+    }
+
+    #[cfg(any(test, feature = "leaks"))]
     pub(in crate::engine) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.0
     }
 }
 

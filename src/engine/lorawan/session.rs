@@ -5,6 +5,7 @@ use super::frame::{DataUp, Opened};
 use super::keys::{LoRaWanKeys, SessionKeys};
 use super::mac::Requests;
 use crate::engine::device::Downlink;
+use crate::engine::mutant::{Mutant, planted};
 use crate::engine::notice::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -14,22 +15,23 @@ const OFFERS_MAX: usize = 3;
 /// DevNonces that are remembered of a device that draws them at random.
 const NONCES_MAX: usize = 32;
 
-/// The two nonces from which a session's keys are derived.
+/// A session that a device may begin: the two nonces from which its keys are derived, and
+/// where the pendant's counter goes on. Sessions begin again at 0, the pendant's counter
+/// never falls: it names events (P3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Offer {
     /// JoinNonce (AppNonce before 1.0.4), 24 bits.
     pub(in crate::engine) join_nonce: u32,
     pub(in crate::engine) dev_nonce: u16,
+    /// The pendant's counter here when the session's FCntUp is 0.
+    pub(in crate::engine) base: u32,
 }
 
 /// A running session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Session {
-    /// Of which join; `None`: given (ABP).
+    /// Of which join; `None`: given (ABP), whose counter is the pendant's.
     join: Option<Offer>,
-    /// The pendant's counter here when its FCntUp is 0. Sessions begin again at 0, the
-    /// pendant's counter never falls: it names events (P3).
-    base: u32,
     /// FCntUp of the last frame, and its integrity code.
     up: Option<(u32, [u8; 4])>,
     /// The next FCntDown.
@@ -69,6 +71,8 @@ pub(in crate::engine) struct LoRaWanState {
     pub(super) nonces: Vec<u16>,
     /// The last JoinNonce.
     pub(super) join_nonce: u32,
+    /// How many blocks of 65,536 of the pendant's counters joins have taken.
+    pub(super) blocks: u32,
     /// The device has acknowledged, in this session, the command that silences it.
     silenced: bool,
 }
@@ -97,8 +101,13 @@ pub(in crate::engine) struct Uplink {
 }
 
 impl Session {
-    fn new(join: Option<Offer>, base: u32) -> Self {
-        Self { join, base, up: None, down: 0, asked: None, reply: None }
+    fn new(join: Option<Offer>) -> Self {
+        Self { join, up: None, down: 0, asked: None, reply: None }
+    }
+
+    /// The pendant's counter of a frame; `None` if there is none so high.
+    fn counter(&self, counter_up: u32) -> Option<u32> {
+        self.join.map_or(0, |join| join.base).checked_add(counter_up)
     }
 
     /// The lowest counter above the last one that has this low half.
@@ -117,7 +126,7 @@ impl Session {
 
     fn find(&self, frame: &DataUp<'_>, keys: &SessionKeys) -> Option<(u32, Standing)> {
         let low = frame.counter_low();
-        let next = self.next_counter(low).filter(|next| self.base.checked_add(*next).is_some());
+        let next = self.next_counter(low).filter(|next| self.counter(*next).is_some());
         if let Some(next) = next.filter(|next| frame.is_made_with(keys, *next)) {
             return Some((next, Standing::Next));
         }
@@ -128,17 +137,16 @@ impl Session {
 }
 
 impl LoRaWanState {
-    /// Finds the session in which a frame was made; `base` is the pendant's next
-    /// counter. Costs two integrity codes, and one for each open offer.
+    /// Finds the session in which a frame was made. Costs two integrity codes, and one for
+    /// each open offer.
     pub(in crate::engine) fn authenticate(
         &self,
         frame: &DataUp<'_>,
         shared: &LoRaWanKeys,
-        base: u32,
     ) -> Result<Uplink, Refusal> {
         // A given session has no beginning; it is there.
-        let running = self.session.unwrap_or(Session::new(None, base));
-        let offered = self.offers.iter().rev().map(|join| Session::new(Some(*join), base));
+        let running = self.session.unwrap_or(Session::new(None));
+        let offered = self.offers.iter().rev().map(|join| Session::new(Some(*join)));
         for session in [running].into_iter().chain(offered) {
             let Some(keys) = shared.of_session(session.join) else { continue };
             if let Some((counter_up, standing)) = session.find(frame, &keys) {
@@ -178,7 +186,7 @@ impl LoRaWanState {
             asks,
             silences,
         });
-        if answers {
+        if answers && !planted(Mutant::RepeatDownlinkCounter) {
             session.down = session.down.saturating_add(1);
         }
         if asks {
@@ -222,7 +230,7 @@ impl LoRaWanState {
 
     fn last_heard(&mut self, counter: u32) -> Option<&mut Session> {
         let is_last = |session: &&mut Session| {
-            session.up.is_some_and(|(up, _)| session.base.checked_add(up) == Some(counter))
+            session.up.is_some_and(|(up, _)| session.counter(up) == Some(counter))
         };
         self.session.as_mut().filter(is_last)
     }
@@ -240,6 +248,7 @@ impl LoRaWanState {
         }
         self.offers.push(offer);
         self.join_nonce = offer.join_nonce;
+        self.blocks = (offer.base >> 16) + 1;
     }
 }
 
@@ -247,7 +256,7 @@ impl Uplink {
     /// The pendant's counter, which rises over all its sessions.
     pub(in crate::engine) fn counter(&self) -> u32 {
         // That it fits was a condition for taking the frame.
-        self.session.base.saturating_add(self.counter_up)
+        self.session.counter(self.counter_up).unwrap_or(u32::MAX)
     }
 
     /// Its integrity code as a number, which tells a repetition from another frame.
