@@ -127,7 +127,7 @@ key_file = "{key}"
             loop {
                 let (bytes, _) = tokio::time::timeout(SOON, wire.receive()).await??;
                 let frame = bytes.as_slice();
-                if pendant.hear(&frame, pendant.counter).is_some() {
+                if pendant.hear(frame, pendant.counter).is_some() {
                     return Ok(());
                 }
             }

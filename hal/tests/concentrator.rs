@@ -303,6 +303,19 @@ async fn strangers_are_told_apart_from_silence_and_not_listened_to() {
     assert!(strange >= 1);
 }
 
+/// A LoRaWAN answer leaves on the carrier that is told here.
+#[tokio::test]
+async fn of_a_frame_and_its_ghosts_the_frame_is_told() {
+    let (mut rig, forwarder) = Rig::up().await;
+    let copies = r#"{"rxpk":[{"tmst":40,"freq":868.3,"rssi":-101,"lsnr":-12.5,"data":"QUI="},
+        {"tmst":41,"freq":868.1,"rssi":-30,"lsnr":9.8,"data":"QUI="},
+        {"tmst":42,"freq":867.9,"data":"QUI="}]}"#;
+    let head = [&[2, 0, 1, 0][..], &EUI.0].concat();
+    forwarder.send_raw(&[&head[..], copies.as_bytes()].concat()).await.expect("sent");
+    let LinkEvent::Received(reception) = rig.next().await else { panic!("a frame") };
+    assert_eq!(reception.signal.frequency_hz, Some(868_100_000));
+}
+
 #[tokio::test]
 async fn garbage_lies_and_ghosts_cost_nothing_but_a_count() {
     let (mut rig, mut forwarder) = Rig::up().await;

@@ -23,7 +23,9 @@ pub(super) struct Heard {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What the forwarder says that it heard: each a frame, or what to count.
+/// What the forwarder says that it heard: each a frame, or what to count. The loudest
+/// first: of a near sender the neighbouring channels bring ghosts, and an answer must leave
+/// on the carrier of the frame itself.
 pub(super) fn read_push(json: &[u8]) -> Vec<Result<Heard, LinkCount>> {
     #[derive(Deserialize)]
     struct Push {
@@ -38,7 +40,10 @@ pub(super) fn read_push(json: &[u8]) -> Vec<Result<Heard, LinkCount>> {
             let surplus = u32::try_from(surplus).unwrap_or(u32::MAX);
             let read = frames.into_iter().take(FRAMES_MAX).map(read_frame);
             let told = (surplus > 0).then_some(Err(LinkCount::Overflow(surplus)));
-            read.chain(told).collect()
+            let mut heard: Vec<_> = read.chain(told).collect();
+            let loudness = |heard: &Heard| (heard.signal.snr_quarter_db, heard.signal.rssi_dbm);
+            heard.sort_by_key(|heard| std::cmp::Reverse(heard.as_ref().ok().map(loudness)));
+            heard
         }
     }
 }
