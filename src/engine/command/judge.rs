@@ -20,8 +20,8 @@ pub struct Standing {
     pub open_incident: Option<u32>,
     /// It can let the centre listen in.
     pub voice: bool,
-    /// It obeys instructions: it is a native pendant.
-    pub obeys: bool,
+    /// It obeys no instruction: it was bought.
+    pub deaf: bool,
 }
 
 /// What a command's first answer said.
@@ -168,7 +168,7 @@ impl Answered {
                 }
             }
             Ask::Listen(pendant) if !of(pendant)?.voice => return Err(Reason::Unsupported),
-            Ask::Vibrate(pendant) | Ask::Led(pendant) if !of(pendant)?.obeys => {
+            Ask::Vibrate(pendant) | Ask::Led(pendant) if of(pendant)?.deaf => {
                 return Err(Reason::Unsupported);
             }
             Ask::Vibrate(pendant) | Ask::Led(pendant) => seen(pendant)?,

@@ -125,7 +125,7 @@ impl Gateway {
 
 fn standing(state: &PendantState, member: &Member) -> Option<Standing> {
     Some(Standing {
-        obeys: matches!(member.keys, MemberKeys::Native { .. }),
+        deaf: !matches!(member.keys, MemberKeys::Native { .. }),
         covert_incident: state.actual.covert_incident,
         open_incident: state.apparent.alert,
         voice: false,
