@@ -453,3 +453,18 @@ async fn the_tool_says_what_was_not_as_expected() {
     }
     assert!(!printed.contains("4e4e"), "a key is shown");
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_nobody_answers_is_told_with_what_to_write() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Nobody else has this address, so nobody listens there.
+    let server = SocketAddr::from((own_address(), 1_700));
+    let path = write_files(directory.path(), server, &[HEAD, GIVEN, &presses()].concat());
+    let scenario = Scenario::read(&path).expect("a scenario");
+    let error = sim::run(scenario, |_| ()).await.expect_err("nobody is there").to_string();
+    let expected = format!(
+        "wire \"roof\": nobody answered at {server} within 60 s; give the gateway a [[link]] of \
+         kind \"concentrator\" with listen = \"{server}\" and eui = \"aa555a0000000101\""
+    );
+    assert_eq!(error, expected);
+}

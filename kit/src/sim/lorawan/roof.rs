@@ -188,7 +188,9 @@ impl Roof {
             None => "no LoRa".to_owned(),
         };
         let after = |open: &Open| downlink.tmst_us.wrapping_sub(open.ended_us);
-        match self.open.iter().min_by_key(|open| after(open)) {
+        // Most likely it was meant for a frame that ended whole seconds before.
+        let likely = |open: &&Open| (after(open) % 1_000_000 != 0, after(open));
+        match self.open.iter().min_by_key(likely) {
             Some(open) => format!(
                 "a downlink that nobody hears: {how}, {} us after a frame of {}",
                 after(open),
