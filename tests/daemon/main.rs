@@ -36,6 +36,7 @@ mod tap;
 
 mod bad_input;
 mod brokers;
+mod buttons;
 mod custody_trace;
 mod deadline;
 mod disk;

@@ -166,6 +166,11 @@ impl Ledger {
         }
     }
 
+    /// Different events of a kind.
+    pub fn count_of(&self, kind: &str) -> usize {
+        self.ids.keys().filter(|(.., known)| known == kind).count()
+    }
+
     /// The boot that nothing has ended yet.
     fn newest(&self) -> Option<&String> {
         self.begun.iter().rev().find(|boot| !self.ended.contains_key(*boot))
