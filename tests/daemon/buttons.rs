@@ -90,8 +90,12 @@ fn enrol(world: &World, button: &Button) {
 fn press(report: &StepReport, buttons: &[Button]) -> Option<Acknowledged> {
     let counter = report.counter.filter(|_| report.seen.starts_with("acknowledged"))?;
     let button = buttons.iter().find(|button| button.name == report.pendant)?;
-    // In a first session the pendant's counter is the frame's.
-    Some(Acknowledged { pendant: button.pendant(), counter: counter.into(), kinds: &["panic"] })
+    Some(Acknowledged {
+        pendant: button.pendant(),
+        counter: counter.into(),
+        modulus: 1 << 16,
+        kinds: &["panic"],
+    })
 }
 
 fn told(report: &Report) -> String {
