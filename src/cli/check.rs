@@ -1,7 +1,7 @@
 //! `check`: looks at the configuration and at all that it names, and says for
 //! each finding what to do.
 
-use super::{Exit, Failure, broker_files, check_radio, print, print_json};
+use super::{Exit, Failure, broker_files, check_bought, check_radio, print, print_json};
 use crate::config::{Config, ConfigErrors, LinkKind, Problem, Store};
 use crate::shell::keyring_files::{KeyringFiles, is_enrolled};
 use crate::shell::store_key::StoreKey;
@@ -151,7 +151,7 @@ fn examine(config: &Config, findings: &mut Findings) {
         findings.problem(Grade::Wrong, problem);
     }
     examine_store(&config.store, findings);
-    let enrolled = examine_keyring(&config.store, findings);
+    let enrolled = examine_keyring(config, findings);
     examine_policies(config, findings);
     examine_links(config, enrolled, findings);
     examine_interfaces(config, findings);
@@ -243,7 +243,8 @@ fn judge_room(store: &Store, free_mib: u64, findings: &mut Findings) {
 }
 
 /// Says how many are enrolled, as far as that can be read.
-fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
+fn examine_keyring(config: &Config, findings: &mut Findings) -> usize {
+    let store = &config.store;
     let key = match StoreKey::read_if_made(&store.key_file, &store.directory) {
         Ok(Some(key)) => key,
         Ok(None) => {
@@ -278,6 +279,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
             "its pendant is not heard until this is done",
         );
     }
+    check_bought::examine(config, &loaded.keyring, findings);
     let enrolled = loaded.keyring.len();
     match enrolled {
         0 => nobody_enrolled(findings),

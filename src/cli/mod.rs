@@ -3,6 +3,7 @@
 mod bind;
 mod broker_files;
 mod check;
+mod check_bought;
 mod check_radio;
 mod config;
 mod control_client;

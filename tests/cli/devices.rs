@@ -2,7 +2,7 @@
 
 use super::check::{expect_wrong, finding};
 use super::enroll::json;
-use super::{Site, pins};
+use super::{Site, pins, run};
 use pendant_gateway::config::devices::named;
 use std::fs;
 
@@ -14,9 +14,10 @@ fn site() -> Site {
                    triggers.press_long = \"discreet_panic\"\ntriggers.press_double = \"duress\"\n\
                    [lorawan]\nregion = \"EU868\"\n";
     site.write("gateway.toml", &format!("{text}{pendant}"), 0o640);
-    for pendant in ["00012f", "000130"] {
-        site.enroll(pendant, &pins(), &[]).expect(0);
-    }
+    site.enroll("00012f", &pins(), &[]).expect(0);
+    let bought = ["enroll", "--pendant", "000130", "--wearer", "m.okafor", "--keys-fd", "0"];
+    let device = ["--dev-eui", "24E124ABCDEF0001"];
+    run(site.command(&[&bought[..], &device].concat()), &"5C".repeat(16)).expect(0);
     site
 }
 

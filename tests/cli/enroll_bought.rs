@@ -116,3 +116,25 @@ fn one_that_nobody_vouches_for_has_a_number_and_a_link_that_takes_it() {
     let said = site.run(&again).expect(1);
     assert!(said.err.contains("already, as pendant 000140"), "{}", said.err);
 }
+
+/// What was enrolled and what the configuration says must fit each other.
+#[test]
+fn check_tells_of_bought_pendants_that_nobody_would_understand() {
+    let site = site();
+    enroll(&site, "000130", KEY, &["--dev-eui", "24E124ABCDEF0001"]).expect(0);
+    let told = |site: &Site| {
+        let said = site.run(&["check", "--json"]);
+        json(&said)["findings"].to_string()
+    };
+    assert!(!told(&site).contains("pendant 000130"), "{}", told(&site));
+    site.edit("device = \"milesight-ws101\"", "device = \"meshtastic-node\"");
+    assert!(told(&site).contains("which its device does not speak"), "{}", told(&site));
+    site.edit("device = \"meshtastic-node\"\n", "");
+    assert!(told(&site).contains("nothing says which device it is"), "{}", told(&site));
+    site.edit(
+        "[[pendant]]\nnumber = \"000130\"\n",
+        "[[pendant]]\nnumber = \"00012f\"\ndevice = \"milesight-ws101\"\n",
+    );
+    site.enroll("00012f", &pins(), &[]).expect(0);
+    assert!(told(&site).contains("is enrolled as a native pendant"), "{}", told(&site));
+}
