@@ -36,6 +36,7 @@ pub(super) struct Arguments {
 
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let (pendant, store) = (arguments.pendant, &config.store);
+    arguments.bought.check()?;
     // Before anybody types anything; asked again when writing.
     if !arguments.replace && keyring_files::is_enrolled(&store.directory, pendant) {
         return Err(taken(pendant));
@@ -46,7 +47,9 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     let sheet = if arguments.bought.are_given() {
         let loaded = files.load().map_err(Failure::failed)?;
         enroll_bought::look_before(config, &loaded.keyring, pendant, &arguments.bought)?;
-        let enrolment = make(arguments, arguments.bought.secrets()?)?;
+        let secrets = arguments.bought.secrets()?;
+        enroll_bought::refuse_the_same_session(&loaded.keyring, pendant, &secrets)?;
+        let enrolment = make(arguments, secrets)?;
         write(config, &files, &enrolment, arguments)?;
         sheet_without_key(&enrolment, arguments.json)
     } else {
@@ -132,7 +135,8 @@ fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
     } else {
         format!(
             "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
-             Switch it off and on, press it once, and look with `status` and at the centre.\n"
+             If the configuration was changed for it, restart the gateway. Switch the pendant off and on, \
+             press it once, and look with `status` and at the centre.\n"
         )
     })
 }

@@ -53,6 +53,15 @@ impl BoughtArguments {
         self.dev_eui.is_some() || self.dev_addr.is_some() || self.node.is_some()
     }
 
+    /// Keys belong to a device that is named.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.keys_fd.is_some() && !self.are_given() {
+            let text = "--keys-fd is for a pendant with --dev-eui or --dev-addr".to_owned();
+            return Err(Failure { exit: Exit::Refused, text });
+        }
+        Ok(())
+    }
+
     /// The pendant's secrets.
     pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
         if let Some(number) = self.node {
@@ -92,6 +101,30 @@ impl BoughtArguments {
         }
         Ok(keys)
     }
+}
+
+/// A device with a given session (ABP) counts on in it, or begins again and repeats the
+/// counters that it has used: with the same keys it cannot be told from a replay.
+pub(super) fn refuse_the_same_session(
+    keyring: &Keyring,
+    pendant: PendantId,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    let given = |secrets: &Secrets| match secrets {
+        Secrets::LoRaWan(LoRaWanKeys { activation: Activation::Abp { nwk_s_key, .. } }) => {
+            Some(nwk_s_key.clone())
+        }
+        _ => None,
+    };
+    let known = keyring.find(pendant).and_then(|enrolment| given(&enrolment.secrets));
+    if known.is_some() && known == given(secrets) {
+        return Err(Failure::failed(format!(
+            "pendant {pendant} is enrolled with this session; if its counter began again, give it new \
+             session keys, or let it join (--dev-eui): with the old ones its presses cannot be told from \
+             recorded ones. Nothing was changed"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses what could not work, before anybody types a key.

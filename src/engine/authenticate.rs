@@ -134,7 +134,7 @@ fn data<'k>(
     for pendant in members.with_address(frame.dev_addr()) {
         let (member, state) = (&members[pendant], &states[pendant]);
         let MemberKeys::LoRaWan { shared, device } = &member.keys else { continue };
-        match state.lorawan.authenticate(frame, shared) {
+        match state.lorawan.authenticate(frame, shared, state.highest) {
             Ok(uplink) => {
                 return Ok(Authentic {
                     member,
@@ -164,8 +164,8 @@ fn join<'k>(
     let MemberKeys::LoRaWan { shared, .. } = &member.keys else {
         return Err(Refusal::UnknownPendant);
     };
-    let (highest, mut state) = (state.highest, state.lorawan.clone());
-    Ok(match state.join(request, shared, highest, now)? {
+    let mut state = state.lorawan.clone();
+    Ok(match state.join(request, shared, now)? {
         Request::New(offer, app_key) => Arrived::Joining(Joining { member, app_key, offer, state }),
         Request::Used(offer) => {
             let event = offer.map(|offer| member.event_id.of_join(offer.join_nonce));
@@ -185,6 +185,15 @@ impl<'k> Authentic<'k> {
 
     pub(super) fn counter(&self) -> u32 {
         self.counter
+    }
+
+    /// The id of the `ordinal`-th thing that it says.
+    pub(super) fn event(&self, ordinal: u8) -> EventId {
+        let life = match &self.way {
+            Way::LoRaWan { uplink, .. } => uplink.life(),
+            Way::Native { .. } | Way::Claimed => 0,
+        };
+        self.member.event_id.of_frame(life, self.counter, ordinal)
     }
 
     pub(super) fn tag(&self) -> u64 {

@@ -76,7 +76,7 @@ pub(super) fn deduplicate<'k>(
                     reply.map(|reply| uplink.answer(address, reply, &[], *silencing)),
                 );
             }
-            Standing::Next => (true, uplink.proves()),
+            Standing::Next => (true, uplink.proves),
         },
         Way::Claimed if state.is_claimed_again(authentic.tag(), now) => return Heard::Again(None),
         Way::Claimed => (true, false),

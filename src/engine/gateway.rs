@@ -305,7 +305,7 @@ impl Gateway {
             }
             Ok(Arrived::Message(authentic)) => {
                 let pendant = authentic.pendant();
-                let event = authentic.member().event_id.of_frame(authentic.counter(), 0);
+                let event = authentic.event(0);
                 let windows = self.windows(authentic.way(), &hearing);
                 match deduplicate(authentic, &self.states[pendant], now.mono) {
                     Heard::Fresh(fresh) => self.fresh(fresh, windows, hearing, now),
@@ -328,12 +328,10 @@ impl Gateway {
         now: Now,
     ) {
         let pendant = fresh.authentic().pendant();
-        let counter = fresh.authentic().counter();
         let moment = Moment { now, age: self.age.at(now) };
         let before = &self.states[pendant];
         let supervision = before.supervision;
-        let restored = (supervision != Supervision::Heard)
-            .then(|| fresh.authentic().member().event_id.of_frame(counter, 1));
+        let restored = (supervision != Supervision::Heard).then(|| fresh.authentic().event(1));
         let instruction = self.instructions.get(&pendant).copied().unwrap_or(Instruction::None);
         let policy = self.settings.policies.of(pendant);
         let decision = decide(fresh, before, policy, instruction, moment);

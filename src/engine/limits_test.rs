@@ -9,6 +9,7 @@ use super::event::{
     HeardFrame, Kind, Lane, Stamp,
 };
 use super::journal::longest_record_bytes;
+use super::lorawan::LoRaWanState;
 use super::name::{NAME_BYTES_MAX, Name};
 use super::payload::schema_test::belongs;
 use super::payload::{EVENT_WIRE_BYTES, Voice};
@@ -65,7 +66,7 @@ fn settings() -> Settings {
 fn event(kind: Kind, detail: Detail) -> Event {
     let key = EventIdKey::derive(&[0xFF; 16], &[]);
     Event {
-        id: key.of_frame(u32::MAX, u8::MAX),
+        id: key.of_frame(0, u32::MAX, u8::MAX),
         kind,
         boot: u64::MAX,
         number: u64::MAX,
@@ -185,13 +186,22 @@ fn state() -> PendantState {
 
 #[test]
 fn the_longest_record_fits_a_frame() {
-    for detail in details() {
-        let mut event = event(Kind::WrongPinRepeated, detail);
+    for (kind, detail) in Kind::all().flat_map(|kind| details().map(|detail| (kind, detail))) {
+        let mut event = event(kind, detail);
         if is_of_the_gateway(&event.detail) {
             event.from = None;
         }
-        let used = longest_record_bytes(&event, &state());
-        assert!(used <= 446, "{used} bytes");
+        if !belongs(&event) {
+            continue;
+        }
+        // A pendant is native or speaks LoRaWAN: it has replies, or a session.
+        let mut device = state();
+        (device.replies, device.salt) = ([None; 2], 0);
+        device.lorawan = LoRaWanState::longest();
+        for state in [state(), device] {
+            let used = longest_record_bytes(&event, &state);
+            assert!(used <= 446, "{used} bytes");
+        }
     }
 }
 

@@ -50,8 +50,6 @@ pub enum Mutant {
     RepeatDownlinkCounter,
     /// A LoRaWAN join is answered, and its nonces are forgotten.
     ForgetJoins,
-    /// A pendant's counter begins again with each LoRaWAN session.
-    RepeatCounters,
 }
 
 #[cfg(feature = "mutants")]
@@ -81,8 +79,7 @@ impl Mutant {
     ];
 
     /// Those that only LoRaWAN pendants can show.
-    pub const LORAWAN: [Self; 3] =
-        [Self::RepeatDownlinkCounter, Self::ForgetJoins, Self::RepeatCounters];
+    pub const LORAWAN: [Self; 2] = [Self::RepeatDownlinkCounter, Self::ForgetJoins];
 }
 
 #[cfg(feature = "mutants")]

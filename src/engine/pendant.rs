@@ -18,6 +18,12 @@ const REPLIES_KEPT: usize = 2;
 /// are the same transmission; later ones are repetitions that want an answer.
 const SAME_TRANSMISSION_MS: u64 = 500;
 
+const HOUR_MS: u64 = 3_600_000;
+/// More than a device asks for that tries to join all the while (LoRaWAN 1.0.4, section 7:
+/// within its 1 % of airtime in the first hour).
+const JOINS_PER_HOUR_MAX: u8 = 30;
+/// Copies by several repeaters come mixed.
+const CLAIMS_KEPT: usize = 4;
 /// A pendant that nobody vouches for says a thing several times within this time, ms.
 const CLAIMED_AGAIN_MS: u64 = 10_000;
 
@@ -142,9 +148,12 @@ pub(super) struct PendantState {
     /// Of this boot.
     #[serde(skip)]
     pub(super) latest: Option<Latest>,
-    /// The last frame of a pendant that nobody vouches for. Of this boot.
+    /// The last frames of a pendant that nobody vouches for. Of this boot.
     #[serde(skip)]
-    pub(super) claimed: Option<(u64, Mono)>,
+    pub(super) claimed: [Option<(u64, Mono)>; CLAIMS_KEPT],
+    /// When joins were first counted in this hour, and how many. Of this boot.
+    #[serde(skip)]
+    pub(super) joins: Option<(Mono, u8)>,
 }
 
 /// What the centre changed of a pendant: absolute, so that it may be read twice.
@@ -195,13 +204,37 @@ impl PendantState {
             highest_before: None,
             stale_told: None,
             latest: None,
-            claimed: None,
+            claimed: [None; CLAIMS_KEPT],
+            joins: None,
         }
+    }
+
+    /// What it said until now may be old: it may alarm and nothing else, until it proves
+    /// that it is there.
+    pub(super) fn doubt(&mut self) {
+        self.suspect = true;
+        self.lorawan.doubt();
     }
 
     /// Whether a frame that nobody vouches for was heard already, as far as can be known.
     pub(super) fn is_claimed_again(&self, tag: u64, now: Mono) -> bool {
-        self.claimed.is_some_and(|(last, at)| last == tag && now.ms_since(at) < CLAIMED_AGAIN_MS)
+        let lately = |at: Mono| now.ms_since(at) < CLAIMED_AGAIN_MS;
+        self.claimed.iter().flatten().any(|(last, at)| *last == tag && lately(*at))
+    }
+
+    /// Counts a join; false if there were too many in this hour. Each costs a commit and
+    /// airtime, and whoever has recorded enough of a device's requests could go on for ever.
+    pub(super) fn may_join(&mut self, now: Mono) -> bool {
+        let this_hour = self.joins.filter(|(since, _)| now.ms_since(*since) < HOUR_MS);
+        let (since, count) = this_hour.unwrap_or((now, 0));
+        self.joins = Some((since, count.saturating_add(1)));
+        count < JOINS_PER_HOUR_MAX
+    }
+
+    /// Takes note of one; the oldest is forgotten.
+    pub(super) fn claim(&mut self, tag: u64, now: Mono) {
+        self.claimed.rotate_right(1);
+        self.claimed[0] = Some((tag, now));
     }
 
     /// The part of the state that the centre may change.

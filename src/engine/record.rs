@@ -70,7 +70,7 @@ pub(super) fn record(
         freshness: fresh.freshness(),
     };
     let event = Event {
-        id: member.event_id.of_frame(counter, ordinal),
+        id: authentic.event(ordinal),
         kind: decision.kind,
         boot,
         number,
@@ -91,7 +91,7 @@ pub(super) fn record(
             Some(DownlinkBytes::new(&frame))
         }
         Way::Claimed => {
-            state.claimed = Some((authentic.tag(), hearing.received.mono));
+            state.claim(authentic.tag(), hearing.received.mono);
             None
         }
         Way::LoRaWan { uplink, silencing } => {
@@ -116,15 +116,17 @@ fn from(member: &Member, counter: u32, heard: HeardFrame) -> FromPendant {
     }
 }
 
-/// What is journalled for a join, and its answer.
+/// What is journalled for a join, and its answer. `life` is a random number that goes into
+/// the ids of all that is said in the session.
 pub(super) fn record_join(
     joining: Joining<'_>,
     before: &PendantState,
     hearing: Hearing,
     (boot, number): (Boot, u64),
-    plan: Plan,
+    (plan, life): (Plan, u32),
 ) -> Record {
-    let Joining { member, app_key, offer, state: lorawan } = joining;
+    let Joining { member, app_key, offer, state: mut lorawan } = joining;
+    lorawan.live(life);
     let heard = HeardFrame {
         link: hearing.link,
         signal: hearing.signal,

@@ -25,7 +25,7 @@ fn a_device_that_joins_is_taken_down_and_its_key_is_shown_to_nobody() {
     let site = site();
     let said = enroll(&site, "000130", KEY, &["--dev-eui", "24-E1-24-AB-CD-EF-00-01"]).expect(0);
     assert!(said.out.contains("Pendant 000130 is enrolled for m.okafor"), "{}", said.out);
-    assert!(said.out.contains("Switch it off and on"), "{}", said.out);
+    assert!(said.out.contains("Switch the pendant off and on"), "{}", said.out);
     let shown = format!("{}{}", said.out, said.err).to_uppercase();
     assert!(!shown.contains(&KEY[..8]), "{shown}");
     let listed = json(&site.run(&["pendants", "--json"]).expect(0));
@@ -41,9 +41,15 @@ fn one_with_a_given_session_has_two_keys() {
     let said = enroll(&site, "000130", KEY, &["--dev-addr", "26011234"]).expect(2);
     assert!(said.err.contains("a line each: NwkSKey, then AppSKey"), "{}", said.err);
     let two = format!("{KEY}\n{}\n", "2b 7e 15 16 28 ae d2 a6 ab f7 15 88 09 cf 4f 3d");
-    let said = enroll(&site, "000130", &two, &["--dev-addr", "26011234", "--json"]).expect(0);
+    let given = ["--dev-addr", "26011234", "--json"];
+    let said = enroll(&site, "000130", &two, &given).expect(0);
     assert_eq!(json(&said)["pendant"], "000130");
     assert!(json(&said)["key"].is_null());
+    // The same session again cannot be told from recorded frames.
+    let again = [&given[..], &["--replace"]].concat();
+    let said = enroll(&site, "000130", &two, &again).expect(1);
+    assert!(said.err.contains("give it new session keys"), "{}", said.err);
+    enroll(&site, "000130", &two.replace("2B7E", "2B7F"), &again).expect(0);
 }
 
 #[test]
@@ -65,6 +71,8 @@ fn what_could_not_work_is_refused_before_anything_changes() {
         assert!(said.err.contains("16 hexadecimal digits"), "{}", said.err);
     }
     enroll(&site, "000130", KEY, &["--dev-eui", "24E124ABCDEF0001", "--pins-fd", "0"]).expect(2);
+    let said = enroll(&site, "000130", KEY, &[]).expect(2);
+    assert!(said.err.contains("--keys-fd is for a pendant with --dev-eui"), "{}", said.err);
     assert!(!site.path("store/keyring").exists(), "nothing was enrolled");
 
     enroll(&site, "000130", KEY, &eui).expect(0);

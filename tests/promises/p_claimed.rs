@@ -65,6 +65,16 @@ fn an_alert_of_a_mesh_is_an_event_that_says_that_nobody_vouches_for_it() {
     assert_eq!(rig.count("heartbeat"), 1);
 }
 
+#[test]
+fn copies_that_come_mixed_are_known_all_the_same() {
+    let mut rig = rig(Trigger::Panic);
+    for number in [1, 2, 1, 3, 2, 1, 3] {
+        rig.frame(0, &packet(NODE, number, 11, b"help"));
+        rig.run_ms(500);
+    }
+    assert_eq!(rig.count("panic"), 3);
+}
+
 /// Whatever it is configured to mean.
 #[test]
 fn it_cannot_start_extend_cancel_or_end_anything() {

@@ -432,6 +432,107 @@ fn a_device_that_is_enrolled_anew_has_ids_of_its_own() {
     assert_eq!((rig.count("panic"), ids.len()), (6, rig.seen.len()));
 }
 
+/// The journal is lost, moved away or put back, the keyring stays: the centre knows the old
+/// ids, and takes none of them for a new press.
+#[test]
+fn ids_do_not_come_again_though_the_journal_begins_anew() {
+    let mut button = random(1);
+    let mut rig = on(&[&button]);
+    for _ in 0..2 {
+        button.join(&mut rig);
+        for _ in 0..3 {
+            button.exchange(&mut rig, SHORT, CONFIRMED).expect("acknowledged");
+        }
+        rig.run_ms(90_000);
+        rig.crash();
+        rig.disk.files.clear();
+        rig.start();
+        rig.run_ms(200);
+    }
+    let of = |kind| rig.seen.iter().filter(move |seen| seen.kind() == kind).map(|seen| seen.id());
+    assert_eq!(of("panic").collect::<BTreeSet<_>>().len(), 6);
+    assert_eq!(of("joined").collect::<BTreeSet<_>>().len(), 2);
+}
+
+/// A first frame that was jammed, and is released when the device has joined anew.
+#[test]
+fn a_frame_of_an_older_join_does_not_end_a_newer_one() {
+    let mut button = random(1);
+    let mut rig = on(&[&button]);
+    button.join(&mut rig);
+    let held_back = button.say(SHORT, CONFIRMED);
+    button.join(&mut rig);
+    rig.frame(0, &held_back);
+    rig.run_ms(3_000);
+    rig.downlinks.clear();
+    assert!(button.exchange(&mut rig, SHORT, CONFIRMED).is_some(), "the newer session is gone");
+    assert_eq!(rig.count("panic"), 2);
+}
+
+/// P4: whoever has recorded many requests cannot keep the gateway busy with them.
+#[test]
+fn joins_are_counted_by_the_hour() {
+    let mut button = random(1);
+    let mut rig = on(&[&button]);
+    for _ in 0..100 {
+        rig.frame(0, &button.device.join());
+        rig.run_ms(10);
+    }
+    rig.run_ms(7_000);
+    assert_eq!((rig.count("joined"), rig.downlinks.len()), (30, 30));
+    rig.run_ms(3_600_000);
+    rig.downlinks.clear();
+    button.join(&mut rig);
+}
+
+/// P4: what a device could say before it fell silent may be released after it.
+#[test]
+fn what_was_held_back_through_a_silence_proves_nothing() {
+    let mut button = random(1);
+    let mut rig = off(&[&button], true);
+    rig.start();
+    rig.run_ms(200);
+    button.join(&mut rig);
+    button.exchange(&mut rig, SHORT, CONFIRMED).expect("an alert, and a command to acknowledge");
+    let held_back = button.say(LONG, CONFIRMED);
+    rig.run_ms(8 * 600_000 + 40_000);
+    assert_eq!(rig.count("supervision_lost"), 1);
+    rig.frame(0, &held_back);
+    rig.run_ms(3_000);
+    assert_eq!((rig.count("session_ended"), rig.count("supervision_restored")), (0, 0));
+    // So does the first frame of a session that was joined before.
+    let mut rig = on(&[&button]);
+    button.join(&mut rig);
+    button.exchange(&mut rig, SHORT, CONFIRMED).expect("an alert");
+    button.join(&mut rig);
+    let held_back = button.say(LONG, CONFIRMED);
+    rig.run_ms(8 * 600_000 + 40_000);
+    rig.frame(0, &held_back);
+    rig.run_ms(3_000);
+    assert_eq!((rig.count("session_ended"), rig.count("supervision_restored")), (0, 0));
+}
+
+/// A gateway that was replaced: the device has counted on for years.
+#[test]
+fn a_given_session_is_heard_at_any_counter_that_a_pendant_reaches() {
+    let mut button = Button::personalised(7, 0x2601_1234);
+    let mut rig = on(&[&button]);
+    button.session().up = 200_000;
+    assert!(button.exchange(&mut rig, SHORT, CONFIRMED).is_some());
+    button.session().up = 199_999;
+    assert!(button.exchange(&mut rig, SHORT, CONFIRMED).is_none(), "an older one");
+}
+
+/// P9: no alarm is refused because of a clock, so no join either.
+#[test]
+fn a_clock_beyond_all_join_nonces_keeps_nobody_out() {
+    let mut button = random(1);
+    let mut rig = on(&[&button]);
+    rig.wall_step_ms = 60 * 365 * 24 * 3_600_000;
+    button.join(&mut rig);
+    assert!(button.exchange(&mut rig, SHORT, CONFIRMED).is_some());
+}
+
 /// Two gateways that were given a device's session hear one press: one id.
 #[test]
 fn a_personalised_device_s_press_has_one_id_on_every_gateway() {

@@ -100,33 +100,29 @@ impl EventIdKey {
         Self(keyed.expect("HMAC takes a key of any length"))
     }
 
-    /// The id of the `ordinal`-th thing that the frame with `counter` said.
-    pub(in crate::engine) fn of_frame(&self, counter: u32, ordinal: u8) -> EventId {
-        let mut text = [0u8; 6];
-        text[0] = b'f';
-        text[1..5].copy_from_slice(&counter.to_le_bytes());
-        text[5] = ordinal;
-        self.hash(&text)
+    /// The id of the `ordinal`-th thing that the frame with `counter` said. `life` tells
+    /// apart what has the same counter: a LoRaWAN session that a lost store had, too.
+    pub(in crate::engine) fn of_frame(&self, life: u32, counter: u32, ordinal: u8) -> EventId {
+        self.hash(b'f', life, counter, ordinal)
     }
 
     /// The id of what a timer says that the frame with `counter` set.
-    pub(in crate::engine) fn of_timer(&self, counter: u32, kind: Kind) -> EventId {
-        let mut text = [0u8; 6];
-        text[0] = b't';
-        text[1..5].copy_from_slice(&counter.to_le_bytes());
-        text[5] = kind as u8;
-        self.hash(&text)
+    pub(in crate::engine) fn of_timer(&self, life: u32, counter: u32, kind: Kind) -> EventId {
+        self.hash(b't', life, counter, kind as u8)
     }
 
     /// The id of a join that was answered with this JoinNonce.
     pub(in crate::engine) fn of_join(&self, join_nonce: u32) -> EventId {
-        let mut text = [0u8; 6];
-        text[0] = b'j';
-        text[1..5].copy_from_slice(&join_nonce.to_le_bytes());
-        self.hash(&text)
+        self.hash(b'j', 0, join_nonce, 0)
     }
 
-    fn hash(&self, text: &[u8; 6]) -> EventId {
+    fn hash(&self, what: u8, life: u32, counter: u32, last: u8) -> EventId {
+        let mut text = [0u8; 10];
+        text[0] = what;
+        text[1..5].copy_from_slice(&counter.to_le_bytes());
+        text[5] = last;
+        text[6..].copy_from_slice(&life.to_le_bytes());
+        let text = if life == 0 { &text[..6] } else { &text[..] };
         let mut hash = Array::default();
         self.0.clone().finalize_fixed_core(&mut Buffer::<HmacCore<Sha256>>::new(text), &mut hash);
         EventId::from_hash(&hash)
@@ -165,8 +161,10 @@ mod tests {
             EventId::from_hash(&mac.finalize().into_bytes())
         };
         let ids = EventIdKey::derive(&enrolment, &[]);
-        assert_eq!(ids.of_frame(0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05"));
-        assert_eq!(ids.of_timer(7, Kind::Duress), hash(&[b't', 7, 0, 0, 0, Kind::Duress as u8]));
+        assert_eq!(ids.of_frame(9, 0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05\x09\0\0\0"));
+        let timer = [b't', 7, 0, 0, 0, Kind::Duress as u8];
+        assert_eq!(ids.of_frame(0, 0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05"));
+        assert_eq!(ids.of_timer(0, 7, Kind::Duress), hash(&timer));
     }
 
     #[test]

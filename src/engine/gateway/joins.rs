@@ -34,9 +34,13 @@ impl Gateway {
     pub(super) fn joins(&mut self, joining: Joining<'_>, hearing: Hearing, now: Now) {
         let Some(plan) = self.settings.lorawan else { return };
         let pendant = joining.member.enrolment.pendant;
+        if self.states.get_mut(pendant).is_some_and(|state| !state.may_join(now.mono)) {
+            return self.stale(pendant, hearing.link, now);
+        }
         let number = self.next_number(Kind::Joined.lane());
+        let life = self.chance.number() as u32;
         let before = &self.states[pendant];
-        let record = record_join(joining, before, hearing, (self.boot, number), plan);
+        let record = record_join(joining, before, hearing, (self.boot, number), (plan, life));
         let windows = self.lorawan_windows(JOIN_MS, &hearing);
         self.take_record(pendant, record, windows, &hearing, now);
     }

@@ -192,7 +192,8 @@ impl Gateway {
     }
 
     fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {
-        self.members[pendant].event_id.of_timer(counter, kind)
+        let life = self.states[pendant].lorawan.life();
+        self.members[pendant].event_id.of_timer(life, counter, kind)
     }
 
     /// Silent pendants are told one by one, unless they are so many that the
@@ -205,7 +206,7 @@ impl Gateway {
             let Some(mut state) = self.states.get(*pendant).cloned() else { continue };
             // Whoever was silent for so long may have been jammed; what was held
             // back meanwhile must not end anything (P4).
-            state.suspect = true;
+            state.doubt();
             if many {
                 state.supervision = Supervision::LostWithMany;
                 self.put_state(*pendant, state);

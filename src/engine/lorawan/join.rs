@@ -6,7 +6,6 @@ use super::frame::JoinRequest;
 use super::keys::{Activation, DevNonceRule, LoRaWanKeys, NET_ID, SecretKey};
 use super::plan::Plan;
 use super::session::{LoRaWanState, Offer};
-use crate::engine::mutant::{Mutant, planted};
 use crate::engine::notice::Refusal;
 use crate::engine::time::Wall;
 
@@ -37,7 +36,6 @@ impl LoRaWanState {
         &mut self,
         request: &JoinRequest<'_>,
         shared: &'k LoRaWanKeys,
-        highest: Option<u32>,
         now: Wall,
     ) -> Result<Request<'k>, Refusal> {
         let Activation::Otaa { join_eui, app_key, nonces, .. } = &shared.activation else {
@@ -51,26 +49,13 @@ impl LoRaWanState {
             DevNonceRule::Rising => self.nonces.iter().any(|last| dev_nonce <= *last),
             DevNonceRule::Random => self.nonces.contains(&dev_nonce),
         };
-        let next = self.next_join_nonce(now).zip(self.next_base(highest));
-        let Some((join_nonce, base)) = next.filter(|_| !used) else {
+        let Some(join_nonce) = self.next_join_nonce(now).filter(|_| !used) else {
             let same = |offer: &&Offer| offer.dev_nonce == dev_nonce;
             return Ok(Request::Used(self.offers.last().filter(same).copied()));
         };
-        let offer = Offer { join_nonce, dev_nonce, base };
+        let offer = Offer { join_nonce, dev_nonce, life: 0 };
         self.offer(offer, *nonces == DevNonceRule::Rising);
         Ok(Request::New(offer, app_key))
-    }
-
-    /// Where a new session's counters begin: in a block of 65,536 that no join has had, and
-    /// with one left free above the highest counter that is known. For what was told live and
-    /// lost in a power cut had counters too, and its ids must not come again (P3). `None` when
-    /// they are used up.
-    fn next_base(&self, highest: Option<u32>) -> Option<u32> {
-        if planted(Mutant::RepeatCounters) {
-            return Some(0);
-        }
-        let above = highest.map_or(0, |highest| (highest >> 16) + 2);
-        u16::try_from(above.max(self.blocks)).ok().map(|block| u32::from(block) << 16)
     }
 
     /// `None` when they are used up.
@@ -79,7 +64,9 @@ impl LoRaWanState {
             Wall::Set { unix_ms, .. } => (unix_ms - NONCES_BEGIN_UNIX_MS) / 60_000,
             Wall::Unset => 0,
         };
-        let nonce = u32::try_from(minute).unwrap_or(0).max(self.join_nonce + 1);
+        // A clock that is set beyond 2051 is none (P9).
+        let minute = u32::try_from(minute).ok().filter(|minute| *minute <= JOIN_NONCE_MAX);
+        let nonce = minute.unwrap_or(0).max(self.join_nonce + 1);
         (nonce <= JOIN_NONCE_MAX).then_some(nonce)
     }
 }

@@ -12,19 +12,23 @@ use serde::{Deserialize, Serialize};
 /// Joins that were answered and not used yet. A device that does not hear the answer
 /// joins anew; one that heard it late may still use it.
 const OFFERS_MAX: usize = 3;
+/// High halves of FCntUp that are tried of a given session at its first frame here: a
+/// million frames, years of any pendant's life.
+const GIVEN_HALVES: u32 = 16;
+/// Far below the gap of 16,384 that devices of before 1.0.4 take.
+const SKIPPED_AT_START: u32 = 32;
 /// DevNonces that are remembered of a device that draws them at random.
-const NONCES_MAX: usize = 32;
+const NONCES_MAX: usize = 16;
 
 /// A session that a device may begin: the two nonces from which its keys are derived, and
-/// where the pendant's counter goes on. Sessions begin again at 0, the pendant's counter
-/// never falls: it names events (P3).
+/// a random number that tells its events from those of every other session, also of one
+/// that a lost or restored store knew (P3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Offer {
     /// JoinNonce (AppNonce before 1.0.4), 24 bits.
     pub(in crate::engine) join_nonce: u32,
     pub(in crate::engine) dev_nonce: u16,
-    /// The pendant's counter here when the session's FCntUp is 0.
-    pub(in crate::engine) base: u32,
+    pub(in crate::engine) life: u32,
 }
 
 /// A running session.
@@ -32,6 +36,9 @@ pub(in crate::engine) struct Offer {
 pub(in crate::engine) struct Session {
     /// Of which join; `None`: given (ABP), whose counter is the pendant's.
     join: Option<Offer>,
+    /// The pendant's counter here when its FCntUp is 0. Sessions begin again at 0, the
+    /// pendant's counter does not fall: it names what the centre closes.
+    base: u32,
     /// FCntUp of the last frame, and its integrity code.
     up: Option<(u32, [u8; 4])>,
     /// The next FCntDown.
@@ -71,8 +78,9 @@ pub(in crate::engine) struct LoRaWanState {
     pub(super) nonces: Vec<u16>,
     /// The last JoinNonce.
     pub(super) join_nonce: u32,
-    /// How many blocks of 65,536 of the pendant's counters joins have taken.
-    pub(super) blocks: u32,
+    /// Joins up to this JoinNonce prove nothing any more: their first frame may have been
+    /// held back.
+    doubted: u32,
     /// The device has acknowledged, in this session, the command that silences it.
     silenced: bool,
 }
@@ -96,18 +104,31 @@ pub(in crate::engine) struct Uplink {
     code: [u8; 4],
     opened: Opened,
     pub(in crate::engine) standing: Standing,
-    /// The first frame of a session that was joined here: it was made after our answer.
-    begins: bool,
+    /// The join of which it is the first frame.
+    begun: Option<Offer>,
+    /// It was made after a downlink of ours, lately: it is the first of a session that was
+    /// joined here, or it acknowledges our confirmed downlink.
+    pub(in crate::engine) proves: bool,
 }
 
 impl Session {
-    fn new(join: Option<Offer>) -> Self {
-        Self { join, up: None, down: 0, asked: None, reply: None }
+    fn given() -> Self {
+        Self { join: None, base: 0, up: None, down: 0, asked: None, reply: None }
+    }
+
+    /// One that a device begins. A block of 65,536 counters stays free above those that are
+    /// known: what was told live and lost in a power cut had counters too.
+    fn joined(join: Offer, highest: Option<u32>) -> Option<Self> {
+        let base = match highest {
+            Some(highest) => (highest | 0xFFFF).checked_add(0x1_0001)?,
+            None => 0,
+        };
+        Some(Self { join: Some(join), base, ..Self::given() })
     }
 
     /// The pendant's counter of a frame; `None` if there is none so high.
     fn counter(&self, counter_up: u32) -> Option<u32> {
-        self.join.map_or(0, |join| join.base).checked_add(counter_up)
+        self.base.checked_add(counter_up)
     }
 
     /// The lowest counter above the last one that has this low half.
@@ -127,7 +148,10 @@ impl Session {
     fn find(&self, frame: &DataUp<'_>, keys: &SessionKeys) -> Option<(u32, Standing)> {
         let low = frame.counter_low();
         let next = self.next_counter(low).filter(|next| self.counter(*next).is_some());
-        if let Some(next) = next.filter(|next| frame.is_made_with(keys, *next)) {
+        // Of a given session that was never heard here only the low half is known.
+        let halves = if self.join.is_none() && self.up.is_none() { GIVEN_HALVES } else { 1 };
+        let nexts = (0..halves).filter_map(|half| next?.checked_add(half << 16));
+        if let Some(next) = nexts.into_iter().find(|next| frame.is_made_with(keys, *next)) {
             return Some((next, Standing::Next));
         }
         let past = self.past_counter(low).filter(|past| frame.is_made_with(keys, *past))?;
@@ -143,17 +167,29 @@ impl LoRaWanState {
         &self,
         frame: &DataUp<'_>,
         shared: &LoRaWanKeys,
+        highest: Option<u32>,
     ) -> Result<Uplink, Refusal> {
         // A given session has no beginning; it is there.
-        let running = self.session.unwrap_or(Session::new(None));
-        let offered = self.offers.iter().rev().map(|join| Session::new(Some(*join)));
+        let running = self.session.unwrap_or(Session::given());
+        let offered = self.offers.iter().rev().filter_map(|join| Session::joined(*join, highest));
         for session in [running].into_iter().chain(offered) {
             let Some(keys) = shared.of_session(session.join) else { continue };
             if let Some((counter_up, standing)) = session.find(frame, &keys) {
                 let opened = frame.open(&keys, counter_up);
-                let begins = session.join.is_some() && session.up.is_none();
+                let begun = session.join.filter(|_| session.up.is_none());
+                let proves = begun.is_some_and(|join| join.join_nonce > self.doubted)
+                    || opened.acknowledges && session.asked.is_some();
                 let code = frame.code();
-                return Ok(Uplink { session, keys, counter_up, code, opened, standing, begins });
+                return Ok(Uplink {
+                    session,
+                    keys,
+                    counter_up,
+                    code,
+                    opened,
+                    standing,
+                    begun,
+                    proves,
+                });
             }
         }
         Err(Refusal::Forged)
@@ -167,8 +203,9 @@ impl LoRaWanState {
         doubts: bool,
         command: bool,
     ) -> Option<Reply> {
-        if uplink.begins {
-            self.offers.clear();
+        if let Some(begun) = uplink.begun {
+            // A newer one stands: this frame may have been held back until now.
+            self.offers.retain(|offer| offer.join_nonce > begun.join_nonce);
             self.silenced = false;
         }
         let mut session = uplink.session;
@@ -177,7 +214,7 @@ impl LoRaWanState {
         }
         let silences = command && !self.silenced;
         let opened = &uplink.opened;
-        let asks = silences || doubts && !uplink.proves();
+        let asks = silences || doubts && !uplink.proves;
         let answers = asks || opened.confirmed || opened.wants_answer || opened.requests.any();
         session.up = Some((uplink.counter_up, uplink.code));
         session.reply = answers.then_some(Reply {
@@ -224,8 +261,64 @@ impl LoRaWanState {
         self.offers.retain(|offer| {
             let keep = offer.join_nonce != join_nonce;
             nonces.retain(|nonce| keep || *nonce != offer.dev_nonce);
+            if nonces.is_empty() {
+                // Where nonces rise, all below this one were used.
+                nonces.extend(offer.dev_nonce.checked_sub(1));
+            }
             keep
         });
+    }
+
+    /// The newest join gets what tells its events from all others.
+    pub(in crate::engine) fn live(&mut self, life: u32) {
+        if let Some(newest) = self.offers.last_mut() {
+            newest.life = life;
+        }
+    }
+
+    /// That of the running session.
+    pub(in crate::engine) fn life(&self) -> u32 {
+        self.session.and_then(|session| session.join).map_or(0, |join| join.life)
+    }
+
+    /// What the device said until now may have been held back: nothing that it could
+    /// answer before proves anything.
+    pub(in crate::engine) fn doubt(&mut self) {
+        self.doubted = self.join_nonce;
+        if let Some(session) = &mut self.session {
+            session.asked = None;
+        }
+    }
+
+    /// Some answers may have left whose counters were not durable, on the centre's word
+    /// while the journal failed: a device takes none with a counter that it has heard.
+    pub(in crate::engine) fn skip_downlink_counters(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.down = session.down.saturating_add(SKIPPED_AT_START);
+        }
+    }
+
+    /// The longest that is kept.
+    #[cfg(test)]
+    pub(in crate::engine) fn longest() -> Self {
+        let offer = Offer { join_nonce: 0xFF_FFFF, dev_nonce: u16::MAX, life: u32::MAX };
+        let reply = Reply { down: u32::MAX, acknowledges: true, asks: true, silences: true };
+        let session = Session {
+            join: Some(offer),
+            base: u32::MAX,
+            up: Some((u32::MAX, [0xFF; 4])),
+            down: u32::MAX,
+            asked: Some(Asked { silences: true }),
+            reply: Some(reply),
+        };
+        Self {
+            session: Some(session),
+            offers: vec![offer; OFFERS_MAX],
+            nonces: vec![u16::MAX; NONCES_MAX],
+            join_nonce: 0xFF_FFFF,
+            doubted: 0xFF_FFFF,
+            silenced: true,
+        }
     }
 
     fn last_heard(&mut self, counter: u32) -> Option<&mut Session> {
@@ -248,7 +341,6 @@ impl LoRaWanState {
         }
         self.offers.push(offer);
         self.join_nonce = offer.join_nonce;
-        self.blocks = (offer.base >> 16) + 1;
     }
 }
 
@@ -264,10 +356,9 @@ impl Uplink {
         u32::from_le_bytes(self.code).into()
     }
 
-    /// Whether it was made after a downlink of ours: it is the first of a session that
-    /// was joined here, or it acknowledges our confirmed downlink.
-    pub(in crate::engine) fn proves(&self) -> bool {
-        self.begins || self.opened.acknowledges && self.session.asked.is_some()
+    /// What tells this session's events from those of every other.
+    pub(in crate::engine) fn life(&self) -> u32 {
+        self.session.join.map_or(0, |join| join.life)
     }
 
     /// The application's port and bytes; `None`: it says nothing but that it is there.

@@ -80,7 +80,7 @@ fn a_join_is_answered_as_a_live_network_did() {
     assert!(request.is_made_with(&app_key));
     assert!(!request.is_made_with(&key("b6b53f4a168a7a88bdf7ea135ce9cfcb")));
 
-    let offer = Offer { join_nonce: 0xE5_063A, dev_nonce: 0xCC85, base: 0 };
+    let offer = Offer { join_nonce: 0xE5_063A, dev_nonce: 0xCC85, life: 0 };
     let net_id = 0x13;
     assert_eq!(derive(&app_key, 1, net_id, offer), key("2c96f7028184bb0be8aa49275290d4fc"));
     assert_eq!(derive(&app_key, 2, net_id, offer), key("f3a5c8f0232a38c144029c165865802c"));

@@ -21,7 +21,7 @@ fn any_name() -> impl Strategy<Value = Name> {
 
 fn any_id() -> impl Strategy<Value = EventId> {
     let key = EventIdKey::derive(&[7; 16], &[]);
-    any::<u32>().prop_map(move |counter| key.of_frame(counter, 0))
+    any::<u32>().prop_map(move |counter| key.of_frame(0, counter, 0))
 }
 
 /// Small and great alike.

@@ -246,7 +246,9 @@ fn examples() -> [Vec<u8>; 4] {
     let wall = |unix_ms, source, uncertainty_ms| Wall::Set { unix_ms, uncertainty_ms, source };
     let ids = EventIdKey::derive(&[7; 16], &[]);
     let of = |kind: Kind, number: u32, from: Option<FromPendant>, detail: Detail| Event {
-        id: from.as_ref().map_or(ids.of_frame(number, 1), |from| ids.of_timer(from.counter, kind)),
+        id: from
+            .as_ref()
+            .map_or(ids.of_frame(0, number, 1), |from| ids.of_timer(0, from.counter, kind)),
         kind,
         boot: 0x0123_4567_89AB_CDEF,
         number: number.into(),
@@ -298,7 +300,7 @@ fn examples() -> [Vec<u8>; 4] {
         wall: wall(UNIX_MS + ms, WallSource::Ntp, 24),
     };
     let panic = Event {
-        id: ids.of_frame(4_711, 0),
+        id: ids.of_frame(0, 4_711, 0),
         ..of(Kind::DiscreetPanic, 13, Some(said(4_711, Some(heard))), Detail::None)
     };
     let mut started =
