@@ -89,7 +89,7 @@ pub(super) async fn dc09(arguments: Arguments) -> Result<Exit, Refusal> {
             _ = terminated.recv() => {}
         }
     };
-    // Nobody may read what is told; alarms go on all the same.
+    // An output that was closed does not end the alarms.
     let tell = |told: Told| drop(print(&told, json));
     let ended = run(settings, memory, tell, stop).await.map_err(named)?;
     let is_well = ended.waiting == 0 && ended.refused == 0;

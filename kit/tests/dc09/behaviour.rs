@@ -190,3 +190,23 @@ async fn the_receiver_is_asked_when_nothing_happens() {
     }
     assert_eq!(bridge.terminate().await, Some(0));
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_the_command_is_named() {
+    let rig = Rig::new().await;
+    std::fs::write(rig.file("key"), "0123").expect("written");
+    std::fs::write(rig.file("accounts"), "[[account]]\naccount = \"2001\"\nzones = 5")
+        .expect("written");
+    for (option, file, why) in [
+        ("--encryption-key", rig.file("key"), "a key has 32, 48 or 64 hexadecimal digits"),
+        ("--encryption-key", rig.file("none"), "No such file"),
+        ("--accounts", rig.file("accounts"), "unknown field `zones`"),
+        ("--state", rig.file("none/state"), "No such file"),
+    ] {
+        let (code, text) = rig.refusal(&[option, &file]).await;
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(&file) && text.contains(why), "{text}");
+    }
+    let (code, text) = rig.refusal(&["--line-number", "x"]).await;
+    assert_eq!(code, Some(2), "{text}");
+}

@@ -68,14 +68,22 @@ impl Rig {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// Starts the bridge and waits until it is connected to the broker.
-    pub(crate) async fn bridge(&self, receiver_port: u16, more: &[&str]) -> Bridge {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pendant-kit"))
+    fn command(&self, receiver_port: u16) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pendant-kit"));
+        command
             .args(["dc09", "--json", "--host", "localhost"])
             .args(["--port", &self.broker.port().to_string(), "--ca", &self.file("ca.crt")])
             .args(["--certificate", &self.file("centre.crt"), "--key", &self.file("centre.key")])
             .args(["--receiver", &format!("127.0.0.1:{receiver_port}"), "--account", "12ab"])
-            .args(["--state", &self.file("state"), "--answer-wait-ms", "500"])
+            .args(["--answer-wait-ms", "500"]);
+        command
+    }
+
+    /// Starts the bridge and waits until it is connected to the broker.
+    pub(crate) async fn bridge(&self, receiver_port: u16, more: &[&str]) -> Bridge {
+        let mut child = self
+            .command(receiver_port)
+            .args(["--state", &self.file("state")])
             .args(more)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -85,6 +93,17 @@ impl Rig {
         let mut bridge = Bridge { child, lines, passed: VecDeque::new() };
         bridge.until("broker_up").await;
         bridge
+    }
+
+    /// The exit code and the message of a bridge that does not begin.
+    pub(crate) async fn refusal(&self, more: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(1);
+        if !more.contains(&"--state") {
+            command.args(["--state", &self.file("state")]);
+        }
+        let ended = timeout(PATIENCE, command.args(more).output());
+        let output = ended.await.expect("ends in time").expect("the tool runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// Publishes as a gateway would.
