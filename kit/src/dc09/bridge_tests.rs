@@ -82,6 +82,22 @@ fn a_receiver_that_is_down_is_tried_ever_more_rarely_with_the_same_event() {
     assert_eq!((bridge.queue.len(), bridge.refused), (0, 1));
 }
 
+#[test]
+fn a_press_overtakes_trouble_that_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut bridge, now) = (bridge(&folder), Instant::now());
+    bridge.mapping.trouble = true;
+    for (lane, number) in [("trouble", 1), ("urgent", 2), ("trouble", 3), ("urgent", 4)] {
+        bridge.take(&event(lane, "something", "01", number));
+    }
+    let order = [2, 4, 1, 3].map(|number| event("", "", "", number).id);
+    for id in order {
+        let next = job(&mut bridge, now).expect("an event waits");
+        assert_eq!(next.key.as_ref().map(|key| &key.id), Some(&id));
+        answer(&mut bridge, next, Answer::Acknowledged, now);
+    }
+}
+
 proptest! {
     /// Whatever gateways say, a press of another goes out, and the state can be read.
     #[test]

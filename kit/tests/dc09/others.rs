@@ -128,16 +128,3 @@ async fn pysiaalarm_takes_contact_id_and_refuses_what_it_does_not_know() {
     assert_eq!(bridge.until("refused").await["id"], id(2));
     assert_eq!(bridge.terminate().await, Some(1));
 }
-
-#[tokio::test]
-async fn with_another_key_nothing_counts_as_acknowledged() {
-    let rig = Rig::new().await;
-    let receiver = Receiver::start(&["--key", KEYS[0]]).await;
-    std::fs::write(rig.file("key"), "42".repeat(16)).expect("written");
-    let key = ["--encryption-key", &rig.file("key")];
-    let mut bridge = rig.bridge(receiver.port, &key).await;
-    rig.publish(vec![panic(1)]).await;
-    bridge.until("receiver_down").await;
-    assert_eq!(rig.receipted(), [""; 0]);
-    assert_eq!(bridge.terminate().await, Some(1));
-}

@@ -169,13 +169,16 @@ impl Bridge {
         if let Some(place) = self.passed.iter().position(is_it) {
             return self.passed.remove(place).expect("it is there");
         }
-        loop {
-            let told = self.read().await;
-            if is_it(&told) {
-                return told;
+        let told = async {
+            loop {
+                let told = self.read().await;
+                if is_it(&told) {
+                    return told;
+                }
+                self.passed.push_back(told);
             }
-            self.passed.push_back(told);
-        }
+        };
+        timeout(PATIENCE, told).await.expect("it is told in time")
     }
 
     async fn read(&mut self) -> Value {
