@@ -7,6 +7,7 @@ pub mod bench;
 pub mod broker;
 pub mod centre;
 pub mod cli;
+pub mod dc09;
 pub mod demo;
 pub mod export;
 pub mod line;

@@ -34,6 +34,7 @@ mod system;
 #[path = "../support/tap.rs"]
 mod tap;
 
+mod alarm_receiver;
 mod bad_input;
 mod brokers;
 mod buttons;
