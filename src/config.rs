@@ -11,9 +11,12 @@
 
 mod brokers;
 mod concentrator;
+pub mod devices;
 mod files;
 mod lamps;
 mod links;
+mod lorawan;
+mod pendant_device;
 mod policy;
 mod problem;
 mod quantity;
@@ -23,10 +26,12 @@ mod sections;
 
 pub use files::secret_file_fault;
 pub use lamps::Lamps;
+pub use policy::Pendants;
 pub use problem::{ConfigErrors, Problem};
 
+use crate::engine::claimed::Speech;
+use crate::engine::lorawan::SubBand;
 use crate::engine::name::Name;
-use crate::engine::policy::Policies;
 use pendant_hal::concentrator::Eui;
 use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::region::Region;
@@ -35,7 +40,6 @@ use problem::Report;
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use toml::de::DeTable;
 
 /// The shipped file: every default, documented, with placeholders for what only
 /// the site knows. `config/gateway.toml` of the project.
@@ -60,9 +64,12 @@ pub struct Config {
     pub slot: Slot,
     /// In which of a pendant's listening windows this gateway answers.
     pub downlink_role: DownlinkRole,
-    /// What the site has decided, and for which pendants otherwise.
+    /// What the site has decided of its pendants.
     #[serde(flatten)]
-    pub policies: Policies,
+    pub pendants: Pendants,
+    /// Pendants that speak LoRaWAN; `None`: they are not listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lorawan: Option<LoRaWan>,
     /// Where events and enrolments are kept.
     pub store: Store,
     /// When an event counts as delivered.
@@ -99,6 +106,17 @@ pub enum DownlinkRole {
     Primary,
     /// In the second alone.
     Secondary,
+}
+
+/// `[lorawan]`: pendants that speak LoRaWAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LoRaWan {
+    /// Whose band plan.
+    #[serde(serialize_with = "name_of_region")]
+    pub region: Region,
+    /// In US915 the eight channels that the receivers hear, 1 to 8.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "sub_band_number")]
+    pub sub_band: Option<SubBand>,
 }
 
 /// `[store]`: where events and enrolments are kept.
@@ -174,6 +192,9 @@ pub enum LinkKind {
         codec: SerialCodec,
         /// Whether the receiver adds age and signal to each frame.
         envelope: bool,
+        /// Whether the site takes what nobody vouches for.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        unauthenticated: bool,
     },
     /// A radio on this machine's pins.
     Radio(Radio),
@@ -184,6 +205,15 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// What pendants speak there.
+    #[must_use]
+    pub const fn speech(&self) -> Speech {
+        match self {
+            Self::Serial { codec, .. } => codec.speech(),
+            _ => Speech::LoRa,
+        }
+    }
+
     /// What it does on the air, if it is a radio.
     #[must_use]
     pub fn air(&self) -> Option<&Air> {
@@ -207,6 +237,30 @@ pub enum SerialCodec {
     /// RAK modules in peer-to-peer mode: `+EVT:RXP2P` lines.
     #[serde(rename = "rak-p2p")]
     RakP2p,
+    /// Ebyte E22 in transparent mode: COBS, and a byte of signal strength behind it.
+    E22,
+    /// A Meshtastic radio, whose packets nobody vouches for.
+    Meshtastic,
+    /// An Inovonics EchoStream receiver, whose messages nobody vouches for.
+    EchoStream,
+}
+
+impl SerialCodec {
+    /// What pendants speak there.
+    #[must_use]
+    pub const fn speech(self) -> Speech {
+        match self {
+            Self::Cobs | Self::Rylr998 | Self::RakP2p | Self::E22 => Speech::LoRa,
+            Self::Meshtastic => Speech::Meshtastic,
+            Self::EchoStream => Speech::EchoStream,
+        }
+    }
+
+    /// Whether what comes there could be anybody's.
+    #[must_use]
+    pub const fn is_unvouched(self) -> bool {
+        matches!(self, Self::Meshtastic | Self::EchoStream)
+    }
 }
 
 /// Settings of a concentrator behind a packet forwarder.
@@ -301,6 +355,26 @@ pub struct Air {
     pub power_dbm: i8,
     /// Gain of the antenna less the loss of its cable, dBi.
     pub antenna_gain_dbi: i8,
+    /// Whom a radio hears. A concentrator's forwarder decides that for itself.
+    #[serde(skip_serializing_if = "Network::is_native")]
+    pub network: Network,
+}
+
+/// Whose frames a radio hears: they differ in their sync word, and a radio knows one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Native pendants.
+    #[default]
+    Native,
+    /// LoRaWAN pendants, on this one channel and at this one spreading factor.
+    LoRaWan,
+}
+
+impl Network {
+    fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
 }
 
 /// `[[broker]]`: an MQTT broker of the centre.
@@ -422,25 +496,9 @@ impl Config {
     /// TOML's grammar only that one: what follows would be guesses.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
         let mut report = Report::new(text, file_name);
-        let config = match DeTable::parse(text) {
-            Ok(table) => sections::config(table.get_ref(), &mut report),
-            Err(error) => {
-                report.refuse(
-                    error.span().unwrap_or(0..0),
-                    format!("this is no TOML: {}", error.message().replace('\n', ", ")),
-                    "one `key = value` a line; texts in quotes; sections as [name] or [[name]]",
-                );
-                None
-            }
-        };
-        match config {
-            Some(config) if report.problems.is_empty() => Ok(config),
-            _ => {
-                assert!(!report.problems.is_empty(), "a value that could not be read was reported");
-                report.problems.sort_by_key(|problem| (problem.line, problem.column));
-                Err(ConfigErrors::Refused(report.problems))
-            }
-        }
+        let config = reader::table(text, &mut report)
+            .and_then(|table| sections::config(table.get_ref(), &mut report));
+        report.judged(config)
     }
 
     /// What is wrong with the files that the text names: missing, unreadable,
@@ -475,7 +533,18 @@ fn chip_name<S: Serializer>(chip: &ChipKind, serializer: S) -> Result<S::Ok, S::
 
 fn region_name<S: Serializer>(region: &Option<Region>, serializer: S) -> Result<S::Ok, S::Error> {
     match region {
-        Some(region) => serializer.serialize_str(region.name()),
+        Some(region) => name_of_region(region, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+fn name_of_region<S: Serializer>(region: &Region, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(region.name())
+}
+
+fn sub_band_number<S: Serializer>(
+    sub_band: &Option<SubBand>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    sub_band.map(SubBand::get).serialize(serializer)
 }

@@ -111,13 +111,13 @@ fn frames_of(pendants: &mut [Pendant], each: usize) -> Vec<FrameBytes> {
 
 fn exchange<D: Disk>(world: &mut World<D>, pendant: &mut Pendant, body: Body) -> Outcome<Shown> {
     world.frame(&pendant.say(body))?;
-    let frame = world.downlink.take().ok_or("no answer")?;
+    let frame = world.answer.take().ok_or("no answer")?;
     let shown = pendant.hear(&frame, pendant.counter).ok_or("an answer that does not open")?;
     Ok(shown.outcome)
 }
 
 /// Seconds that this thread has run: what others take of the core does not count.
-fn on_cpu_s() -> Outcome<f64> {
+pub(crate) fn on_cpu_s() -> Outcome<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let ns = text.split_whitespace().next().ok_or("/proc/thread-self/schedstat is empty")?;
     Ok(ns.parse::<f64>()? / 1e9)

@@ -8,6 +8,7 @@ mod broker;
 mod drain;
 mod engine;
 mod footprint;
+mod lorawan;
 mod mqtt;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared with the tests")]
 #[path = "../../tests/support/pendant.rs"]
@@ -33,9 +34,10 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 type Measurement = (&'static [&'static str], fn() -> Outcome);
 
 /// The large journal comes last: writing it back would disturb the others.
-const MEASUREMENTS: [Measurement; 10] = [
+const MEASUREMENTS: [Measurement; 11] = [
     (&["engine.frames_per_s"], engine::frames),
     (&["engine.broker_down_frames_per_s"], engine::broker_down),
+    (&["engine.lorawan_frames_per_s", "engine.lorawan_concentrator_core"], lorawan::frames),
     (&["engine.bytes_per_pendant"], engine::bytes),
     (
         &["radio.listening_cpu_percent", "radio.answer_off_max_us", "radio.hand_over_max_us"],

@@ -62,7 +62,7 @@ impl Site {
         let (mut off, mut handed) = (Vec::new(), Vec::new());
         for ticket in 0..ANSWERS {
             let at = Instant::now() + Duration::from_millis(60);
-            let answer = Transmission { ticket, at, or_at: None, bytes: vec![0x61; 24] };
+            let answer = Transmission::native(ticket, at, vec![0x61; 24]);
             let begun = now();
             self.link.transmit.try_send(answer)?;
             handed.push(us(begun.elapsed()));

@@ -5,6 +5,7 @@ use crate::Outcome;
 use pendant_gateway::engine::journal::recover::{Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, Limits};
 use pendant_gateway::engine::keyring::Keyring;
+use pendant_gateway::engine::lorawan::Plan;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::policy::Policies;
 use pendant_gateway::engine::seam::{
@@ -13,7 +14,7 @@ use pendant_gateway::engine::seam::{
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, Seed};
-use pendant_protocol::{FrameBytes, Slot};
+use pendant_protocol::Slot;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -58,7 +59,7 @@ pub(crate) struct World<D> {
     now_us: u64,
     answers: VecDeque<Input>,
     /// The last downlink.
-    pub(crate) downlink: Option<FrameBytes>,
+    pub(crate) answer: Option<Vec<u8>>,
 }
 
 impl<D: Disk> World<D> {
@@ -68,7 +69,7 @@ impl<D: Disk> World<D> {
         let (gateway, _) =
             Gateway::recover(settings()?, keyring, Seed([7; 32]), now_at(0), replay)?;
         let mut world =
-            Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new(), downlink: None };
+            Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new(), answer: None };
         world.carry_on()?;
         if broker {
             world
@@ -83,7 +84,12 @@ impl<D: Disk> World<D> {
     pub(crate) fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.now_us += STEP_US;
         let ended = Mono::from_us(self.now_us);
-        let signal = Signal { rssi_dbm: Some(-101), ..Signal::default() };
+        let signal = Signal {
+            rssi_dbm: Some(-101),
+            frequency_hz: Some(868_100_000),
+            spreading_factor: Some(10),
+            ..Signal::default()
+        };
         self.answers.push_back(Input::Frame {
             link: LinkId(0),
             ended,
@@ -116,7 +122,7 @@ impl<D: Disk> World<D> {
                         self.answers.push_back(Input::Broker(BrokerId(0), taken));
                     }
                     Output::Transmit(transmit) => {
-                        self.downlink = Some(transmit.frame);
+                        self.answer = Some(transmit.frame);
                         let (link, outcome) = (transmit.link, TransmitOutcome::Sent);
                         self.answers.push_back(Input::TransmitDone { link, outcome });
                     }
@@ -145,8 +151,14 @@ fn settings() -> Outcome<Settings> {
         gateway: Name::new("gw1")?,
         slot: Slot::new(1).ok_or("a valid slot")?,
         chance: Chance::Either,
-        links: vec![LinkSettings { name: Name::new("pty")?, acknowledges: true }],
+        links: vec![LinkSettings {
+            name: Name::new("pty")?,
+            acknowledges: true,
+            speech: Default::default(),
+        }],
+        lorawan: Some(Plan::Eu868),
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         brokers: vec![Name::new("bench")?],
         delivery: DeliverySettings {
             escalate_after_ms: 30_000,

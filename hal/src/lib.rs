@@ -26,6 +26,6 @@ pub mod serial;
 pub mod sim;
 
 pub use link::{
-    AIR_INTERVAL, AirQuality, FRAME_BYTES_MAX, LATE_MS_MAX, LineFault, LinkCount, LinkEvent,
-    LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault, Signal, Transmission,
+    AIR_INTERVAL, AirQuality, FRAME_BYTES_MAX, LATE_MS_MAX, Later, LineFault, LinkCount, LinkEvent,
+    LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault, Signal, Transmission, Wave,
 };

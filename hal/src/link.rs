@@ -1,8 +1,10 @@
 //! What every link says and is told, whatever device is behind it.
 
+use crate::airtime::Shape;
 use crate::concentrator::Eui;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 pub const FRAME_BYTES_MAX: usize = 255;
 
 /// Transmissions that one link holds for their time. A gateway answers each
-/// frame once, a second later; at SF7 fewer than 20 frames fit into a second.
+/// frame once, a second later (LoRaWAN's joins five); at SF7 fewer than 20 frames fit into a second.
 pub const QUEUE_MAX: usize = 64;
 
 /// A transmission this long after its time is refused: the pendant has stopped
@@ -30,6 +32,8 @@ pub struct Signal {
     pub frequency_hz: Option<u32>,
     /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: Option<u8>,
+    /// LoRa bandwidth, Hz.
+    pub bandwidth_hz: Option<u32>,
     /// How far the sender's carrier was off, Hz: the error of both crystals.
     pub frequency_error_hz: Option<i32>,
 }
@@ -63,6 +67,69 @@ pub struct Reception {
     pub bytes: Vec<u8>,
 }
 
+/// How a frame is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wave {
+    /// As the link is set; a concentrator takes the spreading factor of the frame that
+    /// it answers. With a CRC of the payload, IQ not inverted.
+    Native,
+    /// As a LoRaWAN pendant listens: IQ inverted, explicit header, no CRC of the payload,
+    /// 8 symbols of preamble, coding rate 4/5, the sync word of public networks (LoRaWAN
+    /// Regional Parameters RP002-1.0.4). Serial receivers cannot, nor can a radio of a
+    /// private network, which hears no LoRaWAN pendant either.
+    LoRaWan {
+        /// Carrier frequency, Hz.
+        frequency_hz: u32,
+        /// Spreading factor, 7 to 12.
+        spreading_factor: u8,
+        /// Bandwidth, Hz: 125000, 250000 or 500000.
+        bandwidth_hz: u32,
+    },
+}
+
+/// Data rates that LoRaWAN pendants of today listen with (RP002-1.0.4).
+const LORAWAN_SPREADING_FACTORS: RangeInclusive<u8> = 7..=12;
+const LORAWAN_BANDWIDTHS_HZ: [u32; 3] = [125_000, 250_000, 500_000];
+
+impl Wave {
+    /// The shape of a frame that is sent so by a link whose own have this one; `None` if
+    /// LoRaWAN has no such data rate.
+    pub(crate) fn shape(self, native: Shape) -> Option<Shape> {
+        match self {
+            Self::Native => Some(native),
+            Self::LoRaWan { spreading_factor, bandwidth_hz, .. } => {
+                let exists = LORAWAN_SPREADING_FACTORS.contains(&spreading_factor)
+                    && LORAWAN_BANDWIDTHS_HZ.contains(&bandwidth_hz);
+                exists.then_some(Shape {
+                    spreading_factor,
+                    bandwidth_hz,
+                    coding_rate_denominator: 5,
+                    preamble_symbols: 8,
+                    explicit_header: true,
+                    payload_crc: false,
+                })
+            }
+        }
+    }
+
+    /// Its carrier, of a link that sends its own on this one.
+    pub(crate) fn frequency_hz(self, native_hz: u32) -> u32 {
+        match self {
+            Self::Native => native_hz,
+            Self::LoRaWan { frequency_hz, .. } => frequency_hz,
+        }
+    }
+}
+
+/// The second chance of a transmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// When its first symbol leaves.
+    pub at: Instant,
+    /// How it is sent then.
+    pub wave: Wave,
+}
+
 /// A frame to send at a set time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmission {
@@ -72,11 +139,33 @@ pub struct Transmission {
     pub ticket: u64,
     /// When its first symbol or byte leaves.
     pub at: Instant,
-    /// When instead, if a radio is receiving another frame at that time. Links
-    /// that hear and send at once take no heed of it.
-    pub or_at: Option<Instant>,
+    /// How it is sent.
+    pub wave: Wave,
+    /// When and how instead, if a radio is receiving another frame at that time, or a
+    /// packet forwarder has no room then; a chance in another wave also if this one is
+    /// refused. Serial receivers take no heed of it.
+    pub or: Option<Later>,
     /// Its bytes: 1 to [`FRAME_BYTES_MAX`].
     pub bytes: Vec<u8>,
+}
+
+impl Transmission {
+    /// One as the link is set, without a second chance.
+    pub fn native(ticket: u64, at: Instant, bytes: Vec<u8>) -> Self {
+        Self { ticket, at, wave: Wave::Native, or: None, bytes }
+    }
+
+    /// It at its second chance, which it then has no more; `None` if it has none.
+    pub(crate) fn later(&self) -> Option<Self> {
+        let Later { at, wave } = self.or?;
+        Some(Self { ticket: self.ticket, at, wave, or: None, bytes: self.bytes.clone() })
+    }
+
+    /// The same, if that chance is in another wave: it may be granted where this one is
+    /// refused.
+    pub(crate) fn otherwise(&self) -> Option<Self> {
+        self.later().filter(|later| later.wave != self.wave)
+    }
 }
 
 /// What a link tells.
@@ -121,6 +210,11 @@ pub enum LinkCount {
     /// Serial: a line that the module's manual does not have, or `+RCV` with
     /// text that is not base64 of a frame.
     BadText(u32),
+    /// Serial: what begins as a message of a Meshtastic radio or of an EchoStream receiver
+    /// and is none.
+    BadMessage(u32),
+    /// Serial: a packet for which the Meshtastic radio has no key.
+    Encrypted(u32),
     /// Radio: the payload failed the CRC of the physical layer.
     PhyCrc(u32),
     /// Radio: the header failed its checksum.
@@ -143,6 +237,8 @@ impl LinkCount {
             Self::Oversize(_) => "oversize",
             Self::BadEnvelope(_) => "bad_envelope",
             Self::BadText(_) => "bad_text",
+            Self::BadMessage(_) => "bad_message",
+            Self::Encrypted(_) => "encrypted",
             Self::PhyCrc(_) => "phy_crc",
             Self::PhyHeader(_) => "phy_header",
             Self::LostIrq(_) => "lost_irq",
@@ -159,6 +255,8 @@ impl LinkCount {
             | Self::Oversize(n)
             | Self::BadEnvelope(n)
             | Self::BadText(n)
+            | Self::BadMessage(n)
+            | Self::Encrypted(n)
             | Self::PhyCrc(n)
             | Self::PhyHeader(n)
             | Self::LostIrq(n)
@@ -330,7 +428,7 @@ impl fmt::Display for LinkFault {
                 }
                 f.write_str(
                     ": look at `baud`, and whether it is in peer-to-peer mode (AT+NWM=0) with \
-                     RUI3",
+                     RUI3, or has its serial interface switched on with Meshtastic",
                 )
             }
             Self::Port { address, says, .. } => write!(
@@ -391,6 +489,10 @@ pub enum SendFault {
     Stalled,
     /// The receiver says that it did not send it.
     Refused,
+    /// The link cannot send such a [`Wave`].
+    Wave,
+    /// The region allows nothing on this carrier, or less than the link can send with.
+    Carrier,
     /// It would last longer than a single transmission may in this region.
     Dwell,
     /// The airtime that the region allows in an hour is spent.
@@ -408,6 +510,8 @@ impl fmt::Display for SendFault {
             Self::Late => "its time had passed",
             Self::Stalled => "the port did not take it or the receiver did not answer",
             Self::Refused => "the receiver refused it",
+            Self::Wave => "the link cannot send it so",
+            Self::Carrier => "the region does not allow it on this carrier",
             Self::Dwell => "it would last longer than the region allows",
             Self::Airtime => "the airtime that the region allows in an hour is spent",
             Self::Stopped => "the link was stopped",

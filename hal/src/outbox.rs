@@ -15,11 +15,13 @@ use tokio::time::Instant;
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Every kind of [`LinkCount`], in the order of the counters.
-const KINDS: [fn(u32) -> LinkCount; 10] = [
+const KINDS: [fn(u32) -> LinkCount; 12] = [
     LinkCount::BadCobs,
     LinkCount::Oversize,
     LinkCount::BadEnvelope,
     LinkCount::BadText,
+    LinkCount::BadMessage,
+    LinkCount::Encrypted,
     LinkCount::PhyCrc,
     LinkCount::PhyHeader,
     LinkCount::LostIrq,
@@ -46,11 +48,13 @@ impl Outbox {
         let _ = self.events.send((self.tag, event)).await;
     }
 
-    /// Hands a frame over, or counts it as dropped.
-    pub(crate) fn receive(&mut self, reception: Reception) {
-        if !self.offer(LinkEvent::Received(reception)) {
+    /// Hands a frame over; false if it found no room, and is counted as dropped.
+    pub(crate) fn receive(&mut self, reception: Reception) -> bool {
+        let taken = self.offer(LinkEvent::Received(reception));
+        if !taken {
             self.count(LinkCount::Overflow(1));
         }
+        taken
     }
 
     /// Adds to a counter; told when its time has come.

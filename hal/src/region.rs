@@ -47,6 +47,15 @@ pub struct Channels {
     pub downlink_hz: u32,
 }
 
+/// What a transmission takes up of the spectrum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// Its middle, Hz.
+    pub frequency_hz: u32,
+    /// Its width, Hz.
+    pub bandwidth_hz: u32,
+}
+
 const fn band(low_hz: u32, high_hz: u32, eirp_dbm_max: i32, duty_permille: u16) -> Band {
     Band { low_hz, high_hz, eirp_dbm_max, duty_permille: Some(duty_permille), dwell_max: None }
 }

@@ -40,11 +40,10 @@ impl Schedule {
     /// Moves the next one to its second chance, which it then has no more; false
     /// if it has none.
     pub(crate) fn defer_next(&mut self) -> bool {
-        let Some(mut first) = self.waiting.first_entry() else { return false };
-        let Some(at) = first.get_mut().or_at.take() else { return false };
-        let transmission = Transmission { at, ..first.remove() };
+        let Some(later) = self.next().and_then(Transmission::later) else { return false };
+        self.waiting.pop_first();
         self.number += 1;
-        self.waiting.insert((at, self.number), transmission);
+        self.waiting.insert((later.at, self.number), later);
         true
     }
 
@@ -62,14 +61,10 @@ pub(crate) fn is_late(at: Instant, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::{Later, Wave};
 
     fn at(base: Instant, ms: u64, ticket: u64) -> Transmission {
-        Transmission {
-            ticket,
-            at: base + Duration::from_millis(ms),
-            or_at: None,
-            bytes: vec![0x40],
-        }
+        Transmission::native(ticket, base + Duration::from_millis(ms), vec![0x40])
     }
 
     #[test]
@@ -89,16 +84,23 @@ mod tests {
     #[test]
     fn a_second_chance_is_taken_once() {
         let base = Instant::now();
-        let or_at = Some(base + Duration::from_millis(30));
+        let wave = Wave::LoRaWan {
+            frequency_hz: 869_525_000,
+            spreading_factor: 12,
+            bandwidth_hz: 125_000,
+        };
+        let later = Later { at: base + Duration::from_millis(30), wave };
         let mut schedule = Schedule::default();
-        schedule.insert(Transmission { or_at, ..at(base, 10, 1) }).expect("there is room");
+        let first = Transmission { or: Some(later), ..at(base, 10, 1) };
+        schedule.insert(first).expect("there is room");
         schedule.insert(at(base, 20, 2)).expect("there is room");
         assert!(schedule.defer_next());
         assert_eq!(schedule.next().map(|next| next.ticket), Some(2));
         assert!(!schedule.defer_next(), "it has no second chance");
         schedule.take_next();
         let last = schedule.take_next().expect("the one that was put off");
-        assert_eq!((last.ticket, Some(last.at), last.or_at), (1, or_at, None));
+        let expected = Transmission { at: later.at, wave, ..at(base, 0, 1) };
+        assert_eq!(last, expected);
         assert!(!schedule.defer_next());
     }
 

@@ -2,11 +2,13 @@
 #![cfg(feature = "sim")]
 
 use pendant_hal::concentrator::{self, ConcentratorSettings, Eui};
-use pendant_hal::radio::account::Account;
-use pendant_hal::region::Region;
-use pendant_hal::sim::forwarder::Forwarder;
+use pendant_hal::radio::account::{Account, Ledgers};
+use pendant_hal::region::{Carrier, Region};
+use pendant_hal::sim::ether::Air;
+use pendant_hal::sim::forwarder::{Downlink, Forwarder};
 use pendant_hal::{
-    LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Signal, Transmission,
+    Later, LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Signal, Transmission,
+    Wave,
 };
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -22,6 +24,7 @@ const HEARD: Signal = Signal {
     snr_quarter_db: Some(-30),
     frequency_hz: Some(868_300_000),
     spreading_factor: Some(9),
+    bandwidth_hz: Some(125_000),
     frequency_error_hz: None,
 };
 
@@ -45,10 +48,14 @@ struct Rig {
 
 impl Rig {
     fn new(account: Account) -> Self {
+        Self::answering_on(869_525_000, account)
+    }
+
+    fn answering_on(downlink_frequency_hz: u32, account: Account) -> Self {
         // A port that was free a moment ago.
         let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = address.local_addr().expect("its address");
-        let settings = settings(address);
+        let settings = ConcentratorSettings { downlink_frequency_hz, ..settings(address) };
         let (sender, events) = mpsc::channel(256);
         let link = concentrator::spawn(settings, account, 3, sender);
         Self { link, events, address }
@@ -85,9 +92,14 @@ impl Rig {
         }
     }
 
+    async fn send_in(&self, wave: Wave, at: Instant, or: Option<Later>) {
+        let transmission = Transmission { wave, or, ..Transmission::native(1, at, vec![0x60; 17]) };
+        self.link.transmit.send(transmission).await.expect("the link runs");
+    }
+
     async fn send(&self, ticket: u64, at: Instant, or_at: Option<Instant>) {
-        let bytes = vec![0x61; 24];
-        let transmission = Transmission { ticket, at, or_at, bytes };
+        let or = or_at.map(|at| Later { at, wave: Wave::Native });
+        let transmission = Transmission { or, ..Transmission::native(ticket, at, vec![0x61; 24]) };
         self.link.transmit.send(transmission).await.expect("the link runs");
     }
 }
@@ -110,6 +122,7 @@ async fn an_answer_leaves_a_second_after_its_frame_to_the_microsecond_across_the
     assert_eq!((&txpk["freq"], &txpk["powe"]), (&869.525.into(), &14.into()));
     assert_eq!((&txpk["datr"], &txpk["codr"]), (&"SF9BW125".into(), &"4/5".into()));
     assert_eq!((&txpk["ipol"], &txpk["imme"]), (&false.into(), &false.into()));
+    assert_eq!(txpk["ncrc"], false);
     // It was asked for when it was known, not at the last moment.
     assert!(downlink.tmst_us.wrapping_sub(downlink.asked_us) > 300_000);
     assert_eq!(rig.next().await, LinkEvent::Sent { ticket: 7, at: heard.ended + SECOND });
@@ -139,6 +152,65 @@ async fn what_is_too_late_or_collides_takes_its_second_chance() {
             Err(fault) => LinkEvent::NotSent { ticket: 1, fault },
         };
         assert_eq!(rig.next().await, event, "{error}");
+    }
+}
+
+/// The next downlink that is asked for; `None` of one that was refused.
+async fn asked(forwarder: &mut Forwarder) -> Option<Downlink> {
+    let asked = timeout(SOON, forwarder.next_downlink()).await;
+    asked.expect("asked in time").expect("a downlink")
+}
+
+fn lorawan(frequency_hz: u32, spreading_factor: u8, bandwidth_hz: u32) -> (Wave, Air) {
+    let wave = Wave::LoRaWan { frequency_hz, spreading_factor, bandwidth_hz };
+    (wave, Air::lorawan_downlink(frequency_hz, spreading_factor, bandwidth_hz))
+}
+
+/// Windows of data and of joins, and the last that RxDelay can name.
+#[tokio::test]
+async fn an_answer_to_a_lorawan_pendant_leaves_in_its_window_as_the_pendant_listens() {
+    let (mut rig, mut forwarder) = Rig::up().await;
+    let waves = [
+        lorawan(868_300_000, 9, 125_000),
+        lorawan(869_525_000, 12, 125_000),
+        lorawan(923_300_000, 8, 500_000),
+    ];
+    let windows_s = [1, 2, 5, 6, 16];
+    for (n, (after_s, (wave, air))) in (0u8..).zip(windows_s.iter().zip(waves.iter().cycle())) {
+        let stamp = forwarder.counter(Instant::now());
+        forwarder.push(stamp, &HEARD, &[n; 23]).await.expect("acknowledged");
+        let at = rig.heard().await.ended + SECOND * *after_s;
+        rig.send_in(*wave, at, None).await;
+        let downlink = asked(&mut forwarder).await.expect("not refused");
+        assert_eq!(downlink.tmst_us, stamp.wrapping_add(after_s * 1_000_000));
+        assert_eq!(downlink.air(), Some(*air));
+        let txpk = &downlink.txpk;
+        assert_eq!((&txpk["ipol"], &txpk["ncrc"]), (&true.into(), &true.into()));
+        assert_eq!((&txpk["codr"], &txpk["prea"]), (&"4/5".into(), &8.into()));
+        assert_eq!(downlink.bytes, [0x60; 17]);
+        assert_eq!(rig.next().await, LinkEvent::Sent { ticket: 1, at });
+    }
+    // The wrap came in the first of these seconds.
+    assert!(forwarder.counter(Instant::now()).wrapping_add(16_000_000) < 4_294_000_000);
+}
+
+#[tokio::test]
+async fn the_second_window_is_asked_for_in_its_own_wave() {
+    let (first, _) = lorawan(868_100_000, 9, 125_000);
+    let (second, air) = lorawan(869_525_000, 12, 125_000);
+    for error in ["TOO_LATE", "COLLISION_PACKET", "TX_FREQ"] {
+        let (mut rig, mut forwarder) = Rig::up().await;
+        let stamp = forwarder.counter(Instant::now());
+        forwarder.push(stamp, &HEARD, b"a join").await.expect("acknowledged");
+        let ended = rig.heard().await.ended;
+        forwarder.refuse_next(error);
+        let later = Later { at: ended + SECOND * 6, wave: second };
+        rig.send_in(first, ended + SECOND * 5, Some(later)).await;
+        assert_eq!(asked(&mut forwarder).await, None);
+        let downlink = asked(&mut forwarder).await.expect("taken");
+        assert_eq!(downlink.tmst_us, stamp.wrapping_add(6_000_000), "{error}");
+        assert_eq!(downlink.air(), Some(air));
+        assert_eq!(rig.next().await, LinkEvent::Sent { ticket: 1, at: later.at });
     }
 }
 
@@ -231,6 +303,19 @@ async fn strangers_are_told_apart_from_silence_and_not_listened_to() {
     assert!(strange >= 1);
 }
 
+/// A LoRaWAN answer leaves on the carrier that is told here.
+#[tokio::test]
+async fn of_a_frame_and_its_ghosts_the_frame_is_told() {
+    let (mut rig, forwarder) = Rig::up().await;
+    let copies = r#"{"rxpk":[{"tmst":40,"freq":868.3,"rssi":-101,"lsnr":-12.5,"data":"QUI="},
+        {"tmst":41,"freq":868.1,"rssi":-30,"lsnr":9.8,"data":"QUI="},
+        {"tmst":42,"freq":867.9,"data":"QUI="}]}"#;
+    let head = [&[2, 0, 1, 0][..], &EUI.0].concat();
+    forwarder.send_raw(&[&head[..], copies.as_bytes()].concat()).await.expect("sent");
+    let LinkEvent::Received(reception) = rig.next().await else { panic!("a frame") };
+    assert_eq!(reception.signal.frequency_hz, Some(868_100_000));
+}
+
 #[tokio::test]
 async fn garbage_lies_and_ghosts_cost_nothing_but_a_count() {
     let (mut rig, mut forwarder) = Rig::up().await;
@@ -272,8 +357,10 @@ async fn a_forwarder_that_restarts_elsewhere_gets_the_downlinks_there() {
 
 #[tokio::test]
 async fn the_law_of_the_air_holds_here_too() {
-    let band = Region::Us915.band(915_000_000, 125_000).expect("a band");
-    let mut rig = Rig::new(Account::new(&band, None));
+    let answers = Carrier { frequency_hz: 915_000_000, bandwidth_hz: 125_000 };
+    let ledgers = Ledgers::new(Instant::now());
+    let account = Account::new(Region::Us915, 2, answers, &ledgers);
+    let mut rig = Rig::answering_on(answers.frequency_hz, account);
     let mut forwarder = rig.forwarder(EUI, 0).await;
     assert_eq!(rig.next().await, LinkEvent::Up);
     let slow = Signal { spreading_factor: Some(12), ..HEARD };
@@ -281,6 +368,31 @@ async fn the_law_of_the_air_holds_here_too() {
     let ended = rig.heard().await.ended;
     rig.send(1, ended + SECOND, None).await;
     assert_eq!(rig.next().await, LinkEvent::NotSent { ticket: 1, fault: SendFault::Dwell });
+}
+
+/// A carrier outside of all bands, and one whose power is less than the antenna allows.
+#[tokio::test]
+async fn the_region_s_carriers_and_powers_hold_for_each_wave() {
+    let answers = Carrier { frequency_hz: 866_000_000, bandwidth_hz: 125_000 };
+    let ledgers = Ledgers::new(Instant::now());
+    // India limits no airtime; 17 dBi leave 13 dBm of its 30.
+    let mut rig = Rig::new(Account::new(Region::In865, 17, answers, &ledgers));
+    let mut forwarder = rig.forwarder(EUI, 0).await;
+    assert_eq!(rig.next().await, LinkEvent::Up);
+    forwarder.push(1_000_000, &HEARD, b"a frame").await.expect("acknowledged");
+    let at = rig.heard().await.ended + SECOND;
+    let (inside, _) = lorawan(866_550_000, 10, 125_000);
+    let (outside, _) = lorawan(868_100_000, 9, 125_000);
+    let (impossible, _) = lorawan(866_550_000, 13, 125_000);
+    for (wave, fault) in [(outside, SendFault::Carrier), (impossible, SendFault::Wave)] {
+        rig.send_in(wave, at, None).await;
+        assert_eq!(rig.next().await, LinkEvent::NotSent { ticket: 1, fault });
+    }
+    let later = Later { at: at + SECOND, wave: inside };
+    rig.send_in(outside, at, Some(later)).await;
+    let downlink = asked(&mut forwarder).await.expect("taken");
+    assert_eq!((&downlink.txpk["freq"], &downlink.txpk["powe"]), (&866.55.into(), &13.into()));
+    assert_eq!(rig.next().await, LinkEvent::Sent { ticket: 1, at: later.at });
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ async fn an_answer_leaves_within_two_milliseconds_of_its_time_beside_full_cores(
     for ticket in 0..ANSWERS {
         let at = Instant::now() + Duration::from_millis(60);
         let bytes = vec![0x61; 24];
-        let answer = Transmission { ticket, at, or_at: None, bytes };
+        let answer = Transmission::native(ticket, at, bytes);
         link.transmit.try_send(answer).expect("there is room");
         let heard = timeout(Duration::from_secs(20), pendant.hear()).await.expect("in time");
         let started = heard.expect("the ether lives").started;

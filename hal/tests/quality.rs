@@ -215,7 +215,7 @@ async fn the_least_power_is_0_dbm() {
         let bench = Bench::up(RadioSettings { power_dbm, ..SETTINGS }, chip).await;
         let mut station = Station::new(ether.port());
         let at = Instant::now() + Duration::from_millis(100);
-        let transmission = Transmission { ticket: 1, at, or_at: None, bytes: vec![1; 24] };
+        let transmission = Transmission::native(1, at, vec![1; 24]);
         bench.transmissions.send(transmission).await.expect("the link lives");
         let heard = timeout(PATIENCE, station.hear()).await.expect("a frame").expect("an ether");
         assert_eq!(heard.arrival.rssi_dbm, radiated_dbm - 110, "{power_dbm}");

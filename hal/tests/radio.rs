@@ -2,15 +2,14 @@
 #![cfg(feature = "sim")]
 
 use pendant_hal::radio::RadioSettings;
-use pendant_hal::radio::account::{Account, Ledger};
+use pendant_hal::radio::account::{Account, Ledgers};
 use pendant_hal::radio::chip::{Board, TcxoCtrlVoltage};
-use pendant_hal::region::Region;
+use pendant_hal::region::{Carrier, Region};
 use pendant_hal::sim::ether::{Air, Ether, Heard, Station};
 use pendant_hal::sim::{spawn_radio, spawn_radio_under, sx1262};
 use pendant_hal::{
-    LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission,
+    Later, LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission, Wave,
 };
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -125,7 +124,7 @@ impl Bench {
         let bytes = bytes.to_vec();
         self.link
             .transmit
-            .send(Transmission { ticket, at, or_at: None, bytes })
+            .send(Transmission::native(ticket, at, bytes))
             .await
             .expect("the link lives");
     }
@@ -143,6 +142,7 @@ async fn a_frame_is_heard_with_its_time_and_signal() {
         assert_eq!(reception.signal.snr_quarter_db, Some(21 * 4));
         assert_eq!(reception.signal.frequency_hz, Some(868_100_000));
         assert_eq!(reception.signal.spreading_factor, Some(10));
+        assert_eq!(reception.signal.bandwidth_hz, Some(125_000));
     }
     assert_eq!(bench.faults.violations(), Vec::<String>::new());
 }
@@ -178,9 +178,9 @@ async fn an_answer_leaves_at_its_time_and_listening_goes_on() {
 /// start on.
 #[tokio::test(start_paused = true)]
 async fn the_duty_cycle_is_kept_and_reception_goes_on() {
-    let band = Region::Eu868.band(DOWNLINK_HZ, 125_000).expect("a band");
-    let ledger = Arc::new(Mutex::new(Ledger::new(100, Instant::now())));
-    let account = Account::new(&band, Some(ledger));
+    let answers = Carrier { frequency_hz: DOWNLINK_HZ, bandwidth_hz: 125_000 };
+    let ledgers = Ledgers::new(Instant::now());
+    let account = Account::new(Region::Eu868, 2, answers, &ledgers);
     let mut bench = Bench::under(settings(), account.clone()).await;
     let mut granted = 0;
     let begun = Instant::now();
@@ -205,9 +205,14 @@ async fn the_duty_cycle_is_kept_and_reception_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_that_dwells_too_long_is_refused() {
-    let band = Region::Us915.band(915_000_000, 125_000).expect("a band");
-    let settings = RadioSettings { spreading_factor: 11, ..settings() };
-    let mut bench = Bench::under(settings, Account::new(&band, None)).await;
+    let answers = Carrier { frequency_hz: 915_000_000, bandwidth_hz: 125_000 };
+    let settings = RadioSettings {
+        downlink_frequency_hz: answers.frequency_hz,
+        spreading_factor: 11,
+        ..settings()
+    };
+    let account = Account::new(Region::Us915, 2, answers, &Ledgers::new(Instant::now()));
+    let mut bench = Bench::under(settings, account).await;
     bench.send(1, Instant::now(), &[0x61; 24]).await;
     let fault = SendFault::Dwell;
     assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });
@@ -460,7 +465,8 @@ async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {
     let airtime = settings().shape().frame(24);
     let at = begun + airtime - Duration::from_millis(50);
     let or_at = at + Duration::from_secs(1);
-    let answer = Transmission { ticket: 1, at, or_at: Some(or_at), bytes: vec![0x61; 24] };
+    let later = Later { at: or_at, wave: Wave::Native };
+    let answer = Transmission { or: Some(later), ..Transmission::native(1, at, vec![0x61; 24]) };
     bench.link.transmit.send(answer).await.expect("the link lives");
     bench.expect_works().await;
     let heard = bench.heard().await;

@@ -4,11 +4,11 @@
 use bytes::BytesMut;
 use pendant_hal::base64;
 use pendant_hal::serial::envelope::{Done, Envelope, RSSI_UNKNOWN, Rx, SNR_UNKNOWN};
-use pendant_hal::serial::{self, Codec, SerialSettings, cobs};
+use pendant_hal::serial::{self, Codec, SerialSettings, cobs, rylr998};
 use pendant_hal::sim::serial::PtyPort;
 use pendant_hal::{
-    LATE_MS_MAX, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX, Reception, SendFault,
-    Transmission,
+    LATE_MS_MAX, Later, LinkCount, LinkEvent, LinkFault, LinkHandle, QUEUE_MAX, Reception,
+    SendFault, Transmission, Wave,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,7 +132,7 @@ impl Bench {
         let bytes = bytes.to_vec();
         self.link
             .transmit
-            .send(Transmission { ticket, at, or_at: None, bytes })
+            .send(Transmission::native(ticket, at, bytes))
             .await
             .expect("the link lives");
     }
@@ -172,6 +172,30 @@ async fn bare_frames_come_and_go() {
         assert!(told >= at && told <= read);
     }
     bench.link.stop().await;
+}
+
+/// A module sends as it was set up: not on another carrier, not inverted.
+#[tokio::test]
+async fn an_answer_to_a_lorawan_pendant_is_refused_and_not_sent_as_something_else() {
+    let native = [0x61; 24];
+    let command = rylr998::send_command(&native).expect("it fits");
+    for (codec, end, expected) in
+        [(BARE, 0, cobs::encode(&native)), (Codec::Rylr998, b'\n', command)]
+    {
+        let mut bench = Bench::up(codec).await;
+        let at = Instant::now() + Duration::from_millis(20);
+        let wave =
+            Wave::LoRaWan { frequency_hz: 868_100_000, spreading_factor: 9, bandwidth_hz: 125_000 };
+        let or = Some(Later { at: at + Duration::from_millis(20), wave });
+        let answer = Transmission { wave, or, ..Transmission::native(1, at, vec![0x60; 17]) };
+        bench.link.transmit.send(answer).await.expect("the link lives");
+        let fault = SendFault::Wave;
+        assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });
+        // The first that the receiver gets is the next answer.
+        bench.send(2, at + Duration::from_millis(100), &native).await;
+        assert_eq!(bench.read_until(&[end]).await, expected);
+        bench.link.stop().await;
+    }
 }
 
 #[tokio::test]

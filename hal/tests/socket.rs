@@ -66,10 +66,7 @@ async fn a_radio_on_a_socket_hears_answers_and_survives_the_host() {
         assert!(skew < Duration::from_millis(50), "{skew:?}");
         let at = reception.ended + Duration::from_millis(200);
         let bytes = vec![0x61; 24];
-        link.transmit
-            .send(Transmission { ticket, at, or_at: None, bytes })
-            .await
-            .expect("the link lives");
+        link.transmit.send(Transmission::native(ticket, at, bytes)).await.expect("the link lives");
         let heard = pendant.hear().await.expect("the host is there");
         assert_eq!(heard.arrival.bytes, [0x61; 24]);
         worst = worst.max(heard.started.max(at) - heard.started.min(at));

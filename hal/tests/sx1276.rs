@@ -7,7 +7,7 @@ use pendant_hal::radio::chip::{Board127, Sx127x};
 use pendant_hal::sim::ether::{Air, Ether, Station};
 use pendant_hal::sim::{spawn_sx1276, sx1276};
 use pendant_hal::{
-    LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission,
+    Later, LinkCount, LinkEvent, LinkFault, LinkHandle, Reception, SendFault, Transmission, Wave,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -104,7 +104,7 @@ async fn an_answer_leaves_at_its_time_on_the_downlink_channel() {
         let ended = bench.pendant_sends(&[0x40; 24]).await;
         bench.received().await;
         let at = ended + Duration::from_micros(1_000_000 + 137 * ticket);
-        let answer = Transmission { ticket, at, or_at: None, bytes: vec![0x61; 24] };
+        let answer = Transmission::native(ticket, at, vec![0x61; 24]);
         bench.link.transmit.send(answer).await.expect("the link lives");
         let heard = bench.pendant.hear().await.expect("the ether is there");
         assert_eq!(heard.arrival.bytes, [0x61; 24]);
@@ -125,7 +125,9 @@ async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {
         // The preamble alone is no reason: the header may be another network's.
         let at = Instant::now() + airtime - Duration::from_millis(ahead_ms);
         let or_at = at + Duration::from_secs(1);
-        let answer = Transmission { ticket: 1, at, or_at: Some(or_at), bytes: vec![0x61; 24] };
+        let later = Later { at: or_at, wave: Wave::Native };
+        let answer =
+            Transmission { or: Some(later), ..Transmission::native(1, at, vec![0x61; 24]) };
         bench.link.transmit.send(answer).await.expect("the link lives");
         bench.pendant_sends(&[0x42; 24]).await;
         if defers {
@@ -173,7 +175,7 @@ async fn each_fault_is_told_by_its_name() {
     assert_eq!(bench.event().await, LinkEvent::Up);
     bench.faults.hold_transmissions(true);
     let at = Instant::now() + Duration::from_millis(100);
-    let answer = Transmission { ticket: 1, at, or_at: None, bytes: vec![0x61; 24] };
+    let answer = Transmission::native(1, at, vec![0x61; 24]);
     bench.link.transmit.send(answer).await.expect("the link lives");
     let fault = SendFault::Down;
     assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 1, fault });

@@ -5,7 +5,9 @@ use crate::wire::Wire;
 use pendant_protocol::Body;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
@@ -43,16 +45,22 @@ impl Memory {
     /// secrecy.
     fn remember(&self, counter: u32) -> io::Result<()> {
         let Self::File(path) = self else { return Ok(()) };
-        let mut name = path.clone().into_os_string();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        let mut file = std::fs::File::create(&new)?;
-        writeln!(file, "{counter}")?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        write_durably(path, &counter.to_string())
     }
+}
+
+/// Writes one line in place of a file, for nobody else's eyes; durable when it returns.
+pub(crate) fn write_durably(path: &Path, line: &str) -> io::Result<()> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Why a pendant could not say something, or was never answered.
@@ -342,7 +350,7 @@ mod tests {
         let (id, counter) = (sealed.pendant(), sealed.counter());
         let bytes = message.seal(&key.downlink(slot), slot, id, counter, 77).to_vec();
         let at = reception.ended + Duration::from_millis(1000);
-        link.transmit.send(Transmission { ticket: 1, at, or_at: None, bytes }).await.expect("room");
+        link.transmit.send(Transmission::native(1, at, bytes)).await.expect("room");
         let answer = seen.await.expect("seen").answer.expect("an answer");
         let airtime = crate::sim::RADIO.shape().frame(24);
         let expected = Duration::from_millis(1000) + airtime;

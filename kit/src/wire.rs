@@ -243,8 +243,7 @@ impl Port {
     async fn send(&mut self, frame: &[u8]) -> io::Result<Instant> {
         self.ticket += 1;
         let ticket = self.ticket;
-        let transmission =
-            Transmission { ticket, at: Instant::now(), or_at: None, bytes: frame.to_vec() };
+        let transmission = Transmission::native(ticket, Instant::now(), frame.to_vec());
         self.handle.transmit.send(transmission).await.map_err(|_| gone())?;
         loop {
             match self.next_event().await? {

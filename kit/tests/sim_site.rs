@@ -74,7 +74,7 @@ async fn gateway(directory: &Path) {
         let (id, counter) = (sealed.pendant(), sealed.counter());
         let bytes = answer.seal(&key.downlink(slot), slot, id, counter, salt).to_vec();
         let at = reception.ended + Duration::from_secs(1);
-        let answer = Transmission { ticket: salt.into(), at, or_at: None, bytes };
+        let answer = Transmission::native(salt.into(), at, bytes);
         link.transmit.send(answer).await.expect("the link lives");
     }
 }

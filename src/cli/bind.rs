@@ -59,6 +59,9 @@ fn refused(pendant: PendantId, store: &Store, error: BindError) -> Failure {
             "pendant {pendant} is not enrolled; `pendants` lists those that are"
         )),
         BindError::Damaged(damaged) => Failure::failed(damaged),
+        BindError::NoPins => {
+            Failure::failed(format!("pendant {pendant} has no PINs: hand it over with --keep-pins"))
+        }
         BindError::Io(error) => Failure::failed(format!(
             "the enrolment of {pendant} in {} cannot be changed: {error}",
             store.directory.display()

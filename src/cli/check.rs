@@ -1,7 +1,7 @@
 //! `check`: looks at the configuration and at all that it names, and says for
 //! each finding what to do.
 
-use super::{Exit, Failure, broker_files, check_radio, print, print_json};
+use super::{Exit, Failure, broker_files, check_bought, check_radio, print, print_json};
 use crate::config::{Config, ConfigErrors, LinkKind, Problem, Store};
 use crate::shell::keyring_files::{KeyringFiles, is_enrolled};
 use crate::shell::store_key::StoreKey;
@@ -85,6 +85,7 @@ pub(super) fn check(path: &Path, as_json: bool) -> Result<Exit, Failure> {
         Ok(config) => {
             findings.good("configuration", format!("{} is understood", path.display()));
             examine(&config, &mut findings);
+            examine_readers(path, &config, &mut findings);
             false
         }
         Err(ConfigErrors::Refused(problems)) => {
@@ -150,7 +151,7 @@ fn examine(config: &Config, findings: &mut Findings) {
         findings.problem(Grade::Wrong, problem);
     }
     examine_store(&config.store, findings);
-    let enrolled = examine_keyring(&config.store, findings);
+    let enrolled = examine_keyring(config, findings);
     examine_policies(config, findings);
     examine_links(config, enrolled, findings);
     examine_interfaces(config, findings);
@@ -159,6 +160,23 @@ fn examine(config: &Config, findings: &mut Findings) {
         for broker in &config.brokers {
             broker_files::examine(broker, findings);
         }
+    }
+}
+
+/// What signs mean is for the gateway alone. Told for any meaning, so that the finding
+/// says nothing of silent ones.
+fn examine_readers(path: &Path, config: &Config, findings: &mut Findings) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o007 != 0 && !config.pendants.devices.is_empty() {
+        let shown = path.display();
+        findings.wrong(
+            "configuration",
+            format!(
+                "{shown} says what pendants mean, but anyone may read it (permissions {mode:04o})"
+            ),
+            &format!("close it: chown root:pendant-gateway {shown} && chmod 640 {shown}"),
+        );
     }
 }
 
@@ -225,7 +243,8 @@ fn judge_room(store: &Store, free_mib: u64, findings: &mut Findings) {
 }
 
 /// Says how many are enrolled, as far as that can be read.
-fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
+fn examine_keyring(config: &Config, findings: &mut Findings) -> usize {
+    let store = &config.store;
     let key = match StoreKey::read_if_made(&store.key_file, &store.directory) {
         Ok(Some(key)) => key,
         Ok(None) => {
@@ -260,6 +279,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
             "its pendant is not heard until this is done",
         );
     }
+    check_bought::examine(config, &loaded.keyring, findings);
     let enrolled = loaded.keyring.len();
     match enrolled {
         0 => nobody_enrolled(findings),
@@ -270,7 +290,7 @@ fn examine_keyring(store: &Store, findings: &mut Findings) -> usize {
 
 /// A mistyped number would leave a pendant under the site's policy in silence.
 fn examine_policies(config: &Config, findings: &mut Findings) {
-    for pendant in config.policies.pendants.keys() {
+    for pendant in config.pendants.policies.pendants.keys() {
         if !is_enrolled(&config.store.directory, *pendant) {
             findings.advice(
                 &format!("[[pendant]] {pendant}"),

@@ -78,7 +78,7 @@ pub(super) fn count_answers(config: &Config, enrolled: usize, findings: &mut Fin
         findings.good(&format!("link {}", link.name), describe(air, region, &band, answers));
         total = total.zip(answers).map(|(total, answers)| total + answers);
     }
-    let interval_ms = config.policies.site.heartbeat_interval_ms;
+    let interval_ms = config.pendants.policies.site.heartbeat_interval_ms;
     let wanted = (enrolled as u64 * 3_600_000).checked_div(interval_ms);
     let Some((total, wanted)) = total.zip(wanted) else {
         return;
@@ -135,6 +135,7 @@ mod tests {
             coding_rate_denominator: 5,
             power_dbm: 14,
             antenna_gain_dbi: 2,
+            network: crate::config::Network::Native,
         }
     }
 

@@ -1,10 +1,10 @@
-//! `enroll`: a pendant gets a key and its wearer's PINs; what the pendant must
-//! be given is printed once.
+//! `enroll`: a native pendant gets a key and its wearer's PINs, and what it must be
+//! given is printed once; a pendant that was bought brings its own along.
 
-use super::pin_entry::{self, Pins};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
+use super::{enroll_bought, pin_entry};
 use crate::config::Config;
-use crate::engine::keyring::Enrolment;
+use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
 use crate::shell::keyring_files::{self, Existing, KeyringFiles};
 use crate::shell::store_key::StoreKey;
@@ -30,55 +30,89 @@ pub(super) struct Arguments {
     /// Print what the pendant must be given as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    bought: enroll_bought::BoughtArguments,
 }
 
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let (pendant, store) = (arguments.pendant, &config.store);
-    let taken = || {
-        Failure::failed(format!(
-            "pendant {pendant} is enrolled already; with --replace its old key and PINs end, and the pendant \
-             must be given the new key"
-        ))
-    };
-    // Before the wearer types anything; asked again when writing.
+    arguments.bought.check()?;
+    // Before anybody types anything; asked again when writing.
     if !arguments.replace && keyring_files::is_enrolled(&store.directory, pendant) {
-        return Err(taken());
+        return Err(taken(pendant));
     }
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
-    let pins = pin_entry::read(arguments.pins_fd)?;
-    let enrolment = make(pendant, arguments.wearer.clone(), &pins)?;
-    let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
-    KeyringFiles::new(&store.directory, &store_key).write(&enrolment, existing).map_err(
-        |error| match error.kind() {
-            ErrorKind::AlreadyExists => taken(),
-            _ => Failure::failed(format!(
-                "the enrolment cannot be written to {}: {error}",
-                store.directory.display()
-            )),
-        },
-    )?;
-    let sheet =
-        if arguments.json { sheet_as_json(&enrolment) } else { sheet_for_people(&enrolment) };
+    let files = KeyringFiles::new(&store.directory, &store_key);
+    let sheet = if arguments.bought.are_given() {
+        let loaded = files.load().map_err(Failure::failed)?;
+        enroll_bought::look_before(config, &loaded.keyring, pendant, &arguments.bought)?;
+        let secrets = arguments.bought.secrets()?;
+        enroll_bought::refuse_the_same_session(&loaded.keyring, pendant, &secrets)?;
+        let enrolment = make(arguments, secrets)?;
+        write(config, &files, &enrolment, arguments)?;
+        sheet_without_key(&enrolment, arguments.json)
+    } else {
+        let pins = pin_entry::read(arguments.pins_fd)?;
+        let key = new_key()?;
+        let secrets = Secrets::Native { key: key.clone(), pins: pins.verifier()? };
+        let enrolment = make(arguments, secrets)?;
+        write(config, &files, &enrolment, arguments)?;
+        match arguments.json {
+            true => sheet_as_json(&enrolment, &key),
+            false => sheet_for_people(&enrolment, &key),
+        }
+    };
     if let Err(failure) = print(&sheet) {
+        if arguments.bought.are_given() {
+            return Err(failure);
+        }
         tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         return Err(failure);
     }
     Ok(control_client::reload(&config.control.socket))
 }
 
-fn make(pendant: PendantId, wearer: Name, pins: &Pins) -> Result<Enrolment, Failure> {
-    let no_chance =
-        |error: getrandom::Error| Failure::failed(format!("no random numbers: {error}"));
+fn taken(pendant: PendantId) -> Failure {
+    Failure::failed(format!(
+        "pendant {pendant} is enrolled already; with --replace its old key and PINs end, and the pendant \
+         must be given the new key"
+    ))
+}
+
+fn write(
+    config: &Config,
+    files: &KeyringFiles,
+    enrolment: &Enrolment,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
+    files.write(enrolment, existing).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => taken(enrolment.pendant),
+        _ => Failure::failed(format!(
+            "the enrolment cannot be written to {}: {error}",
+            config.store.directory.display()
+        )),
+    })
+}
+
+fn new_key() -> Result<EnrolmentKey, Failure> {
     let mut key = Zeroizing::new([0; 16]);
     getrandom::fill(key.as_mut()).map_err(no_chance)?;
+    Ok(EnrolmentKey::from_bytes(*key))
+}
+
+fn no_chance(error: getrandom::Error) -> Failure {
+    Failure::failed(format!("no random numbers: {error}"))
+}
+
+fn make(arguments: &Arguments, secrets: Secrets) -> Result<Enrolment, Failure> {
     Ok(Enrolment {
-        pendant,
+        pendant: arguments.pendant,
         // 0 is never an enrolment; it comes up once in 2^64.
         id: getrandom::u64().map_err(no_chance)?.max(1),
-        key: EnrolmentKey::from_bytes(*key),
-        wearer,
-        pins: pins.verifier()?,
+        wearer: arguments.wearer.clone(),
+        secrets,
     })
 }
 
@@ -91,18 +125,34 @@ fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
     hex
 }
 
-fn sheet_as_json(enrolment: &Enrolment) -> Zeroizing<String> {
+/// Of a pendant that was bought, which has its key already, or none.
+fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
+    let Enrolment { pendant, wearer, id, .. } = enrolment;
+    Zeroizing::new(if json {
+        format!(
+            "{{\"pendant\":\"{pendant}\",\"wearer\":\"{wearer}\",\"enrolment\":\"{id:016x}\"}}\n"
+        )
+    } else {
+        format!(
+            "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
+             If the configuration was changed for it, restart the gateway. Switch the pendant off and on, \
+             press it once, and look with `status` and at the centre.\n"
+        )
+    })
+}
+
+fn sheet_as_json(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
     // Numbers and names need no escaping: `Name` sees to that.
     Zeroizing::new(format!(
         "{{\"pendant\":\"{}\",\"wearer\":\"{}\",\"enrolment\":\"{:016x}\",\"key\":\"{}\"}}\n",
         enrolment.pendant,
         enrolment.wearer,
         enrolment.id,
-        *key_hex(&enrolment.key)
+        *key_hex(key)
     ))
 }
 
-fn sheet_for_people(enrolment: &Enrolment) -> Zeroizing<String> {
+fn sheet_for_people(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
     Zeroizing::new(format!(
         "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
          \n\
@@ -115,6 +165,6 @@ fn sheet_for_people(enrolment: &Enrolment) -> Zeroizing<String> {
         pendant = enrolment.pendant,
         wearer = enrolment.wearer,
         id = enrolment.id,
-        key = *key_hex(&enrolment.key),
+        key = *key_hex(key),
     ))
 }

@@ -3,10 +3,12 @@
 mod bind;
 mod broker_files;
 mod check;
+mod check_bought;
 mod check_radio;
 mod config;
 mod control_client;
 mod enroll;
+mod enroll_bought;
 mod pendants;
 mod pin_entry;
 mod pin_rules;

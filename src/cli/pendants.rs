@@ -1,9 +1,13 @@
-//! `pendants`, or `pendants list`: who is enrolled. No secrets.
+//! `pendants`, or `pendants list`: who is enrolled, and what the air shows of pendants
+//! that were bought. No secrets: not even whether a device is silenced, and never what
+//! its signs mean. Whoever reads an installer's screen would know the silent ones.
 
 use super::{Exit, Failure, Json, bind, print, print_json, tell};
-use crate::config::Config;
+use crate::config::{Config, devices};
+use crate::engine::device::Profile;
 use crate::shell::keyring_files::{KeyringFiles, LoadedKeyring};
 use crate::shell::store_key::StoreKey;
+use pendant_protocol::PendantId;
 use serde_json::json;
 
 #[derive(clap::Args)]
@@ -39,11 +43,16 @@ fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
             .keyring
             .iter()
             .map(|enrolment| {
-                json!({
+                let mut pendant = json!({
                     "pendant": enrolment.pendant.to_string(),
                     "wearer": enrolment.wearer,
                     "enrolment": format!("{:016x}", enrolment.id),
-                })
+                });
+                if let Some(profile) = profile(config, enrolment.pendant) {
+                    pendant["device"] = json!(profile.name);
+                    pendant["air"] = json!(profile.air);
+                }
+                pendant
             })
             .collect();
         print_json(&json!({ "pendants": pendants, "damaged": damaged }))?;
@@ -52,6 +61,9 @@ fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         for enrolment in loaded.keyring.iter() {
             text +=
                 &format!("{}  {:016x}  {}\n", enrolment.pendant, enrolment.id, enrolment.wearer);
+            if let Some(profile) = profile(config, enrolment.pendant) {
+                text += &format!("        {}: {}\n", profile.name, profile.air);
+            }
         }
         print(&text)?;
         let count = loaded.keyring.len();
@@ -61,6 +73,11 @@ fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         }
     }
     Ok(if damaged.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// What is known of a pendant's device, if it was bought.
+fn profile(config: &Config, pendant: PendantId) -> Option<&'static Profile> {
+    devices::named(&config.pendants.devices.get(&pendant)?.profile)
 }
 
 /// The keyring; empty if there never was a store key.

@@ -112,7 +112,7 @@ fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
 /// the terminal silent when it is interrupted, because the signal ends the
 /// process before anything is put back. Here the signal is caught, so that it
 /// becomes an error and everything is put back on the way out.
-struct QuietTerminal {
+pub(super) struct QuietTerminal {
     terminal: File,
     before: Termios,
     _interrupts: Signal,
@@ -120,7 +120,7 @@ struct QuietTerminal {
 }
 
 impl QuietTerminal {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let terminal = File::options().read(true).write(true).open("/dev/tty")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();

@@ -5,6 +5,7 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, path, sections};
 use super::{Link, LinkKind, SerialCodec, concentrator, radio};
+use crate::engine::claimed::Speech;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -14,7 +15,7 @@ const LINKS_MAX: usize = 16;
 
 const ANY: &[&str] = &["name", "kind", "acknowledge"];
 pub(super) const SERIAL: &[&str] =
-    &["name", "kind", "acknowledge", "path", "baud", "codec", "envelope"];
+    &["name", "kind", "acknowledge", "path", "baud", "codec", "envelope", "unauthenticated"];
 const BAUDS: [i64; 10] =
     [2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
@@ -79,7 +80,10 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
             radio::radio(&section.with_keys("a [[link]] of kind \"radio\"", radio::RADIO), report)
         }
     };
-    Some(Link { name: name?, acknowledge, kind: kind? })
+    let kind = kind?;
+    // To a mesh nothing is sent, nor to what nobody vouches for.
+    let acknowledge = acknowledge && kind.speech() == Speech::LoRa;
+    Some(Link { name: name?, acknowledge, kind })
 }
 
 fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
@@ -92,6 +96,9 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
         ("cobs", SerialCodec::Cobs),
         ("rylr998", SerialCodec::Rylr998),
         ("rak-p2p", SerialCodec::RakP2p),
+        ("e22", SerialCodec::E22),
+        ("meshtastic", SerialCodec::Meshtastic),
+        ("echostream", SerialCodec::EchoStream),
     ];
     let codec = section.choice("codec", &codecs, report).unwrap_or(SerialCodec::Cobs);
     let envelope = section.flag("envelope", report).unwrap_or(false);
@@ -100,13 +107,40 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     {
         report.refuse(
             value.span(),
-            "an AT module cannot add an envelope: its lines already bear the signal",
+            "only a receiver with COBS can add an envelope: the others tell the signal in their own way",
             "write: envelope = false",
         );
     }
+    let unauthenticated = unauthenticated(section, codec, report);
     let baud = one_of(section, "baud", Unit::Baud, &BAUDS, report).unwrap_or(115_200);
     section.finish(HOMES, report);
-    Some(LinkKind::Serial { path: path?.into_inner(), baud, codec, envelope })
+    let path = path?.into_inner();
+    Some(LinkKind::Serial { path, baud, codec, envelope, unauthenticated })
+}
+
+/// Whether the site says that it takes what could be anybody's. Nobody gets there by
+/// choosing a codec.
+fn unauthenticated(section: &Section<'_>, codec: SerialCodec, report: &mut Report<'_>) -> bool {
+    let said = section.flag("unauthenticated", report).unwrap_or(false);
+    if codec.is_unvouched() && !said {
+        let at = section.value("codec").map_or(section.header(), Spanned::span);
+        report.refuse(
+            at,
+            "what comes by this receiver has no authentication: whoever has a transmitter can raise \
+             an alarm through it, and hide that a pendant is gone",
+            "if the site accepts that, write: unauthenticated = true; such events are marked, and \
+             can neither cancel nor end anything",
+        );
+    }
+    if let Some(value) = section.value("unauthenticated").filter(|_| said && !codec.is_unvouched())
+    {
+        report.refuse(
+            value.span(),
+            "pendants at this receiver prove who they are, and none other is listened to",
+            "leave the line out",
+        );
+    }
+    said
 }
 
 /// A number out of a list, such as a baud rate.

@@ -2,10 +2,12 @@
 //! for which pendants otherwise. A pendant's settings stand on top of the
 //! site's, one by one.
 
+use super::pendant_device::{DeviceText, device};
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, section, sections, whole};
+use crate::engine::device::Device;
 use crate::engine::event::{Kind, Lane};
 use crate::engine::policy::{ListenIn, Policies, Policy, Response};
 use pendant_protocol::PendantId;
@@ -25,6 +27,9 @@ pub(super) const POLICY: &[&str] = &[
 pub(super) const RESPONSE: &[&str] = &["procedure", "listen_in", "procedures", "do_not_call"];
 pub(super) const PENDANT: &[&str] = &[
     "number",
+    "device",
+    "triggers",
+    "silence",
     "grace_s",
     "wrong_pins_to_alarm",
     "pre_alarm_s",
@@ -48,7 +53,16 @@ fn urgent_kinds() -> impl Iterator<Item = Kind> {
 /// A pendant cannot send more often and still be heard among others.
 const HEARTBEAT_INTERVAL_S_MIN: i64 = 10;
 
-pub(super) fn policies(top: &Section<'_>, report: &mut Report<'_>) -> Policies {
+/// What the site has decided of its pendants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pendants {
+    /// For every pendant, and for which otherwise.
+    pub policies: Policies,
+    /// Pendants that were bought, with what their signs mean.
+    pub devices: BTreeMap<PendantId, Device>,
+}
+
+pub(super) fn pendants(top: &Section<'_>, report: &mut Report<'_>) -> Pendants {
     let (of_policy, of_response) = (
         section(top, "policy", "[policy]", POLICY, report),
         section(top, "response", "[response]", RESPONSE, report),
@@ -60,14 +74,21 @@ pub(super) fn policies(top: &Section<'_>, report: &mut Report<'_>) -> Policies {
     of_policy.finish(HOMES, report);
     of_response.finish(HOMES, report);
     let mut pendants = BTreeMap::new();
+    let mut devices = BTreeMap::new();
     for section in sections(top, "pendant", "[[pendant]]", PENDANT, report) {
         let mut own = site.clone();
         policy(&section, &mut own, report);
         let tables = ["[pendant.procedures]", "[pendant.do_not_call]"];
         response(&section, tables, &mut own.response, report);
         section.require("number", "\"00012f\"", report);
+        let device = device(&section, own.panic_is_covert, report);
+        let speaks_lorawan = device.as_ref().is_some_and(|device| !device.decoder.is_unvouched());
+        if speaks_lorawan && top.value("lorawan").is_none() {
+            refuse_without_lorawan(&section, report);
+        }
         section.finish(HOMES, report);
         let Some(number) = number(&section, report) else { continue };
+        devices.extend(device.map(|device| (*number.get_ref(), device)));
         if pendants.insert(*number.get_ref(), own).is_some() {
             report.refuse(
                 number.span(),
@@ -76,7 +97,18 @@ pub(super) fn policies(top: &Section<'_>, report: &mut Report<'_>) -> Policies {
             );
         }
     }
-    Policies { site, pendants }
+    Pendants { policies: Policies { site, pendants }, devices }
+}
+
+/// A device that nobody listens to calls for help in vain.
+fn refuse_without_lorawan(pendant: &Section<'_>, report: &mut Report<'_>) {
+    if let Some(device) = pendant.value("device") {
+        report.refuse(
+            device.span(),
+            "this pendant speaks LoRaWAN, to which the gateway does not listen",
+            "write a section [lorawan] with region = \"EU868\" or \"US915\"",
+        );
+    }
 }
 
 fn number(section: &Section<'_>, report: &mut Report<'_>) -> Option<Spanned<PendantId>> {
@@ -196,16 +228,19 @@ fn listen_in_meant_by(written: &str) -> Option<String> {
 
 /// As it stands in the text: `policy`, `response` and, with all that holds for
 /// it, each `pendant`.
-impl Serialize for Policies {
+impl Serialize for Pendants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("policy", &PolicyText::new(&self.site))?;
-        map.serialize_entry("response", &ResponseText::new(&self.site.response))?;
+        let site = &self.policies.site;
+        map.serialize_entry("policy", &PolicyText::new(site))?;
+        map.serialize_entry("response", &ResponseText::new(&site.response))?;
         let pendants: Vec<PendantText<'_>> = self
+            .policies
             .pendants
             .iter()
             .map(|(number, own)| PendantText {
                 number: number.to_string(),
+                device: self.devices.get(number).map(DeviceText::new),
                 policy: PolicyText::new(own),
                 response: ResponseText::new(&own.response),
             })
@@ -218,6 +253,8 @@ impl Serialize for Policies {
 #[derive(serde::Serialize)]
 struct PendantText<'p> {
     number: String,
+    #[serde(flatten)]
+    device: Option<DeviceText<'p>>,
     #[serde(flatten)]
     policy: PolicyText,
     #[serde(flatten)]

@@ -100,6 +100,18 @@ impl<'t> Report<'t> {
         Self { text, file, problems: Vec::new(), warnings: Vec::new(), named_files: Vec::new() }
     }
 
+    /// What was read, if nothing was refused.
+    pub(super) fn judged<T>(mut self, read: Option<T>) -> Result<T, ConfigErrors> {
+        match read {
+            Some(read) if self.problems.is_empty() => Ok(read),
+            _ => {
+                assert!(!self.problems.is_empty(), "a value that could not be read was reported");
+                self.problems.sort_by_key(|problem| (problem.line, problem.column));
+                Err(ConfigErrors::Refused(self.problems))
+            }
+        }
+    }
+
     pub(super) fn refuse(
         &mut self,
         span: Range<usize>,

@@ -6,7 +6,7 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, path, whole};
-use super::{Air, LinkKind, Radio, VirtualRadio};
+use super::{Air, LinkKind, Network, Radio, VirtualRadio};
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::radio::boards::{ChipKind, PRESETS, Preset, TCXO_MV};
 use pendant_hal::radio::chip::SX127X_SPREADING_FACTORS;
@@ -27,7 +27,7 @@ macro_rules! air_keys {
 }
 pub(super) use air_keys;
 
-pub(super) const VIRTUAL_RADIO: &[&str] = air_keys!("socket");
+pub(super) const VIRTUAL_RADIO: &[&str] = air_keys!("socket", "network");
 pub(super) const RADIO: &[&str] = air_keys!(
     "board",
     "chip",
@@ -44,7 +44,8 @@ pub(super) const RADIO: &[&str] = air_keys!(
     "dcdc",
     "dio2_switches_antenna",
     "pa_boost",
-    "receive_boost"
+    "receive_boost",
+    "network"
 );
 
 /// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
@@ -69,7 +70,7 @@ const BENCH_HZ: u32 = 868_100_000;
 pub(super) fn virtual_radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
     section.require("socket", "\"/run/…\"", report);
     let socket = path(section, "socket", report);
-    let air = air(section, 0..=22, report);
+    let air = heard_air(section, 0..=22, report);
     section.finish(HOMES, report);
     Some(LinkKind::VirtualRadio(VirtualRadio { socket: socket?.into_inner(), air: air? }))
 }
@@ -123,7 +124,7 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     let pa_boost = flag("pa_boost", board.is_none_or(|board| board.pa_boost));
     let receive_boost = flag("receive_boost", true);
     let power = power_dbm(chip.unwrap_or(ChipKind::Sx1262), pa_boost);
-    let air = air(section, power, report)?;
+    let air = heard_air(section, power, report)?;
     let chip = chip?;
     refuse_spreading_factor(section, chip, &air, report);
     section.finish(HOMES, report);
@@ -213,11 +214,23 @@ pub(super) fn air(
         coding_rate_denominator,
         power_dbm,
         antenna_gain_dbi,
+        network: Network::default(),
     };
     if let Some(region) = region {
         refuse_unlawful(section, region, &air, report);
     }
     Some(air)
+}
+
+/// The air of a radio, which hears one kind of pendant alone.
+fn heard_air(
+    section: &Section<'_>,
+    power: RangeInclusive<i64>,
+    report: &mut Report<'_>,
+) -> Option<Air> {
+    let networks = [("native", Network::Native), ("lorawan", Network::LoRaWan)];
+    let network = section.choice("network", &networks, report).unwrap_or_default();
+    air(section, power, report).map(|air| Air { network, ..air })
 }
 
 /// Where a value stands, or where it would.
@@ -318,7 +331,7 @@ impl Air {
             coding_rate_denominator: self.coding_rate_denominator,
             power_dbm: self.power_dbm,
             preamble_symbols: PREAMBLE_SYMBOLS,
-            private_network: true,
+            private_network: self.network == Network::Native,
         }
     }
 

@@ -10,6 +10,19 @@ use toml::de::{DeTable, DeValue};
 /// What stands in the shipped file wherever a site must put its own.
 pub(super) const PLACEHOLDER: &str = "EDIT-ME";
 
+/// The text as tables; told if it breaks TOML's grammar.
+pub(super) fn table<'t>(text: &'t str, report: &mut Report<'_>) -> Option<Spanned<DeTable<'t>>> {
+    DeTable::parse(text)
+        .map_err(|error| {
+            report.refuse(
+                error.span().unwrap_or(0..0),
+                format!("this is no TOML: {}", error.message().replace('\n', ", ")),
+                "one `key = value` a line; texts in quotes; sections as [name] or [[name]]",
+            );
+        })
+        .ok()
+}
+
 /// One table of the text and the keys that belong into it.
 #[derive(Clone)]
 pub(super) struct Section<'t> {

@@ -7,7 +7,7 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
     Centre, Config, Control, Delivery, DownlinkRole, Log, LogLevel, LogTarget, Store, brokers,
-    links, policy, radio,
+    links, lorawan, policy, radio,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -24,6 +24,7 @@ const TOP: &[&str] = &[
     "policy",
     "response",
     "pendant",
+    "lorawan",
     "store",
     "delivery",
     "centre",
@@ -52,6 +53,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[policy]", policy::POLICY),
     ("[response]", policy::RESPONSE),
     ("[[pendant]]", policy::PENDANT),
+    ("[lorawan]", lorawan::KEYS),
     ("[store]", STORE),
     ("[delivery]", DELIVERY),
     ("[centre]", CENTRE),
@@ -82,7 +84,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         ("secondary", DownlinkRole::Secondary),
     ];
     let downlink_role = top.choice("downlink_role", &roles, report).unwrap_or(DownlinkRole::Only);
-    let policies = policy::policies(&top, report);
+    let pendants = policy::pendants(&top, report);
     let store = store(&section(&top, "store", "[store]", STORE, report), report);
     let delivery = delivery(&section(&top, "delivery", "[delivery]", DELIVERY, report), report);
     let centre = centre(&section(&top, "centre", "[centre]", CENTRE, report), report);
@@ -90,6 +92,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
     let lamps = lamps(&section(&top, "lamps", "[lamps]", LAMPS, report), report);
     let links = links::links(&top, report);
+    let lorawan = lorawan::lorawan(&top, &links, report);
     let brokers = brokers::brokers(&top, gateway.as_ref(), report);
     top.finish(HOMES, report);
     Some(Config {
@@ -97,7 +100,8 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         gateway: gateway?,
         slot: slot?,
         downlink_role,
-        policies,
+        pendants,
+        lorawan,
         store,
         delivery,
         centre,

@@ -7,16 +7,29 @@ use super::delivery::Receipted;
 use super::downlinks::{Ear, Receivers};
 use super::event::EventId;
 use super::journal::{Durable, Lsn};
+use super::lorawan::DownlinkBytes;
 use super::mutant::{Mutant, planted};
-use super::seam::{LinkId, Transmit, TransmitId};
+use super::seam::{Later, LinkId, Transmit, TransmitId, Wave};
 use super::settings::Chance;
 use super::time::Mono;
-use pendant_protocol::{FrameBytes, PendantId};
+use pendant_protocol::PendantId;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Listening windows of a pendant open this long after its frame and again
-/// after twice that (docs/protocol.md).
-const WINDOW_MS: u64 = 1_000;
+/// When a pendant listens, counted from the end of its frame, and to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) after_ms: u16,
+    pub(super) wave: Wave,
+}
+
+/// The windows of native pendants (docs/protocol.md).
+pub(super) const NATIVE_WINDOWS: [Window; 2] = windows_of([Wave::Native; 2], 1_000, 2_000);
+
+/// Windows with these waves, so long after the frame.
+pub(super) const fn windows_of([first, second]: [Wave; 2], ms: u16, or_ms: u16) -> [Window; 2] {
+    [Window { after_ms: ms, wave: first }, Window { after_ms: or_ms, wave: second }]
+}
+
 /// Least time that a link needs to prepare a downlink, ms.
 const PREPARE_MS: u64 = 5;
 /// Most acknowledgements that may wait; a frame gets 1 in the order of reception.
@@ -26,12 +39,17 @@ const WAITING_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) pendant: PendantId,
+    /// It gives a LoRaWAN device a session. The centre's word is none for that: a session
+    /// that a restart forgets leaves the device unheard until it joins anew.
+    pub(super) joins: bool,
     /// Who may answer it.
     pub(super) receivers: Receivers,
     /// End of the frame that is answered, as the first receiver reckons. When the
     /// answer is handed over follows from this alone.
     pub(super) ended: Mono,
-    pub(super) reply: FrameBytes,
+    pub(super) windows: [Window; 2],
+    pub(super) reply: DownlinkBytes,
+    /// What the frame said, by which its answer is known too.
     pub(super) event: EventId,
     /// Where the record stands; `None` if the journal had no room for it.
     pub(super) lsn: Option<Lsn>,
@@ -56,7 +74,7 @@ impl Assured {
         receipted: Receipted,
         journal_failed: bool,
     ) -> Result<Self, Waiting> {
-        let needed = journal_failed || waiting.lsn.is_none();
+        let needed = (journal_failed || waiting.lsn.is_none()) && !waiting.joins;
         if needed && waiting.event == receipted.event() { Ok(Self(waiting)) } else { Err(waiting) }
     }
 
@@ -84,8 +102,9 @@ impl Released {
         self.0.pendant
     }
 
-    pub(super) fn reply(&self) -> &FrameBytes {
-        &self.0.reply
+    /// The event of the frame that it answers.
+    pub(super) fn event(&self) -> EventId {
+        self.0.event
     }
 
     /// Another receiver heard the frame as well.
@@ -101,37 +120,39 @@ impl Released {
     /// The next window that can still be met, and the one after it; `None` if both
     /// are over, and then the pendant repeats.
     pub(super) fn windows(&self, chance: Chance, now: Mono) -> Option<Windows> {
-        let windows: &[u64] = match chance {
-            Chance::Either => &[1, 2],
-            Chance::First => &[1],
-            Chance::Second => &[2],
+        let windows = match chance {
+            Chance::Either => &self.0.windows[..],
+            Chance::First => &self.0.windows[..1],
+            Chance::Second => &self.0.windows[1..],
         };
-        let mut windows = windows
-            .iter()
-            .map(|window| WINDOW_MS * window)
-            .filter(|after_ms| self.0.ended.plus_ms(*after_ms) >= now.plus_ms(PREPARE_MS));
-        Some(Windows { after_ms: windows.next()?, or_after_ms: windows.next() })
+        let in_time = |window: &&Window| {
+            self.0.ended.plus_ms(window.after_ms.into()) >= now.plus_ms(PREPARE_MS)
+        };
+        let mut windows = windows.iter().filter(in_time).copied();
+        Some(Windows { first: windows.next()?, or: windows.next() })
     }
 
     /// When the first of these windows begins, as the first receiver reckons.
     pub(super) fn begins(&self, windows: Windows) -> Mono {
-        self.0.ended.plus_ms(windows.after_ms)
+        self.0.ended.plus_ms(windows.first.after_ms.into())
     }
 
     /// The downlink, by the best receiver that may answer; `None` if none may.
     pub(super) fn transmit(
         self,
         id: TransmitId,
-        Windows { after_ms, or_after_ms }: Windows,
+        Windows { first, or }: Windows,
         is_up: impl Fn(LinkId) -> bool,
     ) -> Option<Transmit> {
         let Ear { link, ended, .. } = self.0.receivers.best(is_up)?;
+        let at = |window: Window| ended.plus_ms(window.after_ms.into());
         Some(Transmit {
             id,
             link,
-            at: ended.plus_ms(after_ms),
-            or_at: or_after_ms.map(|after_ms| ended.plus_ms(after_ms)),
-            frame: self.0.reply,
+            at: at(first),
+            wave: first.wave,
+            or: or.map(|window| Later { at: at(window), wave: window.wave }),
+            frame: self.0.reply.into_vec(),
         })
     }
 }
@@ -139,9 +160,9 @@ impl Released {
 /// When a downlink may leave, counted from the end of the frame that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
-    after_ms: u64,
+    first: Window,
     /// If the link is receiving another frame then.
-    or_after_ms: Option<u64>,
+    or: Option<Window>,
 }
 
 /// Acknowledgements that wait for their assurance, in order of reception.
@@ -162,24 +183,18 @@ impl Custody {
 
     /// A retransmission arrived while its record is not safe yet: the answer
     /// goes to the windows of the latest copy. False if nothing waits for it.
-    pub(super) fn postpone(
-        &mut self,
-        reply: &FrameBytes,
-        receivers: &Receivers,
-        ended: Mono,
-    ) -> bool {
-        let found = self.waiting.iter_mut().find(|waiting| waiting.reply == *reply);
+    pub(super) fn postpone(&mut self, again: &Waiting) -> bool {
+        let found = self.waiting.iter_mut().find(|waiting| waiting.event == again.event);
         if let Some(waiting) = found {
-            waiting.receivers = receivers.clone();
-            waiting.ended = ended;
+            *waiting = Waiting { lsn: waiting.lsn, ..again.clone() };
             return true;
         }
         false
     }
 
     /// Another receiver heard a frame whose record is not safe yet.
-    pub(super) fn heard_too(&mut self, reply: &FrameBytes, ear: Ear) {
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.reply == *reply) {
+    pub(super) fn heard_too(&mut self, event: EventId, ear: Ear) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.event == event) {
             waiting.receivers.add(ear);
         }
     }

@@ -1,43 +1,177 @@
-//! First steps of a frame: bytes -> `Sealed` (one of ours, perhaps) ->
-//! `Authentic` (made with the pendant's key). Costs at most one decryption.
+//! First steps of a frame: bytes -> one of ours, perhaps -> `Authentic` (made with the
+//! pendant's key). Costs at most one decryption natively; in LoRaWAN a few integrity
+//! codes for each pendant with the frame's address. The one exception, a frame that only
+//! claims to be a pendant's, is marked as such for good ([`Way::Claimed`]).
 
 use super::by_pendant::ByPendant;
-use super::keyring::Member;
+use super::claimed::{Brought, Claim};
+use super::device::Downlink;
+use super::event::EventId;
+use super::keyring::{Member, MemberKeys, Members};
+use super::lorawan::{DataUp, Frame, JoinRequest, LoRaWanState, Offer, Request, SecretKey, Uplink};
 use super::notice::Refusal;
-use pendant_protocol::{Message, PendantId, SealedUplink};
-
-/// A frame that names an enrolled pendant. Nothing in it is believed yet.
-pub(super) struct Sealed<'k> {
-    frame: SealedUplink,
-    member: &'k Member,
-}
+use super::pendant::PendantState;
+use super::said::Said;
+use super::time::Wall;
+use pendant_protocol::{DownlinkKey, PendantId, SealedUplink};
 
 /// A frame that was made with the pendant's key. It may be old.
 pub(super) struct Authentic<'k> {
     member: &'k Member,
     counter: u32,
     tag: u64,
-    message: Message,
+    said: Said,
+    way: Way<'k>,
 }
 
-impl<'k> Sealed<'k> {
-    /// Finds whose frame it claims to be.
-    pub(super) fn identify(bytes: &[u8], members: &'k ByPendant<Member>) -> Result<Self, Refusal> {
-        let frame = SealedUplink::parse(bytes).map_err(|_| Refusal::Malformed)?;
-        let member = members.get(frame.pendant()).ok_or(Refusal::UnknownPendant)?;
-        Ok(Self { frame, member })
-    }
+/// By which protocol a frame came, with what only that has.
+pub(super) enum Way<'k> {
+    Native {
+        /// The salt that the pendant heard last.
+        echo: u16,
+        key: &'k DownlinkKey,
+    },
+    LoRaWan {
+        uplink: Uplink,
+        /// What keeps the device from showing its signs, if it is to be sent.
+        silencing: Option<&'k Downlink>,
+    },
+    /// Nobody vouches for it.
+    Claimed,
+}
 
-    /// Opens it with that pendant's key.
-    pub(super) fn authenticate(self) -> Result<Authentic<'k>, Refusal> {
-        let message = self.frame.open(&self.member.uplink).map_err(|_| Refusal::Forged)?;
-        Ok(Authentic {
-            member: self.member,
-            counter: self.frame.counter(),
-            tag: self.frame.tag(),
-            message,
-        })
+/// A LoRaWAN device's request for a session, which may be granted.
+pub(super) struct Joining<'k> {
+    pub(super) member: &'k Member,
+    pub(super) app_key: &'k SecretKey,
+    pub(super) offer: Offer,
+    /// What is kept of the device if it is.
+    pub(super) state: LoRaWanState,
+}
+
+/// What an authentic frame is about.
+pub(super) enum Arrived<'k> {
+    Message(Authentic<'k>),
+    Joining(Joining<'k>),
+    /// A request whose nonce was used, for the join with this event if it is the last.
+    JoinedAgain(PendantId, Option<EventId>),
+}
+
+/// Takes what a link brought.
+pub(super) fn arrive<'k>(
+    brought: Option<Brought<'_>>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+    now: Wall,
+) -> Result<Arrived<'k>, Refusal> {
+    match brought.ok_or(Refusal::Malformed)? {
+        Brought::Frame(bytes) => authenticate(bytes, members, states, now),
+        Brought::Claim(claim) => claimed(&claim, members, states).map(Arrived::Message),
     }
+}
+
+/// Whose frame it claims to be. That is all that is known of it.
+fn claimed<'k>(
+    claim: &Claim<'_>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+) -> Result<Authentic<'k>, Refusal> {
+    let pendant = members.claimed(claim.number).ok_or(Refusal::UnknownPendant)?;
+    let (member, state) = (&members[pendant], &states[pendant]);
+    let MemberKeys::Claimed { device } = &member.keys else {
+        return Err(Refusal::UnknownPendant);
+    };
+    Ok(Authentic {
+        member,
+        // It has none of its own.
+        counter: state.next_counter().ok_or(Refusal::Replayed)?,
+        tag: claim.tag,
+        said: Said::by_device(Some((claim.port, claim.payload)), device.as_ref()),
+        way: Way::Claimed,
+    })
+}
+
+/// Finds whose frame it claims to be, and whether it is.
+fn authenticate<'k>(
+    bytes: &[u8],
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+    now: Wall,
+) -> Result<Arrived<'k>, Refusal> {
+    let natively = native(bytes, members).map(Arrived::Message);
+    match (natively, Frame::parse(bytes).filter(|_| members.speak_lorawan())) {
+        (Err(_), Some(Frame::Join(request))) => join(&request, members, states, now),
+        // A native frame may look like one of LoRaWAN; never does it bear its code.
+        (Err(why), Some(Frame::Data(frame))) => {
+            data(&frame, members, states).map(Arrived::Message).map_err(|other| why.max(other))
+        }
+        (natively, _) => natively,
+    }
+}
+
+fn native<'k>(bytes: &[u8], members: &'k Members) -> Result<Authentic<'k>, Refusal> {
+    let frame = SealedUplink::parse(bytes).map_err(|_| Refusal::Malformed)?;
+    let member = members.get(frame.pendant()).ok_or(Refusal::UnknownPendant)?;
+    let MemberKeys::Native { uplink, downlink, pins } = &member.keys else {
+        return Err(Refusal::UnknownPendant);
+    };
+    let message = frame.open(uplink).map_err(|_| Refusal::Forged)?;
+    Ok(Authentic {
+        member,
+        counter: frame.counter(),
+        tag: frame.tag(),
+        said: Said::natively(&message, pins),
+        way: Way::Native { echo: message.echo, key: downlink },
+    })
+}
+
+fn data<'k>(
+    frame: &DataUp<'_>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+) -> Result<Authentic<'k>, Refusal> {
+    let mut refusal = Refusal::UnknownPendant;
+    for pendant in members.with_address(frame.dev_addr()) {
+        let (member, state) = (&members[pendant], &states[pendant]);
+        let MemberKeys::LoRaWan { shared, device } = &member.keys else { continue };
+        match state.lorawan.authenticate(frame, shared, state.highest) {
+            Ok(uplink) => {
+                return Ok(Authentic {
+                    member,
+                    counter: uplink.counter(),
+                    tag: uplink.tag(),
+                    said: Said::by_device(uplink.payload(), device.as_ref()),
+                    way: Way::LoRaWan {
+                        uplink,
+                        silencing: device.as_ref().and_then(|device| device.silence.as_ref()),
+                    },
+                });
+            }
+            Err(why) => refusal = why,
+        }
+    }
+    Err(refusal)
+}
+
+fn join<'k>(
+    request: &JoinRequest<'_>,
+    members: &'k Members,
+    states: &ByPendant<PendantState>,
+    now: Wall,
+) -> Result<Arrived<'k>, Refusal> {
+    let pendant = members.with_number(request.dev_eui()).ok_or(Refusal::UnknownPendant)?;
+    let (member, state) = (&members[pendant], &states[pendant]);
+    let MemberKeys::LoRaWan { shared, .. } = &member.keys else {
+        return Err(Refusal::UnknownPendant);
+    };
+    let mut state = state.lorawan.clone();
+    Ok(match state.join(request, shared, now)? {
+        Request::New(offer, app_key) => Arrived::Joining(Joining { member, app_key, offer, state }),
+        Request::Used(offer) => {
+            let event = offer.map(|offer| member.event_id.of_join(offer.join_nonce));
+            Arrived::JoinedAgain(pendant, event)
+        }
+    })
 }
 
 impl<'k> Authentic<'k> {
@@ -53,11 +187,24 @@ impl<'k> Authentic<'k> {
         self.counter
     }
 
+    /// The id of the `ordinal`-th thing that it says.
+    pub(super) fn event(&self, ordinal: u8) -> EventId {
+        let life = match &self.way {
+            Way::LoRaWan { uplink, .. } => uplink.life(),
+            Way::Native { .. } | Way::Claimed => 0,
+        };
+        self.member.event_id.of_frame(life, self.counter, ordinal)
+    }
+
     pub(super) fn tag(&self) -> u64 {
         self.tag
     }
 
-    pub(super) fn message(&self) -> &Message {
-        &self.message
+    pub(super) fn said(&self) -> &Said {
+        &self.said
+    }
+
+    pub(super) fn way(&self) -> &Way<'k> {
+        &self.way
     }
 }

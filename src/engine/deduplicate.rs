@@ -1,10 +1,11 @@
 //! `Authentic` -> `Fresh`, or one of the ways in which it is not.
 
-use super::authenticate::Authentic;
+use super::authenticate::{Authentic, Way};
 use super::event::Freshness;
+use super::lorawan::{DownlinkBytes, Standing};
 use super::mutant::{Mutant, planted};
 use super::pendant::{CounterVerdict, PendantState};
-use pendant_protocol::FrameBytes;
+use super::time::Mono;
 
 /// A frame that was never heard before.
 pub(super) struct Fresh<'k> {
@@ -18,8 +19,8 @@ pub(super) struct Fresh<'k> {
 pub(super) enum Heard<'k> {
     /// New.
     Fresh(Fresh<'k>),
-    /// The same bytes as before: this was the answer.
-    Again(FrameBytes),
+    /// The same bytes as before: this was the answer, if it had one.
+    Again(Option<DownlinkBytes>),
     /// The counter was used and the answer is not known any more, or other
     /// bytes bear it: no answer.
     Used,
@@ -43,29 +44,49 @@ impl<'k> Fresh<'k> {
 
     /// Whether it may start, extend or end anything. A frame that was jammed
     /// and released after a later one was heard may alarm, no more (P4); so may
-    /// a pendant whose window was lost, until it echoes.
+    /// a pendant whose window was lost, until it echoes, and one that nobody vouches for.
     pub(super) fn may_change_state(&self) -> bool {
         self.may_change_state
     }
 }
 
 /// Judges a frame by what was heard of its pendant before.
-pub(super) fn deduplicate<'k>(authentic: Authentic<'k>, state: &PendantState) -> Heard<'k> {
-    let newest = match state.judge_counter(authentic.counter()) {
-        CounterVerdict::TooOld => return Heard::TooOld,
-        CounterVerdict::Used => {
-            return state
-                .reply_to(authentic.counter(), authentic.tag())
-                .map_or(Heard::Used, Heard::Again);
-        }
-        CounterVerdict::Newest => true,
-        CounterVerdict::Late => false,
+pub(super) fn deduplicate<'k>(
+    authentic: Authentic<'k>,
+    state: &PendantState,
+    now: Mono,
+) -> Heard<'k> {
+    let (newest, proven) = match authentic.way() {
+        Way::Native { echo, .. } => match state.judge_counter(authentic.counter()) {
+            CounterVerdict::TooOld => return Heard::TooOld,
+            CounterVerdict::Used => {
+                return state
+                    .reply_to(authentic.counter(), authentic.tag())
+                    .map_or(Heard::Used, |frame| Heard::Again(Some(DownlinkBytes::new(&frame))));
+            }
+            verdict => (verdict == CounterVerdict::Newest, state.salt != 0 && *echo == state.salt),
+        },
+        // Its counters only rise: what was skipped is never taken later.
+        Way::LoRaWan { uplink, silencing } => match uplink.standing {
+            Standing::Old => return Heard::TooOld,
+            Standing::Again => {
+                let reply = state.lorawan.reply();
+                let address = authentic.member().dev_addr();
+                return Heard::Again(
+                    reply.map(|reply| uplink.answer(address, reply, &[], *silencing)),
+                );
+            }
+            Standing::Next => (true, uplink.proves),
+        },
+        Way::Claimed if state.is_claimed_again(authentic.tag(), now) => return Heard::Again(None),
+        Way::Claimed => (true, false),
     };
-    let proven = state.salt != 0 && authentic.message().echo == state.salt;
+    let vouched_for = !matches!(authentic.way(), Way::Claimed);
+    let in_order = newest || planted(Mutant::LateFramesAct);
     Heard::Fresh(Fresh {
         authentic,
         freshness: if proven { Freshness::Proven } else { Freshness::Unproven },
         newest,
-        may_change_state: (newest || planted(Mutant::LateFramesAct)) && (proven || !state.suspect),
+        may_change_state: vouched_for && in_order && (proven || !state.suspect),
     })
 }

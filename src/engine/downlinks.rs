@@ -4,9 +4,9 @@
 //! frame's end (P5).
 
 use super::acknowledge::{Released, Windows};
+use super::event::EventId;
 use super::seam::{LinkId, Signal};
 use super::time::Mono;
-use pendant_protocol::FrameBytes;
 use std::collections::BTreeMap;
 
 /// A held downlink goes to its link this long before its time: a packet forwarder
@@ -98,8 +98,8 @@ impl Downlinks {
     }
 
     /// Another receiver heard the frame that one of them may answer.
-    pub(super) fn heard_too(&mut self, reply: &FrameBytes, ear: Ear) {
-        let found = self.held.values_mut().filter(|(released, _)| released.reply() == reply);
+    pub(super) fn heard_too(&mut self, event: EventId, ear: Ear) {
+        let found = self.held.values_mut().filter(|(released, _)| released.event() == event);
         for (released, _) in found {
             released.heard_too(ear);
         }

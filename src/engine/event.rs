@@ -3,6 +3,7 @@
 mod id;
 
 use super::air::Sign;
+use super::device::Position;
 use super::keyring::EnrolmentId;
 use super::name::Name;
 use super::seam::{BrokerId, LinkId, Signal};
@@ -124,6 +125,8 @@ pub enum Kind {
     JammingOver,
     /// A link may not transmit: the airtime that its region allows is spent.
     AirtimeSpent,
+    /// A LoRaWAN pendant was given a session: it was switched on, or begins anew.
+    Joined,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -168,7 +171,7 @@ impl Kind {
             | Self::Test
             | Self::UnknownMessage
             | Self::LateRequest => Lane::Urgent,
-            Self::Heartbeat | Self::TrackPoint => Lane::Routine,
+            Self::Heartbeat | Self::TrackPoint | Self::Joined => Lane::Routine,
             Self::Tamper
             | Self::TamperRestored
             | Self::SupervisionLost
@@ -265,6 +268,7 @@ impl Kind {
             Self::JammingSuspected => "jamming_suspected",
             Self::JammingOver => "jamming_over",
             Self::AirtimeSpent => "airtime_spent",
+            Self::Joined => "joined",
         }
     }
 
@@ -304,6 +308,29 @@ pub enum Freshness {
     Unproven,
 }
 
+/// What vouches for what a pendant says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Authentication {
+    /// A native pendant's tag of 64 bits.
+    Native,
+    /// LoRaWAN's integrity code of 32 bits.
+    LoRaWan,
+    /// Nothing: whoever has a transmitter can say it.
+    None,
+}
+
+impl Authentication {
+    /// The name in payloads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "aes-ccm-64",
+            Self::LoRaWan => "lorawan-cmac-32",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What a pendant's frame adds to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FromPendant {
@@ -313,7 +340,10 @@ pub struct FromPendant {
     pub enrolment: EnrolmentId,
     /// Who wore it at that moment.
     pub wearer: Name,
-    /// The frame's counter; of a timer's event that of the frame that set it.
+    /// What vouches for what it says.
+    pub authentication: Authentication,
+    /// The frame's counter; of a timer's event that of the frame that set it, of a
+    /// join its JoinNonce.
     pub counter: u32,
     /// How the frame was heard; `None` when a timer speaks.
     pub heard: Option<HeardFrame>,
@@ -326,10 +356,14 @@ pub struct HeardFrame {
     pub link: LinkId,
     /// How it was heard.
     pub signal: Signal,
-    /// Battery in fourteenths, if the pendant knows it.
-    pub battery: Option<u8>,
+    /// Battery, percent of full, if the pendant knows it.
+    pub battery_percent: Option<u8>,
     /// Location beacon, 0 none.
     pub place: u16,
+    /// Where the pendant says that it is.
+    pub position: Option<Position>,
+    /// Temperature in or at the pendant, tenths of a degree Celsius.
+    pub temperature_decidegrees: Option<i16>,
     /// Whether it can be an old frame.
     pub freshness: Freshness,
 }

@@ -4,18 +4,20 @@
 mod air;
 mod answers;
 mod brokers;
+mod joins;
 #[cfg(feature = "leaks")]
 pub mod leak;
 mod news;
 mod orders;
 mod timers;
 
-use super::acknowledge::{Custody, Released, Waiting};
+use super::acknowledge::{Custody, Released, Waiting, Window};
 use super::age::{Age, AgeClock};
 use super::air::AirWatch;
-use super::authenticate::Sealed;
+use super::authenticate::{Arrived, arrive};
 use super::by_pendant::ByPendant;
 use super::chance::{Chance, Seed};
+use super::claimed::brought;
 use super::command::{CentreSilence, Commands};
 use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
@@ -24,25 +26,23 @@ use super::downlinks::Downlinks;
 use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
 use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
-use super::keyring::{Keyring, Member};
+use super::keyring::{Keyring, Member, Members};
 use super::lamp::Lamps;
+use super::lorawan::DownlinkBytes;
 use super::mutant::{Mutant, planted};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
 use super::pendant::{Latest, PendantState, Supervision};
-use super::record::{Hearing, record};
+use super::record::{Hearing, Record, record};
 use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
 use super::time::{Mono, Now, Wall};
 use brokers::BrokerWatch;
 use news::start_news;
-use pendant_protocol::{FrameBytes, Instruction, PendantId};
+use pendant_protocol::{Instruction, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
 
-/// Copies of one frame that arrive through another receiver within this time
-/// are the same transmission; later ones are repetitions that want an answer.
-const SAME_TRANSMISSION_MS: u64 = 500;
 /// Events remembered as being in the centre's custody.
 const RECEIPTED_MAX: usize = 256;
 /// Stale counters and refusals of one kind are told at most this often, ms.
@@ -94,7 +94,7 @@ pub struct Gateway {
     voice: Voice,
     boot: Boot,
     secret: [u8; 32],
-    members: ByPendant<Member>,
+    members: Members,
     states: ByPendant<PendantState>,
     age: AgeClock,
     /// Something of this boot was stamped while the clock was not set.
@@ -162,7 +162,7 @@ impl Gateway {
             voice: Voice::new(&settings, boot),
             boot,
             secret,
-            members: ByPendant::default(),
+            members: Members::default(),
             age: AgeClock::resume(found.tick, latest_age(&found.states), now),
             stamped_unset: false,
             timers: Timers::new(now.mono),
@@ -295,16 +295,23 @@ impl Gateway {
             return;
         }
         let members = std::mem::take(&mut self.members);
-        match Sealed::identify(bytes, &members).and_then(Sealed::authenticate) {
-            Err(why) => self.notice(Notice::FrameRefused { link: hearing.link, why }),
-            Ok(authentic) => {
+        let link = self.settings.links.get(usize::from(hearing.link.0));
+        let brought = brought(link.map(|link| link.speech).unwrap_or_default(), bytes);
+        match arrive(brought, &members, &self.states, now.wall) {
+            Err(why) => self.refuse(hearing.link, why),
+            Ok(Arrived::Joining(joining)) => self.joins(joining, hearing, now),
+            Ok(Arrived::JoinedAgain(pendant, event)) => {
+                self.joins_again(pendant, event, &hearing, now);
+            }
+            Ok(Arrived::Message(authentic)) => {
                 let pendant = authentic.pendant();
-                let counter = authentic.counter();
-                match deduplicate(authentic, &self.states[pendant]) {
-                    Heard::Fresh(fresh) => self.fresh(fresh, hearing, now),
+                let event = authentic.event(0);
+                let windows = self.windows(authentic.way(), &hearing);
+                match deduplicate(authentic, &self.states[pendant], now.mono) {
+                    Heard::Fresh(fresh) => self.fresh(fresh, windows, hearing, now),
                     Heard::Again(reply) => {
-                        let event = members[pendant].event_id.of_frame(counter, 0);
-                        self.again(pendant, (counter, event, reply), hearing, now);
+                        let answer = reply.zip(windows);
+                        self.again(pendant, event, answer, hearing, now);
                     }
                     Heard::Used | Heard::TooOld => self.stale(pendant, hearing.link, now),
                 }
@@ -313,14 +320,18 @@ impl Gateway {
         self.members = members;
     }
 
-    fn fresh(&mut self, fresh: Fresh<'_>, hearing: Hearing, now: Now) {
+    fn fresh(
+        &mut self,
+        fresh: Fresh<'_>,
+        windows: Option<[Window; 2]>,
+        hearing: Hearing,
+        now: Now,
+    ) {
         let pendant = fresh.authentic().pendant();
-        let counter = fresh.authentic().counter();
         let moment = Moment { now, age: self.age.at(now) };
         let before = &self.states[pendant];
         let supervision = before.supervision;
-        let restored = (supervision != Supervision::Heard)
-            .then(|| fresh.authentic().member().event_id.of_frame(counter, 1));
+        let restored = (supervision != Supervision::Heard).then(|| fresh.authentic().event(1));
         let instruction = self.instructions.get(&pendant).copied().unwrap_or(Instruction::None);
         let policy = self.settings.policies.of(pendant);
         let decision = decide(fresh, before, policy, instruction, moment);
@@ -330,63 +341,77 @@ impl Gateway {
         let number = self.next_number(decision.kind.lane());
         let salt = self.chance.salt();
         let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
-        let waiting = Waiting {
-            pendant,
-            receivers: self.receivers(&hearing),
-            ended: hearing.received.mono,
-            reply: record.reply,
-            event: record.event.id,
-            lsn: None,
-        };
         self.supervise(&mut record, supervision, restored, now);
-        let (link, ended) = (hearing.link, hearing.received.mono);
-        record.state.latest = Some(Latest { counter, link, ended });
-        let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
-        self.put_state(pendant, record.state);
-        // One that only listens may be followed by one that answers.
-        self.custody.take(Waiting { lsn, ..waiting });
-        self.notice(Notice::Heard { link: hearing.link, pendant });
+        #[cfg(feature = "leaks")]
+        let told = (record.event.clone(), record.reply.clone());
+        self.take_record(pendant, record, windows, &hearing, now);
         self.air_heard(pendant, now);
         #[cfg(feature = "leaks")]
-        self.leak(&record.event, record.reply, now);
+        if let (event, Some(reply)) = told {
+            self.leak(&event, reply, now);
+        }
+    }
+
+    /// Keeps what a frame said, and answers it when that is safe.
+    fn take_record(
+        &mut self,
+        pendant: PendantId,
+        mut record: Record,
+        windows: Option<[Window; 2]>,
+        hearing: &Hearing,
+        now: Now,
+    ) {
+        let (event, link, ended) = (record.event.id, hearing.link, hearing.received.mono);
+        record.state.latest = Some(Latest { event, link, ended });
+        let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
+        self.put_state(pendant, record.state);
+        if let Some((reply, windows)) = record.reply.zip(windows) {
+            // One that only listens may be followed by one that answers.
+            self.custody.take(Waiting {
+                pendant,
+                joins: record.event.kind == Kind::Joined,
+                receivers: self.receivers(hearing),
+                ended,
+                windows,
+                reply,
+                event,
+                lsn,
+            });
+        }
+        self.notice(Notice::Heard { link, pendant });
     }
 
     /// The same bytes again: answered again, but not recorded again.
     fn again(
         &mut self,
         pendant: PendantId,
-        (counter, event, reply): (u32, EventId, FrameBytes),
+        event: EventId,
+        answer: Option<(DownlinkBytes, [Window; 2])>,
         hearing: Hearing,
         now: Now,
     ) {
         let (link, ended) = (hearing.link, hearing.received.mono);
         let latest = self.states.get(pendant).and_then(|state| state.latest);
-        let copy = latest.is_some_and(|latest| {
-            latest.counter == counter
-                && latest.link != link
-                && ended.ms_since(latest.ended) < SAME_TRANSMISSION_MS
-        });
-        if copy {
+        if latest.is_some_and(|latest| latest.is_heard_beside(event, link, ended)) {
             self.notice(Notice::HeardBeside { link, pendant });
-            self.heard_beside(&reply, &hearing);
+            self.heard_beside(event, &hearing);
             return;
         }
         self.notice(Notice::HeardAgain { link, pendant });
-        if !self.acknowledges(link) {
-            return;
-        }
+        let Some((reply, windows)) = answer.filter(|_| self.acknowledges(link)) else { return };
         let receivers = self.receivers(&hearing);
         #[cfg(feature = "leaks")]
         if self.leaking.ignores(&reply) {
             return;
         }
         if let Some(state) = self.states.get_mut(pendant) {
-            state.latest = Some(Latest { counter, link, ended });
+            state.latest = Some(Latest { event, link, ended });
         }
-        if self.custody.postpone(&reply, &receivers, ended) {
+        let waiting =
+            Waiting { pendant, joins: false, receivers, ended, windows, reply, event, lsn: None };
+        if self.custody.postpone(&waiting) {
             return;
         }
-        let waiting = Waiting { pendant, receivers, ended, reply, event, lsn: None };
         let released = match self.receipted.get(&event) {
             Some(receipted) => Released::again_by_centre(waiting, *receipted),
             None if self.volatile.contains(&pendant) => Err(waiting),
@@ -427,7 +452,7 @@ impl Gateway {
     }
 
     fn take_keyring(&mut self, keyring: &Keyring) {
-        self.members = keyring.members(self.settings.slot);
+        self.members = keyring.members(&self.settings, self.boot);
         let members = &self.members;
         let mut known: BTreeMap<PendantId, PendantState> =
             std::mem::take(&mut self.states).into_iter().collect();

@@ -1,10 +1,15 @@
 //! Who may speak: the enrolled pendants with their keys, PINs and wearers.
 
 use super::by_pendant::ByPendant;
+use super::device::Device;
+use super::event::{Authentication, Boot, EventIdKey};
+use super::lorawan::{Activation, Eui, LoRaWanKeys};
 use super::name::Name;
 use super::pin::PinVerifier;
-use pendant_protocol::{DownlinkKey, EnrolmentKey, PendantId, Slot, UplinkKey};
+use super::settings::Settings;
+use pendant_protocol::{DownlinkKey, EnrolmentKey, PendantId, UplinkKey};
 use std::collections::BTreeMap;
+use std::ops::Index;
 
 /// Tells one enrolment of a pendant from every other, also after re-enrolment
 /// under the same number. Random; 0 is never used.
@@ -17,21 +22,118 @@ pub struct Enrolment {
     pub pendant: PendantId,
     /// This enrolment.
     pub id: EnrolmentId,
-    /// The secret shared with the pendant.
-    pub key: EnrolmentKey,
     /// Who wears it.
     pub wearer: Name,
-    /// The wearer's PINs.
-    pub pins: PinVerifier,
+    /// What is shared with the pendant, and with its wearer.
+    pub secrets: Secrets,
+}
+
+/// What only the pendant, its wearer and the gateways know.
+#[derive(Clone, Debug)]
+pub enum Secrets {
+    /// Of a native pendant.
+    Native {
+        /// The secret shared with the pendant.
+        key: EnrolmentKey,
+        /// The wearer's PINs.
+        pins: PinVerifier,
+    },
+    /// Of a LoRaWAN pendant, which has no digits.
+    LoRaWan(LoRaWanKeys),
+    /// Of a pendant that nobody vouches for: none, but a number.
+    Claimed {
+        /// A Meshtastic node's number, or an Inovonics transmitter's.
+        number: u32,
+    },
 }
 
 /// An enrolment with the keys that are derived from it once, not at every frame.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) enrolment: Enrolment,
-    pub(super) uplink: UplinkKey,
-    pub(super) downlink: DownlinkKey,
-    pub(super) event_id: super::event::EventIdKey,
+    pub(super) keys: MemberKeys,
+    pub(super) event_id: EventIdKey,
+}
+
+/// See [`Secrets`].
+#[derive(Clone, Debug)]
+pub(super) enum MemberKeys {
+    Native { uplink: UplinkKey, downlink: DownlinkKey, pins: PinVerifier },
+    LoRaWan { shared: LoRaWanKeys, device: Option<Device> },
+    Claimed { device: Option<Device> },
+}
+
+/// Everybody who may speak, and by which addresses LoRaWAN devices are known.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    all: ByPendant<Member>,
+    addresses: BTreeMap<u32, Vec<PendantId>>,
+    numbers: BTreeMap<Eui, PendantId>,
+    claimed: BTreeMap<u32, PendantId>,
+}
+
+impl Members {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn get(&self, pendant: PendantId) -> Option<&Member> {
+        self.all.get(pendant)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PendantId, &Member)> {
+        self.all.iter()
+    }
+
+    pub(super) fn speak_lorawan(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
+    /// Devices that may have this address. As a rule it is one; those with a given
+    /// session (ABP) brought theirs along.
+    pub(super) fn with_address(&self, dev_addr: u32) -> impl Iterator<Item = PendantId> {
+        self.addresses.get(&dev_addr).into_iter().flatten().copied()
+    }
+
+    /// The pendant with this number, if nobody vouches for it.
+    pub(super) fn claimed(&self, number: u32) -> Option<PendantId> {
+        self.claimed.get(&number).copied()
+    }
+
+    pub(super) fn with_number(&self, dev_eui: Eui) -> Option<PendantId> {
+        self.numbers.get(&dev_eui).copied()
+    }
+}
+
+impl Index<PendantId> for Members {
+    type Output = Member;
+
+    fn index(&self, pendant: PendantId) -> &Member {
+        &self.all[pendant]
+    }
+}
+
+impl Member {
+    /// What vouches for what it says.
+    pub(super) fn authentication(&self) -> Authentication {
+        match self.keys {
+            MemberKeys::Native { .. } => Authentication::Native,
+            MemberKeys::LoRaWan { .. } => Authentication::LoRaWan,
+            MemberKeys::Claimed { .. } => Authentication::None,
+        }
+    }
+
+    /// A LoRaWAN device's address in its frames: its pendant number, in the network 0,
+    /// unless it was given another.
+    pub(super) fn dev_addr(&self) -> u32 {
+        match &self.keys {
+            MemberKeys::LoRaWan { shared, .. } => match shared.activation {
+                Activation::Abp { dev_addr, .. } => dev_addr,
+                Activation::Otaa { .. } => self.enrolment.pendant.get(),
+            },
+            MemberKeys::Native { .. } | MemberKeys::Claimed { .. } => self.enrolment.pendant.get(),
+        }
+    }
 }
 
 /// All enrolments, by pendant.
@@ -80,19 +182,65 @@ impl Keyring {
         self.enrolments.is_empty()
     }
 
-    /// Derives what the gateway in `slot` needs for each pendant.
-    pub(super) fn members(&self, slot: Slot) -> ByPendant<Member> {
-        self.enrolments
-            .values()
-            .map(|enrolment| {
-                let member = Member {
-                    uplink: enrolment.key.uplink(),
-                    downlink: enrolment.key.downlink(slot),
-                    event_id: super::event::EventIdKey::derive(&enrolment.key),
-                    enrolment: enrolment.clone(),
-                };
-                (enrolment.pendant, member)
-            })
-            .collect()
+    /// Derives what a gateway with these settings needs for each pendant in this boot.
+    pub(super) fn members(&self, settings: &Settings, boot: Boot) -> Members {
+        let mut members = Members::default();
+        let all = self.enrolments.values().map(|enrolment| {
+            let member = Member::of(enrolment.clone(), settings, boot);
+            let listened_to = settings.lorawan.is_some();
+            if let (MemberKeys::LoRaWan { shared, .. }, true) = (&member.keys, listened_to) {
+                members.addresses.entry(member.dev_addr()).or_default().push(enrolment.pendant);
+                if let Activation::Otaa { dev_eui, .. } = shared.activation {
+                    members.numbers.insert(dev_eui, enrolment.pendant);
+                }
+            }
+            if let Secrets::Claimed { number } = enrolment.secrets {
+                members.claimed.insert(number, enrolment.pendant);
+            }
+            (enrolment.pendant, member)
+        });
+        members.all = all.collect();
+        members
+    }
+}
+
+impl Member {
+    fn of(enrolment: Enrolment, settings: &Settings, boot: Boot) -> Self {
+        let (keys, event_id) = match &enrolment.secrets {
+            Secrets::Native { key, pins } => (
+                MemberKeys::Native {
+                    uplink: key.uplink(),
+                    downlink: key.downlink(settings.slot),
+                    pins: pins.clone(),
+                },
+                EventIdKey::derive(key.as_bytes(), &[]),
+            ),
+            Secrets::LoRaWan(shared) => {
+                let device = settings.devices.get(&enrolment.pendant).cloned();
+                let keys = MemberKeys::LoRaWan { shared: shared.clone(), device };
+                (keys, lorawan_event_ids(shared, enrolment.id))
+            }
+            Secrets::Claimed { .. } => {
+                let device = settings.devices.get(&enrolment.pendant).cloned();
+                // Whoever can claim to be the pendant needs no id to be guessed. Its counters are
+                // made here, and those that a power cut takes come again: in another boot.
+                let life = [enrolment.id.to_le_bytes(), boot.to_le_bytes()].concat();
+                let event_id = EventIdKey::derive(&[0; 16], &life);
+                (MemberKeys::Claimed { device }, event_id)
+            }
+        };
+        Self { enrolment, keys, event_id }
+    }
+}
+
+/// A device that joins keeps its key when it is enrolled anew, but its counter begins
+/// again here: the enrolment tells its events apart. One with a given session (ABP) counts
+/// on, and every gateway that has its keys gives one press one id.
+fn lorawan_event_ids(shared: &LoRaWanKeys, enrolment: EnrolmentId) -> EventIdKey {
+    match &shared.activation {
+        Activation::Otaa { app_key, .. } => {
+            EventIdKey::derive(app_key.as_bytes(), &enrolment.to_le_bytes())
+        }
+        Activation::Abp { nwk_s_key, .. } => EventIdKey::derive(nwk_s_key.as_bytes(), &[]),
     }
 }

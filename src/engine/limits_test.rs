@@ -3,19 +3,23 @@
 
 use super::age::Age;
 use super::air::Sign;
+use super::device::Position;
 use super::event::{
-    Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX, HeardFrame, Kind,
-    Lane, Stamp,
+    Authentication, Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX,
+    HeardFrame, Kind, Lane, Stamp,
 };
 use super::journal::longest_record_bytes;
+use super::lorawan::LoRaWanState;
 use super::name::{NAME_BYTES_MAX, Name};
+use super::payload::schema_test::belongs;
 use super::payload::{EVENT_WIRE_BYTES, Voice};
 use super::pendant::{Actual, Apparent, PendantState, PreAlarm, Reply, Session, Supervision};
 use super::policy::{LISTEN_IN_BYTES_MAX, ListenIn, Policies, Policy, Response};
 use super::seam::{BrokerId, LinkId, PublishId, Signal};
 use super::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use super::time::{Mono, Now, Wall, WallSource};
-use pendant_protocol::{EnrolmentKey, PendantId, Slot};
+use pendant_protocol::{PendantId, Slot};
+use std::collections::BTreeMap;
 
 const WALL: Wall =
     Wall::Set { unix_ms: i64::MIN, uncertainty_ms: u32::MAX, source: WallSource::Unverified };
@@ -43,8 +47,10 @@ fn settings() -> Settings {
         slot: Slot::new(31).expect("a slot"),
         chance: Chance::Either,
         brokers: vec![name()],
-        links: vec![LinkSettings { name: name(), acknowledges: true }],
+        links: vec![LinkSettings { name: name(), acknowledges: true, speech: Default::default() }],
+        lorawan: None,
         policies: Policies { site: policy(), ..Policies::default() },
+        devices: BTreeMap::new(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 1,
@@ -58,9 +64,9 @@ fn settings() -> Settings {
 }
 
 fn event(kind: Kind, detail: Detail) -> Event {
-    let key = EventIdKey::derive(&EnrolmentKey::from_bytes([0xFF; 16]));
+    let key = EventIdKey::derive(&[0xFF; 16], &[]);
     Event {
-        id: key.of_frame(u32::MAX, u8::MAX),
+        id: key.of_frame(0, u32::MAX, u8::MAX),
         kind,
         boot: u64::MAX,
         number: u64::MAX,
@@ -69,6 +75,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
             pendant: 0xFF_FFFF,
             enrolment: u64::MAX,
             wearer: name(),
+            authentication: Authentication::LoRaWan,
             counter: u32::MAX,
             heard: Some(HeardFrame {
                 link: LinkId(0),
@@ -79,8 +86,15 @@ fn event(kind: Kind, detail: Detail) -> Event {
                     spreading_factor: Some(u8::MAX),
                     frequency_error_hz: Some(i32::MIN),
                 },
-                battery: Some(14),
+                battery_percent: Some(100),
                 place: u16::MAX,
+                position: Some(Position {
+                    latitude_e6: -89_999_999,
+                    longitude_e6: -179_999_999,
+                    accuracy_m: Some(u16::MAX),
+                    age_s: Some(u16::MAX),
+                }),
+                temperature_decidegrees: Some(i16::MIN),
                 freshness: Freshness::Unproven,
             }),
         }),
@@ -172,13 +186,22 @@ fn state() -> PendantState {
 
 #[test]
 fn the_longest_record_fits_a_frame() {
-    for detail in details() {
-        let mut event = event(Kind::WrongPinRepeated, detail);
+    for (kind, detail) in Kind::all().flat_map(|kind| details().map(|detail| (kind, detail))) {
+        let mut event = event(kind, detail);
         if is_of_the_gateway(&event.detail) {
             event.from = None;
         }
-        let used = longest_record_bytes(&event, &state());
-        assert!(used <= 446, "{used} bytes");
+        if !belongs(&event) {
+            continue;
+        }
+        // A pendant is native or speaks LoRaWAN: it has replies, or a session.
+        let mut device = state();
+        (device.replies, device.salt) = ([None; 2], 0);
+        device.lorawan = LoRaWanState::longest();
+        for state in [state(), device] {
+            let used = longest_record_bytes(&event, &state);
+            assert!(used <= 446, "{used} bytes");
+        }
     }
 }
 
@@ -194,6 +217,9 @@ fn the_longest_event_fits_the_wire() {
         let mut event = event(kind, detail);
         if is_of_the_gateway(&event.detail) {
             event.from = None;
+        }
+        if !belongs(&event) {
+            continue;
         }
         // A time that can be printed is longer than one that cannot.
         if let Detail::Session { due_unix_ms, .. } = &mut event.detail {

@@ -9,10 +9,12 @@ pub mod air;
 mod authenticate;
 mod by_pendant;
 mod chance;
+pub mod claimed;
 pub mod command;
 mod decide;
 mod deduplicate;
 mod delivery;
+pub mod device;
 mod downlinks;
 pub mod event;
 mod gateway;
@@ -21,6 +23,7 @@ pub mod keyring;
 pub mod lamp;
 #[cfg(test)]
 mod limits_test;
+pub mod lorawan;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 #[cfg(not(feature = "mutants"))]
@@ -33,6 +36,7 @@ mod pendant;
 pub mod pin;
 pub mod policy;
 mod record;
+mod said;
 pub mod seam;
 pub mod settings;
 pub mod time;

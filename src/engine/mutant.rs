@@ -46,11 +46,15 @@ pub enum Mutant {
     TellOpenNumbers,
     /// An error of reading counts as damage.
     ReadErrorIsDamage,
+    /// FCntDown of a LoRaWAN session does not rise.
+    RepeatDownlinkCounter,
+    /// A LoRaWAN join is answered, and its nonces are forgotten.
+    ForgetJoins,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// All of them.
+    /// Those that the simulation of native pendants must see.
     pub const ALL: [Self; 20] = [
         Self::AnswerBeforeSync,
         Self::SyncAgainInPlace,
@@ -73,6 +77,9 @@ impl Mutant {
         Self::TellOpenNumbers,
         Self::ReadErrorIsDamage,
     ];
+
+    /// Those that only LoRaWAN pendants can show.
+    pub const LORAWAN: [Self; 2] = [Self::RepeatDownlinkCounter, Self::ForgetJoins];
 }
 
 #[cfg(feature = "mutants")]

@@ -6,7 +6,7 @@ mod json;
 #[cfg(test)]
 mod json_test;
 #[cfg(test)]
-mod schema_test;
+pub(super) mod schema_test;
 
 use super::event::{
     Boot, Detail, Event, EventId, Freshness, FromPendant, HeardFrame, Kind, Lane, Telling,
@@ -16,13 +16,13 @@ use super::policy::{ListenIn, Policies};
 use super::seam::{BrokerId, Publish, PublishId};
 use super::settings::Settings;
 use super::time::{Now, Wall};
-use json::{Json, Quarters, Text, Value};
+use json::{Decimal, Json, Quarters, Text, Value};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 /// Topic and payload of any event, bytes. The longest event has room in it,
 /// and with MQTT's and TLS's headers it still fits one Ethernet frame.
-pub const EVENT_WIRE_BYTES: usize = 1344;
+pub const EVENT_WIRE_BYTES: usize = 1408;
 
 /// The gateway's voice: topics and names that stand in every payload.
 pub(super) struct Voice {
@@ -119,17 +119,26 @@ impl Voice {
         json.member("enrolment", hex_64(from.enrolment));
         json.member("wearer", from.wearer.as_str());
         json.member("counter", from.counter);
-        json.member("authentication", "aes-ccm-64");
+        json.member("authentication", from.authentication.as_str());
         if let Some(heard) = &from.heard {
             self.heard(json, heard);
         }
     }
 
     fn heard(&self, json: &mut Json, heard: &HeardFrame) {
-        let percent = |fourteenths| u16::from(fourteenths) * 100 / 14;
         json.member("fresh", heard.freshness == Freshness::Proven);
-        json.member("battery_percent", heard.battery.map(percent));
+        json.member("battery_percent", heard.battery_percent);
         json.member("place", (heard.place != 0).then_some(heard.place));
+        if let Some(position) = heard.position {
+            json.object("position", |json| {
+                json.member("latitude", Decimal { digits: position.latitude_e6, places: 6 });
+                json.member("longitude", Decimal { digits: position.longitude_e6, places: 6 });
+                json.member_if_any("accuracy_m", position.accuracy_m);
+                json.member_if_any("age_s", position.age_s);
+            });
+        }
+        let celsius = |tenths: i16| Decimal { digits: tenths.into(), places: 1 };
+        json.member_if_any("temperature_c", heard.temperature_decidegrees.map(celsius));
         json.member("link", name_of(&self.links, heard.link.0));
         json.member("rssi_dbm", heard.signal.rssi_dbm);
         json.member("snr_db", heard.signal.snr_quarter_db.map(Quarters));

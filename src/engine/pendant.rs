@@ -2,7 +2,9 @@
 //! with every event of it, so that an event and what it changed are one frame.
 
 use super::age::Age;
+use super::event::EventId;
 use super::keyring::EnrolmentId;
+use super::lorawan::LoRaWanState;
 use super::seam::LinkId;
 use super::time::Mono;
 use pendant_protocol::{FrameBytes, PendantId};
@@ -11,6 +13,19 @@ use serde::{Deserialize, Serialize};
 /// Replies kept for retransmissions. Two, since a panic may interrupt the
 /// retries of the message before it.
 const REPLIES_KEPT: usize = 2;
+
+/// Copies of one frame that arrive through another receiver within this time
+/// are the same transmission; later ones are repetitions that want an answer.
+const SAME_TRANSMISSION_MS: u64 = 500;
+
+const HOUR_MS: u64 = 3_600_000;
+/// More than a device asks for that tries to join all the while (LoRaWAN 1.0.4, section 7:
+/// within its 1 % of airtime in the first hour).
+const JOINS_PER_HOUR_MAX: u8 = 30;
+/// Copies by several repeaters come mixed.
+const CLAIMS_KEPT: usize = 4;
+/// A pendant that nobody vouches for says a thing several times within this time, ms.
+const CLAIMED_AGAIN_MS: u64 = 10_000;
 
 /// A reply with the frame that it answers. A retransmission is known by its
 /// tag: 64 bits that nobody without the key can choose.
@@ -97,7 +112,7 @@ pub(super) enum Supervision {
 /// The latest frame of a pendant, to tell a second receiver's copy from a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Latest {
-    pub(super) counter: u32,
+    pub(super) event: EventId,
     pub(super) link: LinkId,
     pub(super) ended: Mono,
 }
@@ -122,6 +137,8 @@ pub(super) struct PendantState {
     /// When its last new frame was heard.
     pub(super) heard: Age,
     pub(super) supervision: Supervision,
+    /// Of a LoRaWAN pendant, beside all that.
+    pub(super) lorawan: LoRaWanState,
     /// The highest counter before this boot.
     #[serde(skip)]
     pub(super) highest_before: Option<u32>,
@@ -131,6 +148,12 @@ pub(super) struct PendantState {
     /// Of this boot.
     #[serde(skip)]
     pub(super) latest: Option<Latest>,
+    /// The last frames of a pendant that nobody vouches for. Of this boot.
+    #[serde(skip)]
+    pub(super) claimed: [Option<(u64, Mono)>; CLAIMS_KEPT],
+    /// When joins were first counted in this hour, and how many. Of this boot.
+    #[serde(skip)]
+    pub(super) joins: Option<(Mono, u8)>,
 }
 
 /// What the centre changed of a pendant: absolute, so that it may be read twice.
@@ -154,6 +177,15 @@ pub(super) enum CounterVerdict {
     TooOld,
 }
 
+impl Latest {
+    /// Whether this is the same transmission, through another receiver.
+    pub(super) fn is_heard_beside(&self, event: EventId, link: LinkId, ended: Mono) -> bool {
+        self.event == event
+            && self.link != link
+            && ended.ms_since(self.ended) < SAME_TRANSMISSION_MS
+    }
+}
+
 impl PendantState {
     pub(super) fn new(pendant: PendantId, enrolment: EnrolmentId) -> Self {
         Self {
@@ -168,10 +200,41 @@ impl PendantState {
             actual: Actual::default(),
             heard: Age::default(),
             supervision: Supervision::default(),
+            lorawan: LoRaWanState::default(),
             highest_before: None,
             stale_told: None,
             latest: None,
+            claimed: [None; CLAIMS_KEPT],
+            joins: None,
         }
+    }
+
+    /// What it said until now may be old: it may alarm and nothing else, until it proves
+    /// that it is there.
+    pub(super) fn doubt(&mut self) {
+        self.suspect = true;
+        self.lorawan.doubt();
+    }
+
+    /// Whether a frame that nobody vouches for was heard already, as far as can be known.
+    pub(super) fn is_claimed_again(&self, tag: u64, now: Mono) -> bool {
+        let lately = |at: Mono| now.ms_since(at) < CLAIMED_AGAIN_MS;
+        self.claimed.iter().flatten().any(|(last, at)| *last == tag && lately(*at))
+    }
+
+    /// Counts a join; false if there were too many in this hour. Each costs a commit and
+    /// airtime, and whoever has recorded enough of a device's requests could go on for ever.
+    pub(super) fn may_join(&mut self, now: Mono) -> bool {
+        let this_hour = self.joins.filter(|(since, _)| now.ms_since(*since) < HOUR_MS);
+        let (since, count) = this_hour.unwrap_or((now, 0));
+        self.joins = Some((since, count.saturating_add(1)));
+        count < JOINS_PER_HOUR_MAX
+    }
+
+    /// Takes note of one; the oldest is forgotten.
+    pub(super) fn claim(&mut self, tag: u64, now: Mono) {
+        self.claimed.rotate_right(1);
+        self.claimed[0] = Some((tag, now));
     }
 
     /// The part of the state that the centre may change.
@@ -217,6 +280,7 @@ impl PendantState {
     /// repetition must be taken anew and not merely answered.
     pub(super) fn unsay(&mut self, counter: u32) {
         self.forget_reply(counter);
+        self.lorawan.unsay(counter);
         let Some(behind) = self.highest.and_then(|highest| highest.checked_sub(counter)) else {
             return;
         };
@@ -236,6 +300,12 @@ impl PendantState {
         for reply in &mut self.replies {
             reply.take_if(|reply| reply.counter == counter);
         }
+        self.lorawan.forget_reply(counter);
+    }
+
+    /// The counter of the next frame of a pendant that has none of its own.
+    pub(super) fn next_counter(&self) -> Option<u32> {
+        self.highest.map_or(Some(0), |highest| highest.checked_add(1))
     }
 
     /// Keeps the answers to the highest counters: frames that were held back and

@@ -1,18 +1,24 @@
 //! `Decision` -> `Record`: the event with its identity and number, the state
 //! that goes with it, and the sealed reply.
 
+use super::authenticate::{Joining, Way};
 use super::decide::Decision;
-use super::event::{Boot, Event, Freshness, FromPendant, HeardFrame, Stamp};
+use super::event::{
+    Authentication, Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Stamp,
+};
+use super::keyring::Member;
+use super::lorawan::{DownlinkBytes, Plan, join_accept};
 use super::mutant::{Mutant, planted};
 use super::pendant::{PendantState, Reply};
 use super::seam::{LinkId, Signal};
-use pendant_protocol::{FrameBytes, Slot};
+use pendant_protocol::Slot;
 
 /// What is journalled for one frame.
 pub(super) struct Record {
     pub(super) event: Event,
     pub(super) state: PendantState,
-    pub(super) reply: FrameBytes,
+    /// A LoRaWAN frame that asks for nothing has none.
+    pub(super) reply: Option<DownlinkBytes>,
 }
 
 impl Record {
@@ -20,6 +26,13 @@ impl Record {
     pub(super) fn is_fresh(&self) -> bool {
         let heard = self.event.from.as_ref().and_then(|from| from.heard);
         heard.is_some_and(|heard| heard.freshness == Freshness::Proven)
+    }
+
+    /// Whether it shows that its pendant is there. One that nobody vouches for never
+    /// proves it, and would else be lost for good once it was.
+    pub(super) fn shows_life(&self) -> bool {
+        let from = self.event.from.as_ref();
+        self.is_fresh() || from.is_some_and(|from| from.authentication == Authentication::None)
     }
 }
 
@@ -31,9 +44,9 @@ pub(super) struct Hearing {
     pub(super) received: Stamp,
 }
 
-/// Makes the record of a decision. The reply's nonce has the slot, the counter
-/// and a random salt, so that neither a second gateway nor a restored card
-/// repeats one with another text.
+/// Makes the record of a decision. A native reply's nonce has the slot, the counter and
+/// a random salt, so that neither a second gateway nor a restored card repeats one with
+/// another text.
 pub(super) fn record(
     decision: Decision<'_>,
     hearing: Hearing,
@@ -44,38 +57,95 @@ pub(super) fn record(
     let fresh = decision.fresh();
     let authentic = fresh.authentic();
     let member = authentic.member();
-    let message = authentic.message();
     let counter = authentic.counter();
-    let reply = decision.answer.seal(&member.downlink, slot, authentic.pendant(), counter, salt);
+    let said = authentic.said();
     let ordinal = if planted(Mutant::ChanceInEventId) { salt.to_le_bytes()[0] } else { 0 };
+    let heard = HeardFrame {
+        link: hearing.link,
+        signal: hearing.signal,
+        battery_percent: said.battery_percent,
+        place: said.place,
+        position: said.position,
+        temperature_decidegrees: said.temperature_decidegrees,
+        freshness: fresh.freshness(),
+    };
     let event = Event {
-        id: member.event_id.of_frame(counter, ordinal),
+        id: authentic.event(ordinal),
         kind: decision.kind,
         boot,
         number,
         received: hearing.received,
-        from: Some(FromPendant {
-            pendant: authentic.pendant().get(),
-            enrolment: member.enrolment.id,
-            wearer: member.enrolment.wearer.clone(),
-            counter,
-            heard: Some(HeardFrame {
-                link: hearing.link,
-                signal: hearing.signal,
-                battery: message.status.battery.fourteenths(),
-                place: message.body.place(),
-                freshness: fresh.freshness(),
-            }),
-        }),
+        from: Some(from(member, counter, heard)),
         detail: decision.detail.clone(),
     };
-    let tag = authentic.tag();
-    let newest = fresh.is_newest();
-    let mut state = decision.state;
-    if newest {
-        // Whoever releases an old frame must not make the pendant's echo stale.
-        state.salt = salt;
-    }
-    state.remember(Reply { counter, tag, frame: reply });
+    let mut state = decision.state.clone();
+    let reply = match authentic.way() {
+        Way::Native { key, .. } => {
+            let pendant = authentic.pendant();
+            let frame = decision.answer.seal(key, slot, pendant, counter, salt);
+            if fresh.is_newest() {
+                // Whoever releases an old frame must not make the pendant's echo stale.
+                state.salt = salt;
+            }
+            state.remember(Reply { counter, tag: authentic.tag(), frame });
+            Some(DownlinkBytes::new(&frame))
+        }
+        Way::Claimed => {
+            state.claim(authentic.tag(), hearing.received.mono);
+            None
+        }
+        Way::LoRaWan { uplink, silencing } => {
+            // A device that was silent for long is asked to answer: only so does it prove
+            // that its frames are not held back.
+            let reply = state.lorawan.take(uplink, state.suspect, silencing.is_some());
+            let options = uplink.requests().answers(&hearing.signal, hearing.received.wall);
+            reply.map(|reply| uplink.answer(member.dev_addr(), reply, &options, *silencing))
+        }
+    };
     Record { event, state, reply }
+}
+
+fn from(member: &Member, counter: u32, heard: HeardFrame) -> FromPendant {
+    FromPendant {
+        pendant: member.enrolment.pendant.get(),
+        enrolment: member.enrolment.id,
+        wearer: member.enrolment.wearer.clone(),
+        authentication: member.authentication(),
+        counter,
+        heard: Some(heard),
+    }
+}
+
+/// What is journalled for a join, and its answer. `life` is a random number that goes into
+/// the ids of all that is said in the session.
+pub(super) fn record_join(
+    joining: Joining<'_>,
+    before: &PendantState,
+    hearing: Hearing,
+    (boot, number): (Boot, u64),
+    (plan, life): (Plan, u32),
+) -> Record {
+    let Joining { member, app_key, offer, state: mut lorawan } = joining;
+    lorawan.live(life);
+    let heard = HeardFrame {
+        link: hearing.link,
+        signal: hearing.signal,
+        battery_percent: None,
+        place: 0,
+        position: None,
+        temperature_decidegrees: None,
+        freshness: Freshness::Unproven,
+    };
+    let event = Event {
+        id: member.event_id.of_join(offer.join_nonce),
+        kind: Kind::Joined,
+        boot,
+        number,
+        received: hearing.received,
+        from: Some(from(member, offer.join_nonce, heard)),
+        detail: Detail::None,
+    };
+    let reply = join_accept(app_key, offer, member.dev_addr(), plan);
+    let lorawan = if planted(Mutant::ForgetJoins) { before.lorawan.clone() } else { lorawan };
+    Record { event, state: PendantState { lorawan, ..before.clone() }, reply: Some(reply) }
 }

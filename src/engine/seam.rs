@@ -7,7 +7,7 @@ use super::keyring::Keyring;
 use super::name::Name;
 use super::notice::Notice;
 use super::time::Mono;
-use pendant_protocol::{FrameBytes, PendantId};
+use pendant_protocol::PendantId;
 
 /// Which link (serial port or radio): its place in the configuration.
 #[derive(
@@ -272,6 +272,31 @@ pub struct Answer {
     pub payload: Vec<u8>,
 }
 
+/// How a downlink is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wave {
+    /// As native pendants listen: the link knows.
+    Native,
+    /// As LoRaWAN devices listen: inverted IQ, no payload CRC, public sync word.
+    LoRaWan {
+        /// Carrier, Hz.
+        frequency_hz: u32,
+        /// 7 to 12.
+        spreading_factor: u8,
+        /// Hz.
+        bandwidth_hz: u32,
+    },
+}
+
+/// Another moment for a downlink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// When its first symbol is to leave.
+    pub at: Mono,
+    /// How it is sent then.
+    pub wave: Wave,
+}
+
 /// One downlink. Only a released acknowledgement can become one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
@@ -281,8 +306,10 @@ pub struct Transmit {
     pub link: LinkId,
     /// When its first symbol is to leave.
     pub at: Mono,
+    /// How it is sent.
+    pub wave: Wave,
     /// When instead, if the link is receiving another frame at that time.
-    pub or_at: Option<Mono>,
-    /// What.
-    pub frame: FrameBytes,
+    pub or: Option<Later>,
+    /// What: 24 bytes natively, 12 and more in LoRaWAN.
+    pub frame: Vec<u8>,
 }

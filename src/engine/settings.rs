@@ -1,11 +1,15 @@
 //! What the engine must be told once: names, slots, budgets. Checked before it
 //! gets here (`crate::config`).
 
+use super::claimed::Speech;
 use super::command::CentreKeys;
+use super::device::Device;
 use super::journal::Limits;
+use super::lorawan::Plan;
 use super::name::Name;
 use super::policy::Policies;
-use pendant_protocol::Slot;
+use pendant_protocol::{PendantId, Slot};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// One link, by its place in the configuration.
@@ -15,6 +19,8 @@ pub struct LinkSettings {
     pub name: Name,
     /// Whether acknowledgements are sent through it.
     pub acknowledges: bool,
+    /// What pendants speak there.
+    pub speech: Speech,
 }
 
 /// Which of a pendant's two listening windows this gateway answers in, so that
@@ -70,8 +76,12 @@ pub struct Settings {
     pub brokers: Vec<Name>,
     /// The links.
     pub links: Vec<LinkSettings>,
+    /// The band plan of LoRaWAN; `None`: its frames are not listened to.
+    pub lorawan: Option<Plan>,
     /// What the site has decided, and for which pendants otherwise.
     pub policies: Policies,
+    /// Pendants that were bought, with what their signs mean on this site.
+    pub devices: BTreeMap<PendantId, Device>,
     /// Delivery.
     pub delivery: DeliverySettings,
     /// The centre.

@@ -25,7 +25,7 @@ use crate::engine::seam::{
 use crate::engine::time::{Mono, Wall};
 use crate::engine::{Gateway, Seed};
 use pendant_hal::radio::account::Balance;
-use pendant_hal::{LinkEvent, SendFault, Transmission};
+use pendant_hal::{Later, LinkEvent, SendFault, Transmission};
 use pendant_protocol::SealedUplink;
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
@@ -318,11 +318,13 @@ impl Daemon {
                 }
             }
             Output::Transmit(transmit) => {
+                let later = |at, wave| Later { at: self.clock.instant(at), wave };
                 let transmission = Transmission {
                     ticket: transmit.id.0,
                     at: self.clock.instant(transmit.at),
-                    or_at: transmit.or_at.map(|mono| self.clock.instant(mono)),
-                    bytes: transmit.frame.to_vec(),
+                    wave: links::wave(transmit.wave),
+                    or: transmit.or.map(|or| later(or.at, links::wave(or.wave))),
+                    bytes: transmit.frame,
                 };
                 if !self.links.transmit(transmit.link, transmission) {
                     return Some(transmit.link);

@@ -5,7 +5,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | `LWE1` |
+//! | 4 | `LWE2` |
 //! | 13 | nonce, random at every writing |
 //! | n | the enrolment (postcard), sealed |
 //! | 16 | tag |
@@ -17,7 +17,8 @@
 
 use super::durable_file;
 use super::store_key::StoreKey;
-use crate::engine::keyring::{Enrolment, EnrolmentId, Keyring};
+use crate::engine::keyring::{Enrolment, EnrolmentId, Keyring, Secrets};
+use crate::engine::lorawan::{LoRaWanKeys, SecretKey};
 use crate::engine::name::Name;
 use crate::engine::pin::PinVerifier;
 use aes::Aes128;
@@ -30,13 +31,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 pub use super::durable_file::Existing;
 
 type Cipher = ccm::Ccm<Aes128, U16, U13>;
 
-const MAGIC: &[u8; 4] = b"LWE1";
+const MAGIC: &[u8; 4] = b"LWE2";
 const NONCE_BYTES: usize = 13;
 const TAG_BYTES: usize = 16;
 /// An enrolment is below 200 bytes; what is longer than this is none.
@@ -103,6 +104,8 @@ pub enum BindError {
     NotEnrolled,
     /// Its enrolment does not open.
     Damaged(DamagedEnrolment),
+    /// It is a pendant that was bought, which has no digits for PINs.
+    NoPins,
     /// The system refused.
     Io(io::Error),
 }
@@ -112,6 +115,7 @@ impl fmt::Display for BindError {
         match self {
             Self::NotEnrolled => f.write_str("the pendant is not enrolled"),
             Self::Damaged(damaged) => damaged.fmt(f),
+            Self::NoPins => f.write_str("a pendant that was bought has no PINs"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -126,15 +130,45 @@ impl BindError {
     }
 }
 
-/// What is sealed in a file.
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+/// What is sealed in a file. Keys are wiped by their own types.
+#[derive(Serialize, Deserialize)]
 struct Content {
     pendant: u32,
     id: EnrolmentId,
-    key: [u8; 16],
-    #[zeroize(skip)]
     wearer: Name,
-    pins: PinVerifier,
+    secrets: Sealed,
+}
+
+/// [`Secrets`], as they are written.
+#[derive(Serialize, Deserialize)]
+enum Sealed {
+    Native { key: SecretKey, pins: PinVerifier },
+    LoRaWan(LoRaWanKeys),
+    Claimed { number: u32 },
+}
+
+impl From<&Secrets> for Sealed {
+    fn from(secrets: &Secrets) -> Self {
+        match secrets {
+            Secrets::Native { key, pins } => {
+                Self::Native { key: SecretKey::from_bytes(*key.as_bytes()), pins: pins.clone() }
+            }
+            Secrets::LoRaWan(keys) => Self::LoRaWan(keys.clone()),
+            Secrets::Claimed { number } => Self::Claimed { number: *number },
+        }
+    }
+}
+
+impl From<Sealed> for Secrets {
+    fn from(sealed: Sealed) -> Self {
+        match sealed {
+            Sealed::Native { key, pins } => {
+                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins }
+            }
+            Sealed::LoRaWan(keys) => Self::LoRaWan(keys),
+            Sealed::Claimed { number } => Self::Claimed { number },
+        }
+    }
 }
 
 impl KeyringFiles {
@@ -201,8 +235,12 @@ impl KeyringFiles {
         let _lock = lock(&self.directory).map_err(BindError::of)?;
         let mut enrolment = self.find(pendant)?;
         let former = std::mem::replace(&mut enrolment.wearer, wearer);
-        if let Some(pins) = pins {
-            enrolment.pins = pins;
+        match (&mut enrolment.secrets, pins) {
+            (_, None) => {}
+            (Secrets::Native { pins: former, .. }, Some(pins)) => *former = pins,
+            (Secrets::LoRaWan(_) | Secrets::Claimed { .. }, Some(_)) => {
+                return Err(BindError::NoPins);
+            }
         }
         self.put(&enrolment, Existing::Replace).map_err(BindError::Io)?;
         Ok(former)
@@ -230,9 +268,8 @@ impl KeyringFiles {
         let content = Content {
             pendant: enrolment.pendant.get(),
             id: enrolment.id,
-            key: *enrolment.key.as_bytes(),
             wearer: enrolment.wearer.clone(),
-            pins: enrolment.pins.clone(),
+            secrets: (&enrolment.secrets).into(),
         };
         let mut buffer = Zeroizing::new([0; FILE_BYTES_MAX]);
         let sealed =
@@ -272,9 +309,8 @@ impl KeyringFiles {
         Ok(Enrolment {
             pendant,
             id: content.id,
-            key: EnrolmentKey::from_bytes(content.key),
-            wearer: content.wearer.clone(),
-            pins: content.pins.clone(),
+            wearer: content.wearer,
+            secrets: content.secrets.into(),
         })
     }
 }
@@ -357,9 +393,18 @@ mod tests {
         Enrolment {
             pendant: pendant(number),
             id: 0x0123_4567_89ab_cdef,
-            key: EnrolmentKey::from_bytes([0xA5; 16]),
             wearer: Name::new("m.okafor").expect("a name"),
-            pins: PinVerifier::new([7; 32], pin("2580"), pin("7391")),
+            secrets: Secrets::Native {
+                key: EnrolmentKey::from_bytes([0xA5; 16]),
+                pins: PinVerifier::new([7; 32], pin("2580"), pin("7391")),
+            },
+        }
+    }
+
+    fn secrets(enrolment: &Enrolment) -> (&EnrolmentKey, &PinVerifier) {
+        match &enrolment.secrets {
+            Secrets::Native { key, pins } => (key, pins),
+            other => panic!("a native pendant, not {other:?}"),
         }
     }
 
@@ -376,9 +421,9 @@ mod tests {
         let read = loaded.keyring.find(pendant(0x12f)).expect("written");
         let written = enrolment(0x12f);
         assert_eq!((read.id, &read.wearer), (written.id, &written.wearer));
-        assert_eq!(read.key.as_bytes(), written.key.as_bytes());
+        assert_eq!(secrets(read).0.as_bytes(), secrets(&written).0.as_bytes());
         let safe = PinDigits::from_digits("2580").expect("digits");
-        assert!(read.pins.judge(safe) == crate::engine::pin::Entered::Safe);
+        assert!(secrets(read).1.judge(safe) == crate::engine::pin::Entered::Safe);
         let mode =
             |path: PathBuf| std::fs::metadata(path).expect("there").permissions().mode() & 0o7777;
         assert_eq!(mode(store.path("00012f.enrolment")), 0o600);
@@ -420,8 +465,9 @@ mod tests {
         let name = |text: &str| Name::new(text).expect("a name");
         let entered = |number, digits: &str| {
             let found = store.files.find(pendant(number)).expect("enrolled");
-            assert_eq!((found.id, found.key.as_bytes()), (enrolment(5).id, &[0xA5; 16]));
-            (found.wearer.to_string(), found.pins.judge(pin(digits)))
+            let (key, pins) = secrets(&found);
+            assert_eq!((found.id, key.as_bytes()), (enrolment(5).id, &[0xA5; 16]));
+            (found.wearer.to_string(), pins.judge(pin(digits)))
         };
         let former = store.files.bind(pendant(5), name("a.silva"), None).expect("enrolled");
         assert_eq!(former.as_str(), "m.okafor");

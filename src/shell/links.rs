@@ -1,13 +1,13 @@
 //! The links of the configuration, as the hardware layer's tasks.
 
-use super::radios::{self, Ledgers, Outlet};
+use super::radios::{self, Outlet};
 use crate::config::{Config, LinkKind, SerialCodec};
 use crate::engine::air::AirReport;
-use crate::engine::seam::{LinkId, Signal};
+use crate::engine::seam::{self, LinkId, Signal};
 use pendant_hal::concentrator;
-use pendant_hal::radio::account::{Account, Balance};
+use pendant_hal::radio::account::{Account, Balance, Ledgers};
 use pendant_hal::serial::{self, Codec, SerialSettings};
-use pendant_hal::{AirQuality, LinkEvent, LinkHandle, Transmission};
+use pendant_hal::{AirQuality, LinkEvent, LinkHandle, Transmission, Wave};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -27,11 +27,11 @@ impl Links {
     #[must_use]
     pub fn start(config: &Config) -> (Self, mpsc::Receiver<(u8, LinkEvent)>) {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let mut ledgers = Ledgers::default();
+        let ledgers = Ledgers::new(Instant::now());
         let mut started = Self { handles: Vec::new(), accounts: Vec::new() };
         for (tag, link) in (0u8..).zip(&config.links) {
             let outlet = Outlet { tag, events: events.clone() };
-            let account = link.kind.air().map(|air| ledgers.account(air));
+            let account = link.kind.air().map(|air| radios::account(air, &ledgers));
             started.handles.push(start(&link.kind, account.clone().unwrap_or_default(), outlet));
             started.accounts.push(account);
         }
@@ -62,11 +62,14 @@ impl Links {
 
 fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
     match kind {
-        LinkKind::Serial { path, baud, codec, envelope } => {
+        LinkKind::Serial { path, baud, codec, envelope, .. } => {
             let codec = match codec {
                 SerialCodec::Cobs => Codec::Cobs { envelope: *envelope },
                 SerialCodec::Rylr998 => Codec::Rylr998,
                 SerialCodec::RakP2p => Codec::RakP2p,
+                SerialCodec::E22 => Codec::E22,
+                SerialCodec::Meshtastic => Codec::Meshtastic,
+                SerialCodec::EchoStream => Codec::EchoStream,
             };
             let settings = SerialSettings { path: path.clone(), baud: *baud, codec };
             serial::spawn(settings, outlet.tag, outlet.events)
@@ -85,6 +88,16 @@ fn start(kind: &LinkKind, account: Account, outlet: Outlet) -> LinkHandle {
 pub const fn air_report(air: &AirQuality) -> AirReport {
     let failures = air.crc_failures.saturating_add(air.header_failures);
     AirReport { noise_dbm: air.noise_dbm, failures, frames: air.frames }
+}
+
+/// How a downlink is sent, in the hardware layer's words.
+pub(super) fn wave(wave: seam::Wave) -> Wave {
+    match wave {
+        seam::Wave::Native => Wave::Native,
+        seam::Wave::LoRaWan { frequency_hz, spreading_factor, bandwidth_hz } => {
+            Wave::LoRaWan { frequency_hz, spreading_factor, bandwidth_hz }
+        }
+    }
 }
 
 /// The engine's form of what a receiver reports.

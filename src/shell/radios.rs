@@ -2,32 +2,21 @@
 
 use crate::config::{Air, Concentrator, Radio, VirtualRadio};
 use pendant_hal::concentrator::ConcentratorSettings;
-use pendant_hal::radio::account::{Account, Ledger, SharedLedger};
+use pendant_hal::radio::account::{Account, Ledgers};
 use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::radio::chip::{Board, Board127, Chip, Sx126x, Sx127x, TcxoCtrlVoltage};
 use pendant_hal::radio::linux::Wiring;
 use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::region::Carrier;
 use pendant_hal::{LinkEvent, LinkFault, LinkHandle};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-/// A ledger for each band that the gateway transmits in, whichever its radios.
-#[derive(Default)]
-pub(super) struct Ledgers(BTreeMap<u32, SharedLedger>);
-
-impl Ledgers {
-    /// What a radio may transmit.
-    pub(super) fn account(&mut self, air: &Air) -> Account {
-        // Without a region it is a bench.
-        let Some(band) = air.band() else { return Account::default() };
-        let ledger = band.duty_permille.map(|permille| {
-            let new = || Arc::new(Mutex::new(Ledger::new(permille, Instant::now())));
-            Arc::clone(self.0.entry(band.low_hz).or_insert_with(new))
-        });
-        Account::new(&band, ledger)
-    }
+/// What a radio may transmit; without a region it is a bench.
+pub(super) fn account(air: &Air, ledgers: &Ledgers) -> Account {
+    let answers =
+        Carrier { frequency_hz: air.downlink_frequency_hz, bandwidth_hz: air.bandwidth_hz };
+    let account = |region| Account::new(region, air.antenna_gain_dbi, answers, ledgers);
+    air.region.map_or_else(Account::default, account)
 }
 
 /// What the chip's events go to.

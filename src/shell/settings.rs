@@ -31,10 +31,16 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         links: config
             .links
             .iter()
-            .map(|link| LinkSettings { name: link.name.clone(), acknowledges: link.acknowledge })
+            .map(|link| LinkSettings {
+                name: link.name.clone(),
+                acknowledges: link.acknowledge,
+                speech: link.kind.speech(),
+            })
             .collect(),
         centre: CentreSettings { silence_ms: u64::from(config.centre.silence_s) * 1000, keys },
-        policies: config.policies.clone(),
+        lorawan: config.lorawan.map(|lorawan| lorawan.plan()),
+        policies: config.pendants.policies.clone(),
+        devices: config.pendants.devices.clone(),
         delivery: DeliverySettings {
             receipts: config.delivery.receipts,
             receipt_wait_ms: u64::from(config.delivery.receipt_wait_s) * 1000,

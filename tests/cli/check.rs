@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 /// A finding's grade, text and remedy.
-fn finding(said: &Said, words: &str) -> (String, String) {
+pub(super) fn finding(said: &Said, words: &str) -> (String, String) {
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let findings = json["findings"].as_array().expect("a list");
     let found = findings
@@ -17,7 +17,7 @@ fn finding(said: &Said, words: &str) -> (String, String) {
     (text("grade"), text("remedy"))
 }
 
-fn expect_wrong(site: &Site, words: &str, remedy: &str) {
+pub(super) fn expect_wrong(site: &Site, words: &str, remedy: &str) {
     let said = site.run(&["check", "--json"]).expect(1);
     let (grade, told) = finding(&said, words);
     assert_eq!(grade, "wrong", "{words}");

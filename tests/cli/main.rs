@@ -3,7 +3,9 @@
 mod bind;
 mod check;
 mod control;
+mod devices;
 mod enroll;
+mod enroll_bought;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;

@@ -2,7 +2,9 @@
 //! about every kind of mistake.
 
 mod concentrator;
+mod devices;
 mod files;
+mod lorawan;
 mod mistakes;
 mod policy;
 mod radio;
@@ -76,7 +78,7 @@ fn edited_default() -> String {
 fn the_shipped_file_says_what_the_defaults_are() {
     let shipped = parse(&edited_default());
     assert_eq!(effective(&shipped), effective(&parse(LEAST)));
-    assert_eq!(shipped.policies, Policies::default());
+    assert_eq!(shipped.pendants.policies, Policies::default());
 }
 
 fn effective(config: &Config) -> String {
@@ -99,10 +101,11 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     assert_eq!(config.brokers[0].client_id, "my-gateway");
     assert!(config.brokers[0].password_file.is_some() && config.brokers[0].server_name.is_some());
     assert_eq!(config.brokers[1].interface.as_deref(), Some("wwan0"));
-    let response = &config.policies.site.response;
+    let response = &config.pendants.policies.site.response;
     assert_eq!(response.procedure(Kind::Duress).map(Name::as_str), Some("police-silent"));
     assert!(response.do_not_call(Kind::Panic));
-    assert_eq!(config.policies.pendants.len(), 1);
+    assert_eq!(config.pendants.policies.pendants.len(), 2);
+    assert_eq!(config.pendants.devices.len(), 1);
     assert_eq!(config.lamps.network.as_deref(), Some("lonework:green:network"));
 }
 
@@ -139,6 +142,41 @@ fn the_defaults_are_those_of_the_documents() {
         panic!("a serial link")
     };
     assert_eq!((*baud, *codec, *envelope), (115_200, SerialCodec::Cobs, false));
+}
+
+#[test]
+fn every_codec_has_its_name_and_what_nobody_authenticates_has_none() {
+    for (name, expected) in [
+        ("cobs", SerialCodec::Cobs),
+        ("rylr998", SerialCodec::Rylr998),
+        ("rak-p2p", SerialCodec::RakP2p),
+        ("e22", SerialCodec::E22),
+    ] {
+        let config = parse(&with("[[link]]", &format!("codec = \"{name}\"")));
+        for config in [parse(&config.to_text()), config] {
+            let LinkKind::Serial { codec, .. } = config.links[0].kind else { panic!("{name}") };
+            assert_eq!(codec, expected);
+        }
+    }
+}
+
+/// Nobody gets what could be anybody's by choosing a codec.
+#[test]
+fn a_receiver_without_authentication_must_be_asked_for() {
+    for (name, codec) in
+        [("meshtastic", SerialCodec::Meshtastic), ("echostream", SerialCodec::EchoStream)]
+    {
+        let line = format!("codec = \"{name}\"");
+        let refusal = refusal(&with("[[link]]", &line));
+        assert!(refusal.contains("no authentication"), "{refusal}");
+        assert!(refusal.contains("write: unauthenticated = true"), "{refusal}");
+        let config = parse(&with("[[link]]", &format!("{line}\nunauthenticated = true")));
+        assert_eq!(effective(&parse(&config.to_text())), effective(&config));
+        let LinkKind::Serial { codec: read, .. } = config.links[0].kind else { panic!("{name}") };
+        assert_eq!((read, config.links[0].acknowledge), (codec, false));
+    }
+    let needless = refusal(&with("[[link]]", "unauthenticated = true"));
+    assert!(needless.contains("prove who they are"), "{needless}");
 }
 
 #[test]

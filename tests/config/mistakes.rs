@@ -91,7 +91,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "5:12: `envelope` is true or false",
         "envelope = true, or: envelope = false",
     ),
-    ("[[link]]", "codec = \"rylr998\"\nenvelope = true", "6:12: an AT module", "envelope = false"),
+    (
+        "[[link]]",
+        "codec = \"rylr998\"\nenvelope = true",
+        "6:12: only a receiver with COBS",
+        "envelope = false",
+    ),
     ("[[link]]", "frequency_hz = 868100000", "5:1: unknown key `frequency_hz`", "kind \"radio\""),
 ];
 

@@ -8,7 +8,7 @@ use pendant_gateway::engine::policy::{ListenIn, Policies, Policy};
 use pendant_protocol::PendantId;
 
 fn policies(text: &str) -> Policies {
-    parse(&format!("{LEAST}{text}")).policies
+    parse(&format!("{LEAST}{text}")).pendants.policies
 }
 
 fn of(policies: &Policies, number: u32) -> Policy {
@@ -106,7 +106,7 @@ fn the_effective_configuration_has_every_policy_and_reads_back_to_the_same() {
     let config = parse(&format!("{LEAST}{SITE}{PENDANTS}"));
     let text = config.to_text();
     let again = parse(&text);
-    assert_eq!(again.policies, config.policies);
+    assert_eq!(again.pendants, config.pendants);
     assert_eq!(effective(&again), text);
     assert!(text.contains("[[pendant]]\nnumber = \"00012f\"\ngrace_s = 120\n"), "{text}");
     assert!(parse(LEAST).to_text().contains("[policy]\ngrace_s = 30\n"));
@@ -164,7 +164,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[[pendant]]\nnumber = \"00012f\"\nwearer = \"m\"",
         "15:1: unknown key `wearer` in [[pendant]]",
-        "[[pendant]] has: number, grace_s",
+        "[[pendant]] has: number, device",
     ),
     (
         "[[pendant]]\nnumber = \"00012f\"\nprocedures.dures = \"police\"",

@@ -114,7 +114,7 @@ async fn a_press_reaches_the_centre_and_its_wearer_is_answered() {
         assert_eq!(topic, format!("lonework/v1/ward-3/gw1/event/{lane}"));
         let json: Value = serde_json::from_str(&payload).expect("JSON");
         assert_eq!(json["id"], event.id.to_string());
-        assert_eq!(topic.len() + payload.len(), 1344);
+        assert_eq!(topic.len() + payload.len(), 1408);
     }
     assert!(centre.missing().is_empty());
     world.site.until("all receipted and released", |s| s["backlog"] == 0).await;

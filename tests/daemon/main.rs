@@ -34,13 +34,17 @@ mod system;
 #[path = "../support/tap.rs"]
 mod tap;
 
+mod alarm_receiver;
 mod bad_input;
 mod brokers;
+mod buttons;
 mod custody_trace;
+mod deadline;
 mod disk;
 mod end_to_end;
 mod failover;
 mod kill;
+mod lorawan;
 mod network;
 mod radio;
 mod receivers;

@@ -3,7 +3,7 @@
 
 use crate::end_to_end::{World, next_of};
 use crate::pendant::*;
-use crate::site::{SOON, hear};
+use crate::site::{SOON, free_udp_port, hear};
 use pendant_hal::concentrator::Eui;
 use pendant_hal::serial::envelope::{Envelope, Rx, Tx};
 use pendant_hal::sim::forwarder::Forwarder;
@@ -131,7 +131,7 @@ async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
             snr_quarter_db: Some(-20),
             frequency_hz: Some(868_300_000),
             spreading_factor: Some(spreading_factor),
-            frequency_error_hz: None,
+            ..Default::default()
         };
         let frame = pendant.say(PANIC);
         if first_by_far {
@@ -152,9 +152,4 @@ async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
             next_of(&mut centre, "panic").await;
         }
     }
-}
-
-fn free_udp_port() -> u16 {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    socket.local_addr().expect("its address").port()
 }

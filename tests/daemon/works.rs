@@ -97,7 +97,7 @@ fn press(said: &Said) -> Acknowledged {
         other => panic!("the scenario has no {other}"),
     };
     let (pendant, counter) = (format!("{:06x}", said.pendant.get()), said.counter.into());
-    Acknowledged { pendant, counter, kinds }
+    Acknowledged { pendant, counter, modulus: 1 << 32, kinds }
 }
 
 fn told(report: &Report) -> String {

@@ -11,6 +11,9 @@ mod dice;
 #[path = "../support/hunt.rs"]
 mod hunt;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/lorawan.rs"]
+mod lorawan;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
 #[path = "../support/rig.rs"]
@@ -35,6 +38,9 @@ mod p7_urgent_first;
 mod p8_damage;
 mod p8_quiet_or_lost;
 mod p9_time;
+mod p_claimed;
+mod p_lorawan;
+mod p_lorawan_lives;
 mod p_receivers;
 mod p_response;
 mod p_rollback;

@@ -15,7 +15,7 @@ fn retransmissions_make_no_event_and_get_the_same_bytes() {
     }
     assert_eq!(rig.count("panic"), 1);
     assert_eq!(rig.downlinks.len(), 4);
-    let answers: BTreeSet<_> = rig.downlinks.iter().map(|t| t.frame).collect();
+    let answers: BTreeSet<_> = rig.downlinks.iter().map(|t| &t.frame).collect();
     assert_eq!(answers.len(), 1);
 }
 

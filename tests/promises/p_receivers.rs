@@ -27,7 +27,7 @@ fn the_receiver_that_heard_best_answers() {
         assert_eq!(rig.count("panic"), 1);
         assert_eq!(windows(&rig, ended_us), [1_000]);
         assert_eq!(rig.downlinks[0].link, LinkId(strong));
-        assert_eq!(rig.downlinks[0].or_at.map(|at| (at.us() - ended_us) / 1000), Some(2_000));
+        assert_eq!(rig.downlinks[0].or.map(|or| (or.at.us() - ended_us) / 1000), Some(2_000));
         let beside = |notice: &&Notice| matches!(notice, Notice::HeardBeside { .. });
         assert_eq!(rig.notices.iter().filter(beside).count(), 1);
     }
@@ -97,7 +97,7 @@ fn a_primary_and_a_secondary_never_answer_in_one_window() {
         rig.frame(0, &pendant.say(PANIC));
         rig.run_ms(4_000);
         assert_eq!(windows(&rig, ended_us), [window_ms]);
-        assert_eq!(rig.downlinks[0].or_at, None);
+        assert_eq!(rig.downlinks[0].or, None);
         // Even if the disk makes it late.
         rig.disk.commit_us = 1_200_000;
         let ended_us = rig.now_us;

@@ -3,7 +3,7 @@
 
 use crate::pendant::*;
 use crate::rig::*;
-use pendant_gateway::engine::keyring::{Enrolment, Keyring};
+use pendant_gateway::engine::keyring::{Enrolment, Keyring, Secrets};
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::pin::PinVerifier;
 use pendant_gateway::engine::seam::Input;
@@ -16,7 +16,10 @@ const NEXT_DURESS: &str = "3908";
 fn handed_over(pendant: &Pendant) -> Enrolment {
     Enrolment {
         wearer: Name::new("guard-2").expect("a valid name"),
-        pins: PinVerifier::new([3; 32], digits(NEXT_SAFE), digits(NEXT_DURESS)),
+        secrets: Secrets::Native {
+            key: pendant.key.clone(),
+            pins: PinVerifier::new([3; 32], digits(NEXT_SAFE), digits(NEXT_DURESS)),
+        },
         ..pendant.enrolment()
     }
 }

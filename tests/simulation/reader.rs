@@ -52,6 +52,7 @@ struct From {
     pendant: u32,
     enrolment: u64,
     wearer: String,
+    authentication: u32,
     counter: u32,
     /// Only a frame has a receiver; a timer has none.
     heard: Option<u8>,
@@ -78,7 +79,7 @@ impl Reader {
         let position = number(sector, 8);
         let crc =
             crc32c::crc32c_append(crc32c::crc32c(&(position / 2048).to_le_bytes()), &sector[4..]);
-        let whole = sector[4] == 2
+        let whole = sector[4] == 3
             && sector[..4] == crc.to_le_bytes()
             && position % 2048 == index as u64
             && position != 0;

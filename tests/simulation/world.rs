@@ -453,7 +453,8 @@ impl World {
             Output::Transmit(transmit) => {
                 let began_us = self.process.as_ref().map_or(0, |process| process.began_us);
                 let at_us = (began_us + transmit.at.us()).max(self.now_us);
-                self.transmit(at_us, transmit.frame);
+                let frame = transmit.frame.try_into().expect("a native downlink");
+                self.transmit(at_us, frame);
             }
             Output::Answer(answer) => {
                 self.trace.note(self.now_us, &answer.payload, || "answers the centre".into());

@@ -41,6 +41,11 @@ impl Books {
         self.0.lock().expect("no clerk panics").counts()
     }
 
+    /// Different events of a kind that came.
+    pub fn count_of(&self, kind: &str) -> usize {
+        self.0.lock().expect("no clerk panics").count_of(kind)
+    }
+
     /// Waits until nothing is wrong any more; what is, if that does not come.
     pub async fn judge(&self, acknowledged: &BTreeSet<Acknowledged>) -> Vec<String> {
         let give_up = Instant::now() + SOON;

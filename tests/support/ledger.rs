@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of topic and payload of every event (`docs/mqtt.md`).
-const WIRE_BYTES: usize = 1344;
+const WIRE_BYTES: usize = 1408;
 
 const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
 
@@ -16,6 +16,9 @@ pub struct Acknowledged {
     /// As events write it: 6 hexadecimal digits.
     pub pendant: String,
     pub counter: u64,
+    /// Of a LoRaWAN pendant only this much of its counter is the frame's: its sessions begin
+    /// at multiples of 65,536.
+    pub modulus: u64,
     /// What it may be told as.
     pub kinds: &'static [&'static str],
 }
@@ -166,6 +169,11 @@ impl Ledger {
         }
     }
 
+    /// Different events of a kind.
+    pub fn count_of(&self, kind: &str) -> usize {
+        self.ids.keys().filter(|(.., known)| known == kind).count()
+    }
+
     /// The boot that nothing has ended yet.
     fn newest(&self) -> Option<&String> {
         self.begun.iter().rev().find(|boot| !self.ended.contains_key(*boot))
@@ -178,7 +186,7 @@ impl Ledger {
             .range(range)
             .take_while(|((pendant, ..), _)| *pendant == press.pendant)
             .filter(|((_, _, counter, kind), _)| {
-                *counter == press.counter && press.kinds.contains(&kind.as_str())
+                *counter % press.modulus == press.counter && press.kinds.contains(&kind.as_str())
             })
             .filter_map(|(_, id)| self.places.get(id))
             .flatten()
@@ -244,6 +252,7 @@ mod tests {
         let press = |counter: &u64| Acknowledged {
             pendant: "000001".into(),
             counter: *counter,
+            modulus: 1 << 32,
             kinds: &["panic"],
         };
         counters.iter().map(press).collect()

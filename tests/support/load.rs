@@ -100,7 +100,12 @@ async fn work(
         let body = something(&mut dice);
         let seen = pendant.say(body).await.expect("the wire holds");
         let kinds = told_as(body, &seen);
-        let press = Acknowledged { pendant: name.clone(), counter: seen.counter.into(), kinds };
+        let press = Acknowledged {
+            pendant: name.clone(),
+            counter: seen.counter.into(),
+            modulus: 1 << 32,
+            kinds,
+        };
         acknowledged.lock().expect("no worker panics").insert(press);
         // The wearer's own time between two presses.
         let rest = tokio::time::sleep(dice.ms(0, 300));

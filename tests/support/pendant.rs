@@ -1,7 +1,7 @@
 //! A pendant as its firmware is, reduced to what tests need: it says one frame at
 //! a time and learns the salts of the answers.
 
-use pendant_gateway::engine::keyring::Enrolment;
+use pendant_gateway::engine::keyring::{Enrolment, Secrets};
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::pin::PinVerifier;
 use pendant_protocol::{
@@ -26,9 +26,11 @@ pub fn enrolment(id: PendantId, key: &EnrolmentKey) -> Enrolment {
     Enrolment {
         pendant: id,
         id: 0x1000 + u64::from(id.get()),
-        key: key.clone(),
         wearer: Name::new("nurse-7").expect("a valid name"),
-        pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
+        secrets: Secrets::Native {
+            key: key.clone(),
+            pins: PinVerifier::new([9; 32], digits(SAFE), digits(DURESS)),
+        },
     }
 }
 
@@ -66,7 +68,7 @@ impl Pendant {
     }
 
     /// Opens an answer to the frame with `counter` and learns its salt.
-    pub fn hear(&mut self, frame: &FrameBytes, counter: u32) -> Option<DownlinkMessage> {
+    pub fn hear(&mut self, frame: &[u8], counter: u32) -> Option<DownlinkMessage> {
         let downlink = SealedDownlink::parse(frame).ok()?;
         let opened = downlink.open(&self.key.downlink(downlink.slot()), counter).ok()?;
         self.echo = downlink.salt();

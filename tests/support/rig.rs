@@ -22,7 +22,7 @@ use pendant_gateway::engine::seam::{
 use pendant_gateway::engine::settings::{Chance, DeliverySettings, LinkSettings, Settings};
 use pendant_gateway::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_gateway::engine::{Gateway, RecoveryReport, Seed};
-use pendant_protocol::{Body, DownlinkMessage, FrameBytes, Outcome, Slot};
+use pendant_protocol::{Body, DownlinkMessage, Outcome, Slot};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -279,9 +279,15 @@ pub fn settings() -> Settings {
         chance: Chance::Either,
         brokers: vec![name("first")],
         links: (0..LINKS)
-            .map(|n| LinkSettings { name: name(&format!("rx{n}")), acknowledges: true })
+            .map(|n| LinkSettings {
+                name: name(&format!("rx{n}")),
+                acknowledges: true,
+                speech: Default::default(),
+            })
             .collect(),
+        lorawan: None,
         policies: Policies::default(),
+        devices: BTreeMap::new(),
         delivery: DeliverySettings {
             receipts: true,
             receipt_wait_ms: 60_000,
@@ -692,8 +698,7 @@ impl Rig {
     /// What a pendant hears as the answer to its last frame, once it is there.
     pub fn answer_to(&mut self, pendant: &mut Pendant) -> Option<DownlinkMessage> {
         let counter = pendant.counter;
-        let frames: Vec<FrameBytes> = self.downlinks.iter().map(|t| t.frame).collect();
-        frames.iter().rev().find_map(|frame| pendant.hear(frame, counter))
+        self.downlinks.iter().rev().find_map(|t| pendant.hear(&t.frame, counter))
     }
 
     /// A frame is said, and its answer awaited in the first window.

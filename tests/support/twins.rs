@@ -250,7 +250,7 @@ impl<'p> Player<'p> {
         self.pair == Pair::Pins || !matches!(trace, SiteTrace::Read { .. })
     }
 
-    fn shown(&self, frame: &FrameBytes) -> Line {
+    fn shown(&self, frame: &[u8]) -> Line {
         let downlink = SealedDownlink::parse(frame).expect("a downlink");
         let known = self.pendants.iter().find(|pendant| pendant.id == downlink.pendant());
         // Histories are too short for counters above 16 bits.

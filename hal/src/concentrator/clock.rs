@@ -6,6 +6,7 @@
 //! it. An answer is reckoned from the stamp of the frame that it answers, not from
 //! this estimate: it leaves to the microsecond, however late the stamp came.
 
+use super::session::FRAMES_PER_S_MAX;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,15 +22,22 @@ const REBASED_US: i64 = 2_000_000;
 const LATE_US: i64 = 500_000;
 const LATE_IN_A_ROW_MAX: u32 = 8;
 
-/// Frames are answered one or two seconds after their end, and remembered so long.
-const ANSWERED_AFTER_US_MAX: u128 = 2_000_000;
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+/// Frames are answered one or two seconds after their end, LoRaWAN's joins five or six,
+/// and its other frames up to sixteen (RxDelay of 15 s, and the second window). They are
+/// remembered a little longer.
+const ANSWERED_AFTER_US_MAX: i64 = 16_000_000;
+const REMEMBERED_US: i64 = 17_000_000;
 
-/// More frames than eight demodulators hear in that time.
-const FRAMES_MAX: usize = 2048;
+/// As many as the session takes in that time.
+const FRAMES_MAX: usize = 17 * FRAMES_PER_S_MAX as usize;
 
 /// Whoever asks for an answer counts in microseconds of another beginning.
-const ROUNDED_US: u128 = 10;
+const ROUNDED_US: i64 = 10;
+
+/// An end is moved by so much at a time, and so often at most, until it is apart from all
+/// others.
+const APART_US: i64 = 2 * ROUNDED_US + 1;
+const MOVES_MAX: i64 = 16;
 
 /// Copies of one frame come from neighbouring channels within this time.
 const GHOST_US: u32 = 50_000;
@@ -49,7 +57,8 @@ struct Zero {
 }
 
 struct Frame {
-    ended: Instant,
+    /// Microseconds after `begun`.
+    ended_us: i64,
     tmst_us: u32,
     spreading_factor: Option<u8>,
     bytes: Vec<u8>,
@@ -77,7 +86,8 @@ impl Clock {
         spreading_factor: Option<u8>,
         bytes: &[u8],
     ) -> Option<Instant> {
-        let old = |frame: &Frame| now.saturating_duration_since(frame.ended) > ANSWERED_WITHIN;
+        let now_us = since(self.begun, now);
+        let old = |frame: &Frame| now_us - frame.ended_us > REMEMBERED_US;
         while self.frames.front().is_some_and(old) || self.frames.len() >= FRAMES_MAX {
             self.frames.pop_front();
         }
@@ -88,13 +98,29 @@ impl Clock {
         if self.frames.iter().any(ghost) {
             return None;
         }
-        let ended = self.reckon(now, tmst_us);
-        self.frames.push_back(Frame { ended, tmst_us, spreading_factor, bytes: bytes.to_vec() });
-        Some(ended)
+        let reckoned_us = self.reckon(now_us, tmst_us);
+        let ended_us = self.apart(reckoned_us);
+        let bytes = bytes.to_vec();
+        self.frames.push_back(Frame { ended_us, tmst_us, spreading_factor, bytes });
+        Some(self.instant(ended_us))
     }
 
-    fn reckon(&mut self, now: Instant, tmst_us: u32) -> Instant {
-        let now_us = since(self.begun, now);
+    /// An answer names its frame by its time alone: so many whole seconds after the
+    /// frame's end. Ends that are whole seconds apart, of frames on two channels or of two
+    /// within 16 s, would be taken for each other; at 50 frames a second that is one
+    /// answer in sixty. So such an end is told some microseconds too early, which harms
+    /// nobody: it is an estimate, and the answer leaves by the frame's own stamp. To the
+    /// past, because no frame ends after it was heard.
+    fn apart(&self, reckoned_us: i64) -> i64 {
+        let taken =
+            |us: i64| self.frames.iter().any(|frame| second_off_us(us - frame.ended_us) < APART_US);
+        let moved = (0..MOVES_MAX).map(|n| reckoned_us - n * APART_US);
+        // A flood of frames a whole number of seconds apart: none of them is answered.
+        moved.into_iter().find(|us| !taken(*us)).unwrap_or(reckoned_us)
+    }
+
+    /// When a frame ended, microseconds after `begun`.
+    fn reckon(&mut self, now_us: i64, tmst_us: u32) -> i64 {
         let zero = match &self.zero {
             None => Zero { at_us: now_us - i64::from(tmst_us), seen_us: i64::from(tmst_us) },
             Some(zero) => {
@@ -120,33 +146,41 @@ impl Clock {
         };
         let ended_us = zero.at_us + zero.seen_us;
         self.zero = Some(zero);
-        match u64::try_from(ended_us) {
-            Ok(after) => self.begun + Duration::from_micros(after),
-            Err(_) => {
-                let before = Duration::from_micros(ended_us.unsigned_abs());
-                self.begun.checked_sub(before).unwrap_or(self.begun)
-            }
+        ended_us
+    }
+
+    fn instant(&self, us: i64) -> Instant {
+        let apart = Duration::from_micros(us.unsigned_abs());
+        if us < 0 {
+            self.begun.checked_sub(apart).unwrap_or(self.begun)
+        } else {
+            self.begun + apart
         }
     }
 
     /// When an answer leaves that is due at this time: so many whole seconds after a
-    /// frame. `None` if no frame is known that it may answer.
+    /// frame. `None` if it is not known which frame it answers.
     pub(super) fn departure(&self, at: Instant) -> Option<Departure> {
-        let off = |frame: &Frame| {
-            let after_us = at.saturating_duration_since(frame.ended).as_micros();
-            let second = (after_us + 500_000) / 1_000_000 * 1_000_000;
-            (after_us.abs_diff(second), second)
-        };
-        let nearest = self.frames.iter().map(|frame| (off(frame), frame));
-        let ((off_us, after_us), frame) = nearest
-            .filter(|((_, after_us), _)| (1..=ANSWERED_AFTER_US_MAX).contains(after_us))
-            .min_by_key(|((off_us, _), _)| *off_us)?;
-        let after_us = u32::try_from(after_us).ok().filter(|_| off_us <= ROUNDED_US)?;
-        Some(Departure {
-            tmst_us: frame.tmst_us.wrapping_add(after_us),
+        let at_us = since(self.begun, at);
+        let mut answered = self.frames.iter().filter_map(|frame| {
+            let after_us = at_us - frame.ended_us;
+            let seconds_us = (after_us + 500_000).div_euclid(1_000_000) * 1_000_000;
+            let is_answer = second_off_us(after_us) <= ROUNDED_US
+                && (1..=ANSWERED_AFTER_US_MAX).contains(&seconds_us);
+            is_answer.then_some((frame, u32::try_from(seconds_us).ok()?))
+        });
+        let (frame, seconds_us) = answered.next()?;
+        answered.next().is_none().then(|| Departure {
+            tmst_us: frame.tmst_us.wrapping_add(seconds_us),
             spreading_factor: frame.spreading_factor,
         })
     }
+}
+
+/// How far a time is from a whole number of seconds, microseconds.
+fn second_off_us(us: i64) -> i64 {
+    let beyond = us.rem_euclid(1_000_000);
+    beyond.min(1_000_000 - beyond)
 }
 
 /// Microseconds from `begun`.
@@ -184,6 +218,60 @@ mod tests {
         assert_eq!(clock.departure(rounded), departs(1_500_000, 7));
         assert_eq!(at(second, 2), departs(3_000_000, 10));
         assert_eq!(clock.departure(begun + ms(2_222)), None);
+    }
+
+    /// The window is that of LoRaWAN: 16 s at most.
+    #[test]
+    fn a_frame_is_answered_for_as_long_as_a_pendant_may_listen_and_no_longer() {
+        let begun = Instant::now();
+        let mut clock = Clock::new(begun);
+        let ended = clock.heard(begun, u32::MAX - 500_000, None, b"a frame").expect("new");
+        for s in [1, 2, 5, 6, 15, 16] {
+            let departs = clock.departure(ended + Duration::from_secs(s));
+            let tmst_us = (s as u32 * 1_000_000).wrapping_sub(500_001);
+            assert_eq!(departs, Some(Departure { tmst_us, spreading_factor: None }), "{s} s");
+        }
+        assert_eq!(clock.departure(ended), None);
+        assert_eq!(clock.departure(ended + Duration::from_secs(17)), None);
+        // It is not forgotten before.
+        clock.heard(begun + ms(16_900), 16_399_999, None, b"another").expect("new");
+        assert!(clock.departure(ended + Duration::from_secs(16)).is_some());
+    }
+
+    /// On two channels at once, and whole seconds apart: each is told apart by its end.
+    #[test]
+    fn frames_that_end_whole_seconds_apart_are_each_answered_by_their_own_stamp() {
+        let begun = Instant::now();
+        let mut clock = Clock::new(begun);
+        let heard = [(0, 7), (0, 10), (3_000_004, 9), (5_000_000, 12)];
+        let mut ended = Vec::new();
+        for (n, (stamp, factor)) in (0u8..).zip(heard) {
+            let arrived = begun + Duration::from_micros(u64::from(stamp));
+            let told = clock.heard(arrived, stamp, Some(factor), &[n]).expect("new");
+            assert!(told <= arrived && arrived - told <= Duration::from_micros(100));
+            ended.push(told);
+        }
+        for ((stamp, factor), ended) in heard.into_iter().zip(ended) {
+            for s in [1_u32, 2, 5] {
+                let departs = clock.departure(ended + Duration::from_secs(s.into()));
+                let tmst_us = stamp + s * 1_000_000;
+                let expected = Departure { tmst_us, spreading_factor: Some(factor) };
+                assert_eq!(departs, Some(expected), "SF{factor} + {s} s");
+            }
+        }
+    }
+
+    /// So many at once that no end is free: rather no answer than one to another pendant.
+    #[test]
+    fn what_cannot_be_told_apart_is_not_answered() {
+        let begun = Instant::now();
+        let mut clock = Clock::new(begun);
+        let stamps = (0..3 * MOVES_MAX as u32).map(|n| n.to_le_bytes());
+        let ended: Vec<Instant> =
+            stamps.map(|bytes| clock.heard(begun, 7, None, &bytes).expect("new")).collect();
+        let answered = |ended: &Instant| clock.departure(*ended + ms(1_000)).is_some();
+        let told_apart = ended.iter().filter(|ended| answered(ended)).count();
+        assert_eq!(told_apart as i64, MOVES_MAX - 1, "all but those that share the first end");
     }
 
     #[test]
@@ -249,9 +337,9 @@ mod tests {
                 let bytes = n.to_le_bytes();
                 let ended = clock.heard(arrived, tmst, None, &bytes).expect("new");
                 prop_assert!(ended <= arrived);
-                // Drifted stamps are whole microseconds.
+                // Drifted stamps are whole microseconds, and ends are kept apart.
                 let off_us = since(begun, ended) - i64::try_from(world_us).expect("small");
-                prop_assert!(off_us >= -2, "{off_us} us");
+                prop_assert!(off_us >= -2 - MOVES_MAX * APART_US, "{off_us} us");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The JSON texts of the protocol (PROTOCOL.TXT, sections 4 and 6): lenient where
 //! forwarders differ, strict where a frame's bytes are concerned.
 
-use super::ConcentratorSettings;
+use crate::airtime::Shape;
 use crate::base64;
 use crate::link::{FRAME_BYTES_MAX, LinkCount, Signal};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,9 @@ pub(super) struct Heard {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What the forwarder says that it heard: each a frame, or what to count.
+/// What the forwarder says that it heard: each a frame, or what to count. The loudest
+/// first: of a near sender the neighbouring channels bring ghosts, and an answer must leave
+/// on the carrier of the frame itself.
 pub(super) fn read_push(json: &[u8]) -> Vec<Result<Heard, LinkCount>> {
     #[derive(Deserialize)]
     struct Push {
@@ -38,7 +40,10 @@ pub(super) fn read_push(json: &[u8]) -> Vec<Result<Heard, LinkCount>> {
             let surplus = u32::try_from(surplus).unwrap_or(u32::MAX);
             let read = frames.into_iter().take(FRAMES_MAX).map(read_frame);
             let told = (surplus > 0).then_some(Err(LinkCount::Overflow(surplus)));
-            read.chain(told).collect()
+            let mut heard: Vec<_> = read.chain(told).collect();
+            let loudness = |heard: &Heard| (heard.signal.snr_quarter_db, heard.signal.rssi_dbm);
+            heard.sort_by_key(|heard| std::cmp::Reverse(heard.as_ref().ok().map(loudness)));
+            heard
         }
     }
 }
@@ -74,7 +79,7 @@ fn read_frame(frame: Value) -> Result<Heard, LinkCount> {
     if says != bytes.len() as f64 || !(1..=FRAME_BYTES_MAX).contains(&bytes.len()) {
         return Err(BAD);
     }
-    let spreading_factor = rxpk.datr.as_ref().and_then(Value::as_str).and_then(spreading_factor);
+    let rate = rxpk.datr.as_ref().and_then(Value::as_str).and_then(data_rate);
     Ok(Heard {
         tmst_us: rxpk
             .tmst
@@ -84,7 +89,8 @@ fn read_frame(frame: Value) -> Result<Heard, LinkCount> {
             rssi_dbm: rxpk.rssi.and_then(|rssi| whole(rssi, -200.0, 50.0)),
             snr_quarter_db: rxpk.lsnr.and_then(|snr| whole(snr * 4.0, -200.0, 200.0)),
             frequency_hz: rxpk.freq.and_then(hertz),
-            spreading_factor,
+            spreading_factor: rate.map(|(factor, _)| factor),
+            bandwidth_hz: rate.map(|(_, bandwidth_hz)| bandwidth_hz),
             frequency_error_hz: rxpk.foff.and_then(offset_hz),
         },
         bytes,
@@ -104,19 +110,27 @@ fn offset_hz(hertz: f64) -> Option<i32> {
     (-500_000.0..=500_000.0).contains(&hertz).then(|| hertz.round() as i32)
 }
 
-/// Of a data rate such as `SF10BW125`.
-fn spreading_factor(rate: &str) -> Option<u8> {
-    let (factor, _) = rate.strip_prefix("SF")?.split_once("BW")?;
-    factor.parse().ok().filter(|factor| (5..=12).contains(factor))
+/// Spreading factor and bandwidth (Hz) of a data rate such as `SF10BW125`.
+fn data_rate(rate: &str) -> Option<(u8, u32)> {
+    let (factor, width_khz) = rate.strip_prefix("SF")?.split_once("BW")?;
+    let factor = factor.parse().ok().filter(|factor| (5..=12).contains(factor))?;
+    let width_khz: u32 = width_khz.parse().ok().filter(|khz| [125, 250, 500].contains(khz))?;
+    Some((factor, width_khz * 1_000))
 }
 
-/// The text that asks for a downlink at this moment of the concentrator's counter.
-pub(super) fn write_downlink(
-    settings: &ConcentratorSettings,
-    spreading_factor: u8,
-    tmst_us: u32,
-    bytes: &[u8],
-) -> Vec<u8> {
+/// What is asked of the forwarder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asking {
+    /// The concentrator's counter when the first symbol leaves.
+    pub(super) tmst_us: u32,
+    pub(super) frequency_hz: u32,
+    pub(super) shape: Shape,
+    pub(super) inverted: bool,
+    pub(super) power_dbm: i8,
+}
+
+/// The text that asks for a downlink.
+pub(super) fn write_downlink(asking: &Asking, bytes: &[u8]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Downlink {
         txpk: Txpk,
@@ -133,23 +147,26 @@ pub(super) fn write_downlink(
         codr: String,
         ipol: bool,
         prea: u16,
+        ncrc: bool,
         size: usize,
         data: String,
     }
     let data = String::from_utf8(base64::encode(bytes)).expect("base64 is ASCII");
     // The reference forwarder takes either; others want whole groups.
     let padding = "=".repeat(data.len().wrapping_neg() % 4);
+    let Asking { tmst_us, frequency_hz, shape, inverted, power_dbm } = *asking;
     let txpk = Txpk {
         imme: false,
         tmst: tmst_us,
-        freq: f64::from(settings.downlink_frequency_hz) / 1e6,
+        freq: f64::from(frequency_hz) / 1e6,
         rfch: 0,
-        powe: settings.power_dbm,
+        powe: power_dbm,
         modu: "LORA",
-        datr: format!("SF{spreading_factor}BW{}", settings.bandwidth_hz / 1000),
-        codr: format!("4/{}", settings.coding_rate_denominator),
-        ipol: false,
-        prea: settings.shape(spreading_factor).preamble_symbols,
+        datr: format!("SF{}BW{}", shape.spreading_factor, shape.bandwidth_hz / 1000),
+        codr: format!("4/{}", shape.coding_rate_denominator),
+        ipol: inverted,
+        prea: shape.preamble_symbols,
+        ncrc: !shape.payload_crc,
         size: bytes.len(),
         data: data + &padding,
     };
@@ -219,6 +236,7 @@ mod tests {
             snr_quarter_db: Some(20),
             frequency_hz: Some(866_349_812),
             spreading_factor: Some(7),
+            bandwidth_hz: Some(125_000),
             frequency_error_hz: Some(-1_200),
         };
         assert_eq!(good.signal, signal);

@@ -3,13 +3,15 @@
 use super::ConcentratorSettings;
 use super::clock::Clock;
 use super::datagram::{Body, Eui, FromForwarder, Token, pull_resp};
-use super::packet::{Verdict, read_push, read_tx_ack, write_downlink};
+use super::packet::{Asking, Verdict, read_push, read_tx_ack, write_downlink};
 use crate::link::{
-    FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, QUEUE_MAX, Reception, SendFault, Transmission,
+    FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, QUEUE_MAX, Reception, SendFault,
+    Transmission, Wave,
 };
 use crate::outage::Outage;
 use crate::outbox::Outbox;
 use crate::radio::account::Account;
+use crate::region::Carrier;
 use crate::schedule::is_late;
 use std::collections::BTreeMap;
 use std::io;
@@ -33,7 +35,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 
 /// More frames than eight demodulators hear in a second. Beyond it somebody sends who
 /// is no concentrator, and other links must still be heard.
-const FRAMES_PER_S_MAX: u32 = 256;
+pub(super) const FRAMES_PER_S_MAX: u32 = 256;
 
 /// The system is not asked for the port again before.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -103,6 +105,7 @@ fn port_fault(settings: &ConcentratorSettings, error: &io::Error) -> LinkFault {
 /// A downlink of which the forwarder has not said yet what becomes of it.
 struct Asked {
     transmission: Transmission,
+    power_dbm: i8,
     until: Instant,
 }
 
@@ -122,13 +125,6 @@ impl Budget {
         self.left = self.left.saturating_sub(1);
         taken
     }
-}
-
-/// Of a downlink, whether its airtime is entered already: once for both chances.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Airtime {
-    ToClaim,
-    Claimed,
 }
 
 struct Session<'a> {
@@ -292,69 +288,90 @@ impl<'a> Session<'a> {
         } else if !(1..=FRAME_BYTES_MAX).contains(&length) {
             self.not_sent(ticket, SendFault::Length).await;
         } else {
-            self.ask(transmission, Airtime::ToClaim).await;
+            self.ask(transmission, None).await;
         }
     }
 
-    /// Asks the forwarder for a downlink.
-    async fn ask(&mut self, transmission: Transmission, airtime: Airtime) {
+    /// Asks the forwarder for a downlink, at its second chance if the first is refused and
+    /// that is in another wave.
+    async fn ask(&mut self, mut transmission: Transmission, mut granted_dbm: Option<i8>) {
         let now = Instant::now();
-        let granted = self.grant(&transmission, airtime, now);
-        let (forwarder, json) = match granted {
-            Ok(granted) => granted,
-            Err(fault) => return self.not_sent(transmission.ticket, fault).await,
+        let (forwarder, asking) = loop {
+            match self.grant(&transmission, granted_dbm, now) {
+                Ok(granted) => break granted,
+                Err(fault) => match transmission.otherwise() {
+                    Some(later) => (transmission, granted_dbm) = (later, None),
+                    None => return self.not_sent(transmission.ticket, fault).await,
+                },
+            }
         };
         self.token = self.token.wrapping_add(1);
         let token = self.token.to_be_bytes();
+        let json = write_downlink(&asking, &transmission.bytes);
         match self.socket.try_send_to(&pull_resp(token, &json), forwarder) {
             Ok(_) => {
-                self.asked.insert(token, Asked { transmission, until: now + TX_ACK_WAIT });
+                let (power_dbm, until) = (asking.power_dbm, now + TX_ACK_WAIT);
+                self.asked.insert(token, Asked { transmission, power_dbm, until });
             }
             Err(_) => self.not_sent(transmission.ticket, SendFault::Stalled).await,
         }
     }
 
+    /// What is to be asked for, and of whom. Airtime is entered once for both chances in one
+    /// wave, with the power that was granted then.
     fn grant(
         &self,
         transmission: &Transmission,
-        airtime: Airtime,
+        granted_dbm: Option<i8>,
         now: Instant,
-    ) -> Result<(SocketAddr, Vec<u8>), SendFault> {
+    ) -> Result<(SocketAddr, Asking), SendFault> {
+        let Self { settings, account, .. } = self;
+        let Transmission { at, wave, bytes, .. } = transmission;
         let forwarder = self.forwarder.ok_or(SendFault::Down)?;
-        if is_late(transmission.at, now) {
+        if is_late(*at, now) {
             return Err(SendFault::Late);
         }
         // What has no stamp cannot be answered: when would that be?
-        let departure = self.clock.departure(transmission.at).ok_or(SendFault::Refused)?;
-        let factor = departure.spreading_factor.unwrap_or(self.settings.spreading_factor);
-        if airtime == Airtime::ToClaim {
-            let takes = self.settings.shape(factor).frame(transmission.bytes.len() as u8);
-            self.account.claim(now, takes)?;
-        }
-        let bytes = &transmission.bytes;
-        Ok((forwarder, write_downlink(self.settings, factor, departure.tmst_us, bytes)))
+        let departure = self.clock.departure(*at).ok_or(SendFault::Refused)?;
+        let factor = departure.spreading_factor.unwrap_or(settings.spreading_factor);
+        let shape = wave.shape(settings.shape(factor)).ok_or(SendFault::Wave)?;
+        let frequency_hz = wave.frequency_hz(settings.downlink_frequency_hz);
+        let carrier = Carrier { frequency_hz, bandwidth_hz: shape.bandwidth_hz };
+        let power_dbm = match granted_dbm {
+            Some(power_dbm) => power_dbm,
+            None => {
+                let takes = shape.frame(bytes.len() as u8);
+                account.claim(now, carrier, takes, settings.power_dbm)?
+            }
+        };
+        let inverted = *wave != Wave::Native;
+        let tmst_us = departure.tmst_us;
+        Ok((forwarder, Asking { tmst_us, frequency_hz, shape, inverted, power_dbm }))
     }
 
     async fn take_verdict(&mut self, token: Token, json: &[u8]) {
         let Some(verdict) = read_tx_ack(json) else {
             return self.outbox.count(LinkCount::BadDatagram(1));
         };
-        let Some(Asked { transmission, .. }) = self.asked.remove(&token) else { return };
-        let Transmission { ticket, at, or_at, .. } = transmission;
-        match (verdict, or_at) {
-            (Verdict::Accepted, _) => self.outbox.tell(LinkEvent::Sent { ticket, at }).await,
-            (Verdict::NotThen, Some(at)) => {
-                let again = Transmission { at, or_at: None, ..transmission };
-                self.ask(again, Airtime::Claimed).await;
-            }
-            (Verdict::NotThen, None) => self.not_sent(ticket, SendFault::Late).await,
-            (Verdict::Refused(error), _) => {
+        let Some(Asked { transmission, power_dbm, .. }) = self.asked.remove(&token) else { return };
+        let Transmission { ticket, at, wave, .. } = transmission;
+        let (later, fault) = match verdict {
+            Verdict::Accepted => return self.outbox.tell(LinkEvent::Sent { ticket, at }).await,
+            Verdict::NotThen => (transmission.later(), SendFault::Late),
+            Verdict::Refused(error) => {
                 if self.refusal != error {
                     tracing::warn!(error, "the packet forwarder refuses downlinks");
                     self.refusal = error;
                 }
-                self.not_sent(ticket, SendFault::Refused).await;
+                (transmission.otherwise(), SendFault::Refused)
             }
+        };
+        match later {
+            Some(later) => {
+                let granted_dbm = (later.wave == wave).then_some(power_dbm);
+                self.ask(later, granted_dbm).await;
+            }
+            None => self.not_sent(ticket, fault).await,
         }
     }
 

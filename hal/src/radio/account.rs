@@ -1,11 +1,11 @@
-//! What a radio may transmit, and what it cost: the ledger of a band's duty
-//! cycle, the dwell time, and the time for which the radio was deaf.
+//! What a radio may transmit, and what it cost: carriers, power, dwell time, the ledger
+//! of each band's duty cycle, and the time for which the radio was deaf.
 
 use crate::link::SendFault;
-use crate::region::Band;
-use std::collections::VecDeque;
+use crate::region::{Band, Carrier, Region};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -79,14 +79,47 @@ impl Ledger {
     }
 }
 
-/// One band's ledger, for all radios of the gateway that transmit in it.
-pub type SharedLedger = Arc<Mutex<Ledger>>;
+/// The ledgers of all bands, for all radios of a gateway. Clones are the same ledgers.
+#[derive(Clone, Debug)]
+pub struct Ledgers {
+    /// Also of a ledger that is opened later: nobody has used it since.
+    begun: Instant,
+    /// By the lower edge of their bands, Hz.
+    open: Arc<Mutex<BTreeMap<u32, Ledger>>>,
+}
+
+impl Ledgers {
+    /// New ones.
+    pub fn new(now: Instant) -> Self {
+        Self { begun: now, open: Arc::default() }
+    }
+
+    /// Looks into the ledger of a band; `None` if it needs none.
+    fn with<T>(&self, band: &Band, look: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        let new = |permille| Ledger::new(permille, self.begun);
+        let permille = band.duty_permille?;
+        let mut open = self.open.lock().expect("nothing panics while it holds the lock");
+        Some(look(open.entry(band.low_hz).or_insert_with(|| new(permille))))
+    }
+}
+
+/// Least power that every link can be set to, dBm: with less lora-phy 3.0.1 overflows
+/// (SX126x), or sets the other amplifier to its most (SX127x).
+pub(crate) const POWER_DBM_MIN: i8 = 0;
+
+/// The rules that a radio keeps.
+#[derive(Clone, Debug)]
+struct Law {
+    region: Region,
+    antenna_gain_dbi: i8,
+    answers: Carrier,
+    ledgers: Ledgers,
+}
 
 /// What one radio may do, and what it did. Clones are the same account.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    dwell_max: Option<Duration>,
-    ledger: Option<SharedLedger>,
+    law: Option<Law>,
     times: Arc<Times>,
 }
 
@@ -100,7 +133,8 @@ struct Times {
 /// What an account says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Balance {
-    /// Airtime in the last hour, and how much of it was allowed, if it is limited.
+    /// Airtime in the last hour in the band in which the radio answers pendants as it is
+    /// set, and how much of it was allowed, if it is limited.
     pub airtime: Option<Airtime>,
     /// For how much of its working time the radio could not listen, because it
     /// prepared or sent an answer, thousandths.
@@ -117,31 +151,50 @@ pub struct Airtime {
 }
 
 impl Account {
-    /// The account of a radio that transmits in this band, whose ledger other
-    /// radios may share. The default account is of a bench: nothing is limited.
-    pub fn new(band: &Band, ledger: Option<SharedLedger>) -> Self {
-        Self { dwell_max: band.dwell_max, ledger, times: Arc::default() }
+    /// The account of a radio in this region with this antenna (its gain less the loss of
+    /// its cable), which answers on this carrier as it is set. The default account is of a
+    /// bench: nothing is limited.
+    pub fn new(region: Region, antenna_gain_dbi: i8, answers: Carrier, ledgers: &Ledgers) -> Self {
+        let law = Law { region, antenna_gain_dbi, answers, ledgers: ledgers.clone() };
+        Self { law: Some(law), times: Arc::default() }
     }
 
-    /// Asks for a transmission, and enters it if it is granted.
+    /// Asks for a transmission at this power, dBm, and enters it if it is granted: at as
+    /// much power as the region allows.
     ///
     /// # Errors
-    /// It would last too long, or there is no airtime left.
-    pub fn claim(&self, now: Instant, airtime: Duration) -> Result<(), SendFault> {
-        if self.dwell_max.is_some_and(|dwell_max| airtime > dwell_max) {
+    /// The region has no such carrier, or it would last too long, or there is no airtime
+    /// left in its band.
+    pub fn claim(
+        &self,
+        now: Instant,
+        carrier: Carrier,
+        airtime: Duration,
+        power_dbm: i8,
+    ) -> Result<i8, SendFault> {
+        let Some(law) = &self.law else { return Ok(power_dbm) };
+        let band = law.band(carrier).ok_or(SendFault::Carrier)?;
+        let allowed_dbm = band.eirp_dbm_max - i32::from(law.antenna_gain_dbi);
+        let allowed_dbm = i8::try_from(allowed_dbm).unwrap_or(i8::MAX);
+        if allowed_dbm < POWER_DBM_MIN {
+            return Err(SendFault::Carrier);
+        }
+        if band.dwell_max.is_some_and(|dwell_max| airtime > dwell_max) {
             return Err(SendFault::Dwell);
         }
-        match &self.ledger {
-            Some(ledger) if !lock(ledger).claim(now, airtime) => Err(SendFault::Airtime),
-            _ => Ok(()),
+        match law.ledgers.with(&band, |ledger| ledger.claim(now, airtime)) {
+            Some(false) => Err(SendFault::Airtime),
+            Some(true) | None => Ok(power_dbm.min(allowed_dbm)),
         }
     }
 
     /// What may be shown on site: sums only.
     pub fn balance(&self, now: Instant) -> Balance {
-        let airtime = self.ledger.as_ref().map(|ledger| {
-            let mut ledger = lock(ledger);
-            Airtime { spent: ledger.spent(now), allowed: ledger.allowed() }
+        let airtime = self.law.as_ref().and_then(|law| {
+            law.ledgers.with(&law.band(law.answers)?, |ledger| Airtime {
+                spent: ledger.spent(now),
+                allowed: ledger.allowed(),
+            })
         });
         let up = self.times.up.load(Ordering::Relaxed);
         let deaf = self.times.deaf.load(Ordering::Relaxed);
@@ -157,8 +210,10 @@ impl Account {
     }
 }
 
-fn lock(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
-    ledger.lock().expect("nothing panics while it holds the lock")
+impl Law {
+    fn band(&self, carrier: Carrier) -> Option<Band> {
+        self.region.band(carrier.frequency_hz, carrier.bandwidth_hz)
+    }
 }
 
 #[cfg(test)]
@@ -226,24 +281,64 @@ mod tests {
         }
     }
 
+    /// Where a radio in Europe answers as it is set.
+    const ANSWERS: Carrier = Carrier { frequency_hz: 869_525_000, bandwidth_hz: 125_000 };
+
+    fn account(region: Region, antenna_gain_dbi: i8, ledgers: &Ledgers) -> Account {
+        Account::new(region, antenna_gain_dbi, ANSWERS, ledgers)
+    }
+
     #[test]
     fn a_frame_that_dwells_too_long_is_refused_and_costs_nothing() {
-        let band = crate::region::Region::Us915.band(915_000_000, 125_000).expect("a band");
-        let account = Account::new(&band, None);
         let now = Instant::now();
-        assert_eq!(account.claim(now, Duration::from_millis(401)), Err(SendFault::Dwell));
-        assert_eq!(account.claim(now, FRAME), Ok(()));
+        let account = account(Region::Us915, 2, &Ledgers::new(now));
+        let narrow = Carrier { frequency_hz: 915_000_000, bandwidth_hz: 125_000 };
+        let long = Duration::from_millis(401);
+        assert_eq!(account.claim(now, narrow, long, 14), Err(SendFault::Dwell));
+        assert_eq!(account.claim(now, narrow, FRAME, 14), Ok(14));
+        let wide = Carrier { bandwidth_hz: 500_000, ..narrow };
+        assert_eq!(account.claim(now, wide, long, 14), Ok(14));
         assert_eq!(account.balance(now).airtime, None);
     }
 
     #[test]
     fn two_radios_of_one_band_have_one_allowance() {
         let begun = Instant::now();
-        let band = crate::region::Region::Eu868.band(869_525_000, 125_000).expect("a band");
-        let ledger = Arc::new(Mutex::new(Ledger::new(100, begun)));
-        let accounts = [(); 2].map(|()| Account::new(&band, Some(Arc::clone(&ledger))));
+        let ledgers = Ledgers::new(begun);
+        let accounts = [(); 2].map(|()| account(Region::Eu868, 2, &ledgers));
         let now = begun + Duration::from_secs(5);
-        assert_eq!(accounts[0].claim(now, FRAME), Ok(()));
-        assert_eq!(accounts[1].claim(now, FRAME), Err(SendFault::Airtime));
+        assert_eq!(accounts[0].claim(now, ANSWERS, FRAME, 14), Ok(14));
+        assert_eq!(accounts[1].claim(now, ANSWERS, FRAME, 14), Err(SendFault::Airtime));
+    }
+
+    /// The first claim on a band opens its ledger, which began with the others.
+    #[test]
+    fn each_carrier_is_charged_to_its_own_band() {
+        let begun = Instant::now();
+        let account = account(Region::Eu868, 2, &Ledgers::new(begun));
+        let other = Carrier { frequency_hz: 868_100_000, ..ANSWERS };
+        let now = begun + Duration::from_secs(40);
+        assert_eq!(account.claim(now, other, FRAME, 14), Ok(14));
+        assert_eq!(account.claim(now, other, FRAME, 14), Err(SendFault::Airtime));
+        let before = account.balance(now).airtime.expect("a limit").spent;
+        assert_eq!(account.claim(now, ANSWERS, FRAME, 14), Ok(14));
+        assert_eq!(account.balance(now).airtime.expect("a limit").spent, before + FRAME);
+    }
+
+    #[test]
+    fn each_band_has_its_power_and_no_carrier_is_used_outside_of_all() {
+        let now = Instant::now() + HOUR;
+        let claim = |gain, frequency_hz| {
+            let account = account(Region::Eu868, gain, &Ledgers::new(now - HOUR));
+            account.claim(now, Carrier { frequency_hz, ..ANSWERS }, FRAME, 20)
+        };
+        assert_eq!(claim(2, 869_525_000), Ok(20));
+        assert_eq!(claim(2, 868_100_000), Ok(14));
+        assert_eq!(claim(-20, 868_100_000), Ok(20));
+        assert_eq!(claim(16, 868_100_000), Ok(0));
+        assert_eq!(claim(17, 868_100_000), Err(SendFault::Carrier));
+        for frequency_hz in [869_300_000, 915_000_000, 0, u32::MAX] {
+            assert_eq!(claim(2, frequency_hz), Err(SendFault::Carrier));
+        }
     }
 }

@@ -28,7 +28,7 @@ pub trait Chip: Send + 'static {
     fn start_latency(&self) -> Duration;
 
     /// Whether chip and driver can be set so, beyond what holds for all chips.
-    fn check(&self, settings: &RadioSettings) -> Result<(), SettingsFault> {
+    fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
         let _ = settings;
         Ok(())
     }
@@ -200,7 +200,7 @@ impl<B: Bus> Chip for Sx127x<B> {
         SX127X_STANDBY_TO_TX
     }
 
-    fn check(&self, settings: &RadioSettings) -> Result<(), SettingsFault> {
+    fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
         if SX127X_SPREADING_FACTORS.contains(&settings.spreading_factor) {
             Ok(())
         } else {

@@ -96,6 +96,13 @@ impl Desk {
         self.state().schedule.defer_next()
     }
 
+    /// Puts one that was refused off to its second chance, if that is in another wave; else
+    /// gives the fault back.
+    pub(super) fn retry(&self, refused: &Transmission, fault: SendFault) -> Result<(), SendFault> {
+        let later = refused.otherwise().ok_or(fault)?;
+        self.state().schedule.insert(later)
+    }
+
     /// Waits until there is something else to do than to listen.
     pub(super) async fn due(&self) {
         loop {

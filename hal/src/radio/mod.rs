@@ -5,8 +5,10 @@
 //! driver in a `select!`. Instead the wait for the chip's interrupt, which lies
 //! below the driver ([`interface`]), ends by itself when a transmission is due.
 //!
-//! Neither direction inverts IQ, since serial LoRa modules cannot, and a pendant
-//! must hear whichever receiver its site has (docs/protocol.md, section 12).
+//! Native frames invert IQ in neither direction, since serial LoRa modules cannot, and a
+//! pendant must hear whichever receiver its site has (docs/protocol.md, section 12). An
+//! answer to a LoRaWAN pendant is inverted, and leaves on the carrier and with the
+//! spreading factor that the pendant listens with.
 
 pub mod account;
 pub mod boards;
@@ -24,7 +26,7 @@ mod task;
 pub mod watch;
 
 use crate::airtime::Shape;
-use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission};
+use crate::link::{LinkEvent, LinkFault, LinkHandle, Transmission, Wave};
 use account::Account;
 use chip::Chip;
 use lora_phy::mod_params::{Bandwidth, CodingRate, SpreadingFactor};
@@ -134,6 +136,22 @@ impl RadioSettings {
             explicit_header: true,
             payload_crc: true,
         }
+    }
+
+    /// As what the radio is set in order to send a wave; `None` if it cannot.
+    fn sending(&self, wave: Wave) -> Option<Self> {
+        let shape = wave.shape(self.shape())?;
+        if wave != Wave::Native && self.private_network {
+            return None;
+        }
+        Some(Self {
+            downlink_frequency_hz: wave.frequency_hz(self.downlink_frequency_hz),
+            spreading_factor: shape.spreading_factor,
+            bandwidth_hz: shape.bandwidth_hz,
+            coding_rate_denominator: shape.coding_rate_denominator,
+            preamble_symbols: shape.preamble_symbols,
+            ..self.clone()
+        })
     }
 
     fn driver_terms(&self) -> Result<(SpreadingFactor, Bandwidth, CodingRate), SettingsFault> {

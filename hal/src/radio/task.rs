@@ -1,7 +1,7 @@
 //! The task that owns a radio: brings it up, listens, answers on time, and
 //! begins again when it fails.
 
-use super::account::Account;
+use super::account::{Account, POWER_DBM_MIN};
 use super::chip::Chip;
 use super::desk::Desk;
 use super::punctual::Thread;
@@ -10,13 +10,14 @@ use super::watch::Watch;
 use super::{RadioSettings, SettingsFault};
 use crate::link::{
     FRAME_BYTES_MAX, LinkCount, LinkEvent, LinkFault, Reception, SendFault, Signal, Transmission,
+    Wave,
 };
 use crate::outage::Outage;
 use crate::outbox::Outbox;
+use crate::region::Carrier;
 use crate::schedule::is_late;
 use embedded_hal_async::delay::DelayNs;
 use lora_phy::mod_params::{ModulationParams, PacketParams, RadioError};
-use lora_phy::mod_traits::RadioKind;
 use lora_phy::{LoRa, RxMode};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,10 +35,6 @@ const COMMAND: Duration = Duration::from_micros(100);
 /// reckon (Semtech AN1200.48: less than 4); the pause is for a busy host.
 const LOOK_SYMBOLS: u32 = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-
-/// Least power, dBm: with less lora-phy 3.0.1 overflows (SX126x), or sets the
-/// other amplifier to its most (SX127x).
-const POWER_DBM_MIN: i8 = 0;
 
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
@@ -127,41 +124,43 @@ pub(super) async fn probe<C: Chip>(settings: &RadioSettings, mut chip: C) -> Res
 }
 
 /// A radio that is set up.
-struct Radio<K: RadioKind> {
-    lora: LoRa<K, Delay>,
+struct Radio<C: Chip> {
+    lora: LoRa<C::Kind, Delay>,
     uplink: (ModulationParams, PacketParams),
-    downlink: (ModulationParams, PacketParams),
     settings: RadioSettings,
     start_latency: Duration,
     line_works: bool,
+}
+
+/// How a transmission leaves, in the driver's terms and in those of the air.
+struct Downlink {
+    modulation: ModulationParams,
+    packet: PacketParams,
+    carrier: Carrier,
+    airtime: Duration,
 }
 
 async fn bring_up<C: Chip>(
     settings: &RadioSettings,
     chip: &mut C,
     watch: &Watch,
-) -> Result<Radio<C::Kind>, LinkFault> {
+) -> Result<Radio<C>, LinkFault> {
     let refused = |fault: SettingsFault| LinkFault::Settings(fault.to_string());
     let (factor, bandwidth, rate) = settings.driver_terms().map_err(refused)?;
-    chip.check(settings).map_err(refused)?;
+    C::check(settings).map_err(refused)?;
     let kind = chip.open(watch)?;
     let explain = |error| fault_of(error, watch);
     let mut lora = LoRa::new(kind, !settings.private_network, Delay).await.map_err(explain)?;
-    let mut modulation = |frequency_hz| {
-        lora.create_modulation_params(factor, bandwidth, rate, frequency_hz).map_err(explain)
-    };
-    let up = modulation(settings.frequency_hz)?;
-    let down = modulation(settings.downlink_frequency_hz)?;
+    let up = lora
+        .create_modulation_params(factor, bandwidth, rate, settings.frequency_hz)
+        .map_err(explain)?;
     let preamble = settings.preamble_symbols;
     let heard = lora
         .create_rx_packet_params(preamble, false, FRAME_BYTES_MAX as u8, true, false, &up)
         .map_err(explain)?;
-    let sent =
-        lora.create_tx_packet_params(preamble, false, true, false, &down).map_err(explain)?;
-    let mut radio = Radio {
+    let mut radio = Radio::<C> {
         lora,
         uplink: (up, heard),
-        downlink: (down, sent),
         settings: settings.clone(),
         start_latency: chip.start_latency(),
         line_works: true,
@@ -176,7 +175,7 @@ async fn bring_up<C: Chip>(
     Ok(radio)
 }
 
-impl<K: RadioKind> Radio<K> {
+impl<C: Chip> Radio<C> {
     /// Listens and answers. Ends well if the link was stopped.
     async fn serve(
         mut self,
@@ -196,7 +195,7 @@ impl<K: RadioKind> Radio<K> {
             }
             if let Some(transmission) = desk.take_due() {
                 let begun = Instant::now();
-                let sent = self.transmit(transmission, watch, account, outbox).await?;
+                let sent = self.transmit(transmission, desk, watch, account, outbox).await?;
                 if sent {
                     self.listen().await.map_err(|error| fault_of(error, watch))?;
                     deaf += begun.elapsed();
@@ -261,6 +260,7 @@ impl<K: RadioKind> Radio<K> {
                     snr_quarter_db: Some(snooped.signal.snr_quarter_db),
                     frequency_hz: Some(self.settings.frequency_hz),
                     spreading_factor: Some(self.settings.spreading_factor),
+                    bandwidth_hz: Some(self.settings.bandwidth_hz),
                     frequency_error_hz: Some(snooped.signal.offset_hz),
                 },
                 bytes: bytes.to_vec(),
@@ -268,26 +268,58 @@ impl<K: RadioKind> Radio<K> {
         }
     }
 
+    /// How a frame of so many bytes leaves in this wave.
+    fn downlink(&mut self, wave: Wave, bytes: usize) -> Result<Downlink, SendFault> {
+        let settings = self.settings.sending(wave).ok_or(SendFault::Wave)?;
+        let shape = wave.shape(self.settings.shape()).ok_or(SendFault::Wave)?;
+        let (factor, bandwidth, rate) = settings.driver_terms().map_err(|_| SendFault::Wave)?;
+        C::check(&settings).map_err(|_| SendFault::Wave)?;
+        let inverted = wave != Wave::Native;
+        let frequency_hz = settings.downlink_frequency_hz;
+        let created = |_| SendFault::Wave;
+        let modulation = self
+            .lora
+            .create_modulation_params(factor, bandwidth, rate, frequency_hz)
+            .map_err(created)?;
+        let (preamble, crc) = (settings.preamble_symbols, shape.payload_crc);
+        let packet = self
+            .lora
+            .create_tx_packet_params(preamble, false, crc, inverted, &modulation)
+            .map_err(created)?;
+        let carrier = Carrier { frequency_hz, bandwidth_hz: shape.bandwidth_hz };
+        Ok(Downlink { modulation, packet, carrier, airtime: shape.frame(bytes as u8) })
+    }
+
     /// False if it was not sent, for a reason that is not the radio's.
     async fn transmit(
         &mut self,
         transmission: Transmission,
+        desk: &Desk,
         watch: &Watch,
         account: &Account,
         outbox: &mut Outbox,
     ) -> Result<bool, LinkFault> {
-        let Transmission { ticket, at, bytes, .. } = transmission;
+        let Transmission { ticket, at, wave, .. } = transmission;
         let now = Instant::now();
-        let airtime = self.settings.shape().frame(bytes.len() as u8);
+        let power_dbm = self.settings.power_dbm;
         let granted = match is_late(at, now) {
             true => Err(SendFault::Late),
-            false => account.claim(now, airtime),
+            false => self.downlink(wave, transmission.bytes.len()).and_then(|downlink| {
+                let Downlink { carrier, airtime, .. } = downlink;
+                let power_dbm = account.claim(now, carrier, airtime, power_dbm)?;
+                Ok((downlink, power_dbm))
+            }),
         };
-        if let Err(fault) = granted {
-            outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
-            return Ok(false);
-        }
-        match self.transmit_at(at, &bytes, watch).await {
+        let (downlink, power_dbm) = match granted {
+            Ok(granted) => granted,
+            Err(fault) => {
+                if let Err(fault) = desk.retry(&transmission, fault) {
+                    outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
+                }
+                return Ok(false);
+            }
+        };
+        match self.transmit_at(at, downlink, power_dbm, &transmission.bytes, watch).await {
             Ok(began) => {
                 outbox.tell(LinkEvent::Sent { ticket, at: began }).await;
                 Ok(true)
@@ -304,23 +336,20 @@ impl<K: RadioKind> Radio<K> {
     async fn transmit_at(
         &mut self,
         at: Instant,
+        mut downlink: Downlink,
+        power_dbm: i8,
         bytes: &[u8],
         watch: &Watch,
     ) -> Result<Instant, RadioError> {
+        let power_dbm = i32::from(power_dbm.max(POWER_DBM_MIN));
         self.lora
-            .prepare_for_tx(
-                &self.downlink.0,
-                &mut self.downlink.1,
-                i32::from(self.settings.power_dbm.max(POWER_DBM_MIN)),
-                bytes,
-            )
+            .prepare_for_tx(&downlink.modulation, &mut downlink.packet, power_dbm, bytes)
             .await?;
-        let airtime = self.settings.shape().frame(bytes.len() as u8);
         if let Some(start) = at.checked_sub(self.start_latency + COMMAND) {
             watch.desk.moment(start).await;
         }
         let began = Instant::now() + self.start_latency;
-        watch.transmitting(self.start_latency + airtime);
+        watch.transmitting(self.start_latency + downlink.airtime);
         self.lora.tx().await?;
         Ok(began)
     }

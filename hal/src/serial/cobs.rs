@@ -18,8 +18,8 @@ pub const DELIMITER: u8 = 0;
 pub enum Packet {
     /// The decoded bytes, at least one.
     Whole(Vec<u8>),
-    /// Not COBS.
-    Bad,
+    /// So many bytes that are not COBS.
+    Bad(usize),
     /// More than [`ENCODED_BYTES_MAX`] bytes; told once when the limit is passed.
     Oversize,
 }
@@ -63,7 +63,7 @@ impl Finder {
             if !encoded.is_empty() {
                 return Some(match ::cobs::decode_vec(&encoded) {
                     Ok(bytes) if !bytes.is_empty() => Packet::Whole(bytes),
-                    _ => Packet::Bad,
+                    _ => Packet::Bad(end),
                 });
             }
         }
@@ -128,7 +128,7 @@ mod tests {
     fn half_a_frame_costs_only_itself() {
         let mut stream = encode(&[0x41; 24])[..10].to_vec();
         stream.extend(encode(&[0x42; 24]));
-        assert_eq!(packets(&stream, 1), [Packet::Bad, Packet::Whole(vec![0x42; 24])]);
+        assert_eq!(packets(&stream, 1), [Packet::Bad(9), Packet::Whole(vec![0x42; 24])]);
     }
 
     #[test]

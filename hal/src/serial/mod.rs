@@ -6,8 +6,12 @@
 //! `/dev/serial/by-id`. What stands on the wire is in `docs/serial.md`.
 
 pub mod cobs;
+pub mod e22;
+pub mod echostream;
 pub mod envelope;
+pub mod meshtastic;
 mod port;
+mod protobuf;
 pub mod rak;
 pub mod rylr998;
 mod session;
@@ -44,6 +48,14 @@ pub enum Codec {
     /// The AT commands of a RAK module in peer-to-peer mode (RUI3 and before), frames
     /// in hexadecimal digits.
     RakP2p,
+    /// Bare frames in COBS through an Ebyte E22 that adds the signal strength.
+    E22,
+    /// The serial interface of a Meshtastic radio. Receptions are [`meshtastic::Packet`]s,
+    /// which nobody has authenticated; nothing can be sent.
+    Meshtastic,
+    /// An Inovonics EchoStream serial receiver (experimental). Receptions are
+    /// [`echostream::Message`]s, which nobody has authenticated; nothing can be sent.
+    EchoStream,
 }
 
 /// Starts a link on a serial port. Its events bear `tag`.

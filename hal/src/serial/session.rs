@@ -2,7 +2,7 @@
 
 use super::SerialSettings;
 use super::wire::{Confirms, Heard, Wire, short_ticket};
-use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission};
+use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission, Wave};
 use crate::outage::Outage;
 use crate::outbox::Outbox;
 use crate::schedule::{Schedule, is_late};
@@ -18,7 +18,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_serial::{ClearBuffer, SerialPort, SerialStream};
-use tokio_util::codec::FramedRead;
+use tokio_util::codec::{Decoder, FramedRead};
 
 /// A frame of a few dozen bytes leaves even at 9600 baud within 300 ms; a port
 /// that has not taken it by then is stuck.
@@ -27,9 +27,6 @@ const WRITE_STALL: Duration = Duration::from_millis(500);
 /// A receiver confirms when the frame has left: the longest one at SF12 takes
 /// 9 s on the air, one of 24 bytes 1.5 s.
 const CONFIRM_WAIT: Duration = Duration::from_secs(10);
-
-/// A receiver that was told to listen says within milliseconds that it does.
-const GREETING_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a session ended.
 pub(super) enum End {
@@ -48,6 +45,8 @@ struct Begun {
 
 enum PortEvent {
     Heard(Heard),
+    /// Something has come that is to be looked at once more at another time than before.
+    Begun,
     Wrote(usize),
     Gone(io::Result<()>),
 }
@@ -65,6 +64,10 @@ pub(super) struct Session<'a> {
     /// The receiver was told to listen and has not answered; until when it may.
     greeted_until: Option<Instant>,
     greets_next: bool,
+    /// When it is told again, if it must be.
+    greets_at: Option<Instant>,
+    /// It is told that the receiver listens.
+    is_up: bool,
     /// Why the session ends.
     fault: Option<LinkFault>,
     unconfirmed: VecDeque<Begun>,
@@ -88,6 +91,8 @@ impl<'a> Session<'a> {
             writing: None,
             greeted_until: None,
             greets_next: false,
+            greets_at: None,
+            is_up: false,
             fault: None,
             unconfirmed: VecDeque::new(),
         }
@@ -109,6 +114,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 event = port_event(&mut self.frames, &self.outgoing) => match event {
                     PortEvent::Heard(heard) => self.handle_heard(heard).await,
+                    PortEvent::Begun => {}
                     PortEvent::Wrote(bytes) => self.handle_wrote(bytes).await,
                     PortEvent::Gone(how) => break End::Fault(self.fault_of(how)),
                 },
@@ -130,10 +136,19 @@ impl<'a> Session<'a> {
     /// being written goes first.
     fn greet(&mut self) {
         if self.outgoing.is_empty() {
-            self.greeted_until = Some(Instant::now() + GREETING_WAIT);
+            self.greets_at = None;
+            self.greeted_until = Some(Instant::now() + self.frames.decoder().greeting_wait());
             self.write(Bytes::from_static(self.frames.decoder().greeting()));
         } else {
             self.greets_next = true;
+        }
+    }
+
+    /// Answers the receiver, unless something else is being written: it repeats what it is
+    /// not answered to.
+    fn reply(&mut self, bytes: &'static [u8]) {
+        if !bytes.is_empty() && self.outgoing.is_empty() {
+            self.write(Bytes::from_static(bytes));
         }
     }
 
@@ -149,7 +164,12 @@ impl<'a> Session<'a> {
     /// Takes a transmission in for its time.
     async fn take(&mut self, transmission: Transmission) {
         let ticket = transmission.ticket;
-        if let Err(fault) = self.schedule.insert(transmission) {
+        let taken = match transmission.wave {
+            Wave::Native if self.frames.decoder().sends() => self.schedule.insert(transmission),
+            // A receiver sends as it was set up by hand, if it sends at all.
+            Wave::Native | Wave::LoRaWan { .. } => Err(SendFault::Wave),
+        };
+        if let Err(fault) = taken {
             self.outbox.tell(LinkEvent::NotSent { ticket, fault }).await;
         }
     }
@@ -198,6 +218,8 @@ impl<'a> Session<'a> {
             self.next_departure(),
             (!self.outgoing.is_empty()).then_some(self.stalled_at),
             self.greeted_until,
+            self.greets_at,
+            self.frames.decoder().overdue(),
             self.unconfirmed.iter().map(|begun| begun.until).min(),
             self.outbox.counts_due(),
         ]
@@ -210,11 +232,10 @@ impl<'a> Session<'a> {
         match heard {
             Heard::Frame { age, signal, bytes } => {
                 let now = Instant::now();
-                self.outbox.receive(Reception {
-                    ended: now.checked_sub(age).unwrap_or(now),
-                    signal,
-                    bytes,
-                });
+                let ended = now.checked_sub(age).unwrap_or(now);
+                if self.outbox.receive(Reception { ended, signal, bytes }) {
+                    self.reply(self.frames.decoder().acknowledgement());
+                }
             }
             Heard::Outcome { ticket, sent } => {
                 let place = match ticket {
@@ -230,7 +251,11 @@ impl<'a> Session<'a> {
             }
             Heard::Understood => {
                 if self.greeted_until.take().is_some() {
-                    self.outage.end(self.outbox).await;
+                    let interval = self.frames.decoder().greeting_interval();
+                    self.greets_at = interval.map(|interval| Instant::now() + interval);
+                    if !std::mem::replace(&mut self.is_up, true) {
+                        self.outage.end(self.outbox).await;
+                    }
                 }
             }
             Heard::Refused(words) if self.greeted_until.is_some() => self.deaf(Some(words)),
@@ -240,14 +265,27 @@ impl<'a> Session<'a> {
                 }
             }
             Heard::Started => {
-                // It has forgotten what it was to send.
+                // It has forgotten what it was to send, and to listen.
+                self.is_up = false;
                 while let Some(begun) = self.unconfirmed.pop_front() {
                     self.conclude(begun, Err(SendFault::Stalled)).await;
                 }
                 self.greet();
             }
-            Heard::Bad(count) => self.outbox.count(count),
+            Heard::Bad(count) => {
+                self.outbox.count(count);
+                self.reply(self.frames.decoder().refusal());
+            }
         }
+    }
+
+    /// What has come means something else now that nothing came after it.
+    async fn look_again(&mut self) {
+        let mut buffer = std::mem::take(self.frames.read_buffer_mut());
+        while let Ok(Some(heard)) = self.frames.decoder_mut().decode(&mut buffer) {
+            self.handle_heard(heard).await;
+        }
+        *self.frames.read_buffer_mut() = buffer;
     }
 
     async fn handle_wrote(&mut self, bytes: usize) {
@@ -286,6 +324,13 @@ impl<'a> Session<'a> {
         }
         if self.greeted_until.is_some_and(|until| until <= now) {
             self.deaf(None);
+        }
+        if self.greets_at.is_some_and(|at| at <= now) {
+            self.greets_at = None;
+            self.greet();
+        }
+        if self.frames.decoder().overdue().is_some_and(|at| at <= now) {
+            self.look_again().await;
         }
         while let Some(place) = self.unconfirmed.iter().position(|begun| begun.until <= now) {
             if let Some(begun) = self.unconfirmed.remove(place) {
@@ -342,6 +387,7 @@ const EIO: i32 = 5;
 /// Waits for the port to give or to take something. Nothing is lost if the
 /// caller stops waiting.
 async fn port_event(frames: &mut FramedRead<SerialStream, Wire>, outgoing: &[u8]) -> PortEvent {
+    let overdue = frames.decoder().overdue();
     poll_fn(|context| {
         if !outgoing.is_empty() {
             match Pin::new(frames.get_mut()).poll_write(context, outgoing) {
@@ -351,11 +397,13 @@ async fn port_event(frames: &mut FramedRead<SerialStream, Wire>, outgoing: &[u8]
                 Poll::Pending => {}
             }
         }
-        Pin::new(&mut *frames).poll_next(context).map(|heard| match heard {
-            Some(Ok(heard)) => PortEvent::Heard(heard),
-            Some(Err(error)) => PortEvent::Gone(Err(error)),
-            None => PortEvent::Gone(Ok(())),
-        })
+        match Pin::new(&mut *frames).poll_next(context) {
+            Poll::Ready(Some(Ok(heard))) => Poll::Ready(PortEvent::Heard(heard)),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(PortEvent::Gone(Err(error))),
+            Poll::Ready(None) => Poll::Ready(PortEvent::Gone(Ok(()))),
+            Poll::Pending if frames.decoder().overdue() != overdue => Poll::Ready(PortEvent::Begun),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await
 }

@@ -3,7 +3,10 @@
 
 use super::Codec;
 use super::cobs::{self, Packet};
+use super::e22;
+use super::echostream;
 use super::envelope::{Envelope, RSSI_UNKNOWN, SNR_UNKNOWN, Tx};
+use super::meshtastic::{self, Message};
 use super::rak;
 use super::rylr998::{self, Line};
 use crate::link::{LinkCount, Signal, Transmission};
@@ -15,6 +18,15 @@ use tokio::time::Instant;
 /// An envelope is handed over this long before its frame leaves: longer than a
 /// cable and a busy gateway delay it, short enough that the receiver holds few.
 const ENVELOPE_LEAD: Duration = Duration::from_millis(100);
+
+/// A receiver that was told to listen says within milliseconds that it does.
+const GREETING_WAIT: Duration = Duration::from_secs(2);
+
+/// Most that an E22 sends in one piece, bytes.
+const E22_BYTES_MAX: usize = 240;
+
+/// It sends when nothing has come for as long as three bytes take.
+const E22_IDLE_BYTES: usize = 3;
 
 /// Bits on the wire for a byte: start, eight, stop.
 const BITS_PER_BYTE: u64 = 10;
@@ -54,6 +66,9 @@ pub(super) enum Wire {
     Enveloped(cobs::Finder),
     Rylr998(rylr998::Finder),
     RakP2p(rak::Finder),
+    E22(e22::Finder),
+    Meshtastic(meshtastic::Finder),
+    EchoStream(echostream::Finder),
 }
 
 impl Wire {
@@ -63,30 +78,78 @@ impl Wire {
             Codec::Cobs { envelope: true } => Self::Enveloped(cobs::Finder::default()),
             Codec::Rylr998 => Self::Rylr998(rylr998::Finder::default()),
             Codec::RakP2p => Self::RakP2p(rak::Finder::default()),
+            Codec::E22 => Self::E22(e22::Finder::default()),
+            Codec::Meshtastic => Self::Meshtastic(meshtastic::Finder::default()),
+            Codec::EchoStream => Self::EchoStream(echostream::Finder::default()),
         }
     }
 
     pub(super) fn confirms(&self) -> Confirms {
         match self {
-            Self::Bare(_) => Confirms::Nobody,
+            Self::Bare(_) | Self::E22(_) | Self::Meshtastic(_) | Self::EchoStream(_) => {
+                Confirms::Nobody
+            }
             Self::Enveloped(_) => Confirms::ByTicket,
             Self::Rylr998(_) | Self::RakP2p(_) => Confirms::InTurn,
         }
     }
 
+    /// Whether frames can be sent through it.
+    pub(super) fn sends(&self) -> bool {
+        !matches!(self, Self::Meshtastic(_) | Self::EchoStream(_))
+    }
+
     /// What tells the receiver to listen, if it must be told.
     pub(super) fn greeting(&self) -> &'static [u8] {
         match self {
-            Self::Bare(_) | Self::Enveloped(_) | Self::Rylr998(_) => &[],
             Self::RakP2p(_) => rak::LISTEN,
+            Self::Meshtastic(_) => meshtastic::ASK,
+            _ => &[],
+        }
+    }
+
+    /// How long it may take to answer that.
+    pub(super) fn greeting_wait(&self) -> Duration {
+        match self {
+            Self::Meshtastic(_) => meshtastic::ANSWER_WAIT,
+            _ => GREETING_WAIT,
+        }
+    }
+
+    /// How long after its answer it is told again, if it must be.
+    pub(super) fn greeting_interval(&self) -> Option<Duration> {
+        matches!(self, Self::Meshtastic(_)).then_some(meshtastic::ASK_INTERVAL)
+    }
+
+    /// What the receiver is answered to a frame that the gateway has taken.
+    pub(super) fn acknowledgement(&self) -> &'static [u8] {
+        if matches!(self, Self::EchoStream(_)) { echostream::ACKNOWLEDGE } else { &[] }
+    }
+
+    /// What it is answered to something that could not be read.
+    pub(super) fn refusal(&self) -> &'static [u8] {
+        if matches!(self, Self::EchoStream(_)) { echostream::REFUSE } else { &[] }
+    }
+
+    /// When to look at what has come once more, though nothing comes.
+    pub(super) fn overdue(&self) -> Option<Instant> {
+        match self {
+            Self::E22(finder) => finder.held_until(),
+            Self::Meshtastic(finder) => finder.overdue(),
+            Self::EchoStream(finder) => finder.overdue(),
+            Self::Bare(_) | Self::Enveloped(_) | Self::Rylr998(_) | Self::RakP2p(_) => None,
         }
     }
 
     /// How long before its time a transmission is written.
     pub(super) fn lead(&self, frame_bytes: usize, baud: u32) -> Duration {
         match self {
-            Self::Bare(_) => Duration::ZERO,
+            Self::Bare(_) | Self::Meshtastic(_) | Self::EchoStream(_) => Duration::ZERO,
             Self::Enveloped(_) => ENVELOPE_LEAD,
+            Self::E22(_) => {
+                let encoded = ::cobs::max_encoding_length(frame_bytes) + 2;
+                on_the_wire(encoded + E22_IDLE_BYTES, baud)
+            }
             // The module transmits when it has the whole command.
             Self::Rylr998(_) => {
                 on_the_wire((frame_bytes * 4).div_ceil(3) + "AT+SEND=0,240,\r\n".len(), baud)
@@ -111,6 +174,10 @@ impl Wire {
             }
             Self::Rylr998(_) => rylr998::send_command(&transmission.bytes),
             Self::RakP2p(_) => Some(rak::send_command(&transmission.bytes)),
+            Self::E22(_) => {
+                Some(cobs::encode(&transmission.bytes)).filter(|wire| wire.len() <= E22_BYTES_MAX)
+            }
+            Self::Meshtastic(_) | Self::EchoStream(_) => None,
         }
     }
 }
@@ -131,12 +198,16 @@ impl tokio_util::codec::Decoder for Wire {
     type Error = io::Error;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Heard>> {
+        let now = Instant::now();
         loop {
             let heard = match self {
                 Self::Bare(finder) => finder.next(buffer).map(|packet| Some(bare(packet))),
                 Self::Enveloped(finder) => finder.next(buffer).map(enveloped),
                 Self::Rylr998(finder) => finder.next(buffer).map(line),
                 Self::RakP2p(finder) => finder.next(buffer).map(rak_line),
+                Self::E22(finder) => finder.next(buffer, now).map(|it| Some(through_e22(it, now))),
+                Self::Meshtastic(finder) => finder.next(buffer, now).map(meshtastic_message),
+                Self::EchoStream(finder) => finder.next(buffer, now).map(|it| Some(message(it))),
             };
             match heard {
                 Some(Some(heard)) => return Ok(Some(heard)),
@@ -164,7 +235,7 @@ fn bare(packet: Packet) -> Heard {
         Packet::Whole(bytes) => {
             Heard::Frame { age: Duration::ZERO, signal: Signal::default(), bytes }
         }
-        Packet::Bad => Heard::Bad(LinkCount::BadCobs(1)),
+        Packet::Bad(_) => Heard::Bad(LinkCount::BadCobs(1)),
         Packet::Oversize => Heard::Bad(LinkCount::Oversize(1)),
     }
 }
@@ -224,4 +295,45 @@ fn rak_line(line: rak::Line) -> Option<Heard> {
         rak::Line::Bad => Heard::Bad(LinkCount::BadText(1)),
         rak::Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),
     })
+}
+
+fn through_e22(heard: e22::Heard, now: Instant) -> Heard {
+    match heard {
+        e22::Heard::Packet { bytes, rssi_dbm, ended } => match bare(Packet::Whole(bytes)) {
+            Heard::Frame { bytes, .. } => Heard::Frame {
+                age: now.saturating_duration_since(ended),
+                signal: Signal { rssi_dbm, ..Signal::default() },
+                bytes,
+            },
+            other => other,
+        },
+        e22::Heard::Bad => Heard::Bad(LinkCount::BadCobs(1)),
+        e22::Heard::Oversize => Heard::Bad(LinkCount::Oversize(1)),
+    }
+}
+
+fn meshtastic_message(message: Message) -> Option<Heard> {
+    Some(match message {
+        Message::Packet(packet) => {
+            let meshtastic::Packet { rssi_dbm, snr_quarter_db, .. } = packet;
+            let signal = Signal { rssi_dbm, snr_quarter_db, ..Signal::default() };
+            Heard::Frame { age: Duration::ZERO, signal, bytes: packet.to_bytes() }
+        }
+        Message::Encrypted => Heard::Bad(LinkCount::Encrypted(1)),
+        Message::Answered => Heard::Understood,
+        Message::Started => Heard::Started,
+        Message::Other => return None,
+        Message::Bad => Heard::Bad(LinkCount::BadMessage(1)),
+        Message::Oversize => Heard::Bad(LinkCount::Oversize(1)),
+    })
+}
+
+fn message(heard: echostream::Heard) -> Heard {
+    match heard {
+        echostream::Heard::Message(message) => {
+            let (age, signal) = (Duration::ZERO, Signal::default());
+            Heard::Frame { age, signal, bytes: message.to_bytes() }
+        }
+        echostream::Heard::Bad => Heard::Bad(LinkCount::BadMessage(1)),
+    }
 }

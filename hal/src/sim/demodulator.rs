@@ -10,7 +10,7 @@
 //!   harm: five symbols are enough to synchronise (Bor, Roedig, Voigt, Alonso:
 //!   "Do LoRa low-power wide-area networks scale?", 2016).
 //! - **Everything else** in the band is noise: spreading factors are nearly
-//!   orthogonal. The ratio of the frame to all noise must be the demodulator's
+//!   orthogonal, and so are chirps of which one is inverted. The ratio of the frame to all noise must be the demodulator's
 //!   limit. Real receivers fail gradually below it: here within the first decibel
 //!   the payload is damaged, within the second the header, below that nothing is
 //!   seen.
@@ -187,7 +187,6 @@ impl Demodulator {
         tuning.since <= from
             && self.free_since.is_none_or(|since| since <= from)
             && air.is_same_channel(&arrival.air)
-            && air.iq_inverted == arrival.air.iq_inverted
             && air.sync_word == arrival.air.sync_word
             && air.shape.explicit_header == shape.explicit_header
             && self.margin_db(place, arrival, from, preamble_end) >= -2.0 * FADING_DB

@@ -6,10 +6,12 @@
 pub mod busy;
 pub mod chance;
 mod demodulator;
+pub mod echostream;
 pub mod ether;
 mod field;
 pub mod forwarder;
 mod jammer;
+pub mod meshtastic;
 pub mod serial;
 pub mod socket;
 pub mod sx1262;

@@ -43,11 +43,30 @@ impl Air {
         }
     }
 
+    /// How a LoRaWAN pendant listens.
+    pub fn lorawan_downlink(frequency_hz: u32, spreading_factor: u8, bandwidth_hz: u32) -> Self {
+        Self {
+            frequency_hz,
+            shape: Shape {
+                spreading_factor,
+                bandwidth_hz,
+                coding_rate_denominator: 5,
+                preamble_symbols: 8,
+                explicit_header: true,
+                payload_crc: false,
+            },
+            iq_inverted: true,
+            sync_word: LORAWAN_SYNC_WORD,
+        }
+    }
+
     /// Whether two are on the same channel, so that one can be taken for the
     /// other: the carrier within a quarter of the bandwidth (SX1261/2 datasheet
-    /// rev 2.1, section 6.1.1), the same spreading.
+    /// rev 2.1, section 6.1.1), the same spreading. Inverted, chirps run the other
+    /// way: to a receiver of the one the other is noise, as another spreading is.
     pub fn is_same_channel(&self, other: &Self) -> bool {
-        self.frequency_hz.abs_diff(other.frequency_hz) <= self.shape.bandwidth_hz / 4
+        self.iq_inverted == other.iq_inverted
+            && self.frequency_hz.abs_diff(other.frequency_hz) <= self.shape.bandwidth_hz / 4
             && self.shape.spreading_factor == other.shape.spreading_factor
             && self.shape.bandwidth_hz == other.shape.bandwidth_hz
     }

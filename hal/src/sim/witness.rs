@@ -24,7 +24,7 @@ pub enum Fate {
     Drowned,
     /// Another frame of its kind was in the way.
     Collided,
-    /// It was on another channel, where the receiver does not listen.
+    /// It was on another channel, or inverted, where the receiver does not listen.
     Elsewhere,
 }
 
@@ -207,6 +207,9 @@ mod tests {
         assert_eq!(fates(&mut witness, 2).await, [Fate::Whole, Fate::Collided]);
         let next = Air { frequency_hz: 869_525_000, ..AIR };
         handset(&ether, 10.0, next).send(&[7; 24]).await;
+        assert_eq!(fates(&mut witness, 1).await, [Fate::Elsewhere]);
+        let inverted = Air { iq_inverted: true, ..AIR };
+        handset(&ether, 10.0, inverted).send(&[9; 24]).await;
         assert_eq!(fates(&mut witness, 1).await, [Fate::Elsewhere]);
         let jammer = ether.jam(&antenna, Band::of(&AIR), 10, Jamming::Continuous);
         tokio::time::sleep(Duration::from_millis(10)).await;

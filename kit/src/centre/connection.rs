@@ -2,7 +2,7 @@
 
 use super::command::GATEWAYS_MAX;
 use super::register::Heard;
-use super::{CentreSettings, Known, News, lock};
+use super::{CentreSettings, Known, News, Receipt, lock};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ClientError, Event, EventLoop, MqttOptions};
@@ -42,18 +42,21 @@ enum End {
     Failed(String),
 }
 
+/// The ways between the centre and its connection.
+pub(super) struct Ways {
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) calls: mpsc::Receiver<Receipt>,
+    pub(super) stopped: oneshot::Receiver<()>,
+}
+
 /// Connects again and again until stopped, or until nobody takes the news.
-pub(super) async fn run(
-    settings: CentreSettings,
-    known: Arc<Known>,
-    news: mpsc::Sender<News>,
-    mut stopped: oneshot::Receiver<()>,
-) {
+pub(super) async fn run(settings: CentreSettings, known: Arc<Known>, ways: Ways) {
+    let Ways { news, mut calls, mut stopped } = ways;
     let mut pause = PAUSE_MIN;
     let mut told = String::new();
     loop {
         let mut session = Session::new(&settings, &known, &news);
-        match session.serve(&mut stopped).await {
+        match session.serve(&mut calls, &mut stopped).await {
             End::Stopped => return session.leave().await,
             End::Failed(reason) => {
                 if session.is_up {
@@ -110,7 +113,11 @@ impl<'a> Session<'a> {
         Self { settings, known, news, clock, requests, events, is_up: false }
     }
 
-    async fn serve(&mut self, stopped: &mut oneshot::Receiver<()>) -> End {
+    async fn serve(
+        &mut self,
+        calls: &mut mpsc::Receiver<Receipt>,
+        stopped: &mut oneshot::Receiver<()>,
+    ) -> End {
         let patience = self.settings.keep_alive * 3 / 2;
         loop {
             // `poll` holds packets: it is not cancelled when the clock strikes.
@@ -125,6 +132,12 @@ impl<'a> Session<'a> {
                                     return End::Stopped;
                                 }
                             }
+                        }
+                        Some((topic, payload)) = calls.recv(), if self.is_up => {
+                            // Without room the broker has stopped taking; the gateway
+                            // offers again what has no receipt.
+                            let qos = QoS::AtLeastOnce;
+                            drop(self.requests.try_publish(topic, qos, false, payload));
                         }
                         _ = &mut *stopped => return End::Stopped,
                     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Bytes of topic and payload of every event. What differs from it could tell
 /// a listener on the line what happened.
-pub const EVENT_WIRE_BYTES: usize = 1344;
+pub const EVENT_WIRE_BYTES: usize = 1408;
 
 /// Longest name of a site or gateway that is taken.
 const NAME_BYTES_MAX: usize = 64;

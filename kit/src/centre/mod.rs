@@ -50,7 +50,8 @@ pub struct CentreSettings {
     pub site: String,
     /// The gateway to hear, or `+` for all.
     pub gateway: String,
-    /// Whether to answer with receipts. An onlooker beside the true centre must not.
+    /// Whether to answer with receipts at once. An onlooker beside the true centre must
+    /// not; who has events durably only later calls [`Centre::receipt`] then.
     pub receipts: bool,
     /// How often each gateway is sent the centre's message; `None`: never, as an
     /// onlooker beside the true centre.
@@ -119,6 +120,9 @@ pub enum News {
     },
 }
 
+/// Topic and payload of a receipt that was called for.
+type Receipt = (String, String);
+
 /// What outlives a connection.
 #[derive(Debug)]
 struct Known {
@@ -136,6 +140,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Centre {
     news: mpsc::Receiver<News>,
     known: Arc<Known>,
+    called: mpsc::Sender<Receipt>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -145,14 +150,15 @@ impl Centre {
     #[must_use]
     pub fn start(settings: CentreSettings) -> Self {
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
+        let (called, calls) = mpsc::channel(NEWS_MAX);
         let (stop, stopped) = oneshot::channel();
         let known = Arc::new(Known {
             register: Mutex::new(Register::new(settings.since)),
             desks: Mutex::default(),
         });
-        let task =
-            tokio::spawn(connection::run(settings, Arc::clone(&known), news_sender, stopped));
-        Self { news, known, stop, task }
+        let ways = connection::Ways { news: news_sender, calls, stopped };
+        let task = tokio::spawn(connection::run(settings, Arc::clone(&known), ways));
+        Self { news, known, called, stop, task }
     }
 
     /// The next news. They must be taken: events that are not taken are not
@@ -168,6 +174,12 @@ impl Centre {
                 return Some(*event);
             }
         }
+    }
+
+    /// Sends a receipt, where [`CentreSettings::receipts`] is off. Without a connection,
+    /// or with too many that wait, it may be lost: the gateway then offers the event again.
+    pub fn receipt(&self, topic: String, payload: String) {
+        drop(self.called.try_send((topic, payload)));
     }
 
     /// Which numbers are missing now: on their way, or lost.

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand.
 
+mod broker;
+mod dc09;
 mod demo;
 mod export;
 mod sim;
@@ -12,7 +14,8 @@ use std::process::ExitCode;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and all was as expected
-  1  something was not as expected: a step of a scenario, a missing event
+  1  something was not as expected: a step of a scenario, a missing event, an event
+     that an alarm receiver does not have or refused
   2  the command line, a file or the machine does not allow it; the message says why";
 
 /// For benches, labs and monitoring centres: the other sides of a pendant gateway.
@@ -25,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Bridge events to an alarm receiver that speaks SIA DC-09
+    Dc09(dc09::Arguments),
     /// Show the whole way on this machine: pendants, the real daemon, broker, centre
     Demo,
     /// Play pendants from a scenario file and check what the gateway answers
@@ -63,6 +68,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match arguments.command {
+            Command::Dc09(arguments) => dc09::dc09(arguments).await,
             Command::Demo => demo::demo().await,
             Command::Sim(arguments) => sim::sim(arguments).await,
             Command::Export(arguments) => export::export(&arguments),

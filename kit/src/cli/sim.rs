@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn sim(arguments: Arguments) -> Result<Exit, Refusal> {
     let scenario = Scenario::read(&arguments.scenario)?;
-    let count = scenario.steps.last().map_or(0, |step| step.number);
+    let count = scenario.last_step();
     let mut unheard = Ok(());
     let report = sim::run(scenario, |progress| {
         let line = match progress {
@@ -41,6 +41,12 @@ pub(super) async fn sim(arguments: Arguments) -> Result<Exit, Refusal> {
     if let Some(air) = &report.air {
         say(&air.to_string())?;
         if let Some(failure) = air.failure() {
+            say(&format!("FAILED: {failure}"))?;
+        }
+    }
+    for roof in &report.roofs {
+        say(&roof.to_string())?;
+        if let Some(failure) = roof.failure() {
             say(&format!("FAILED: {failure}"))?;
         }
     }

@@ -1,15 +1,12 @@
 //! `watch`: a monitoring centre on a terminal, or for a program with `--json`.
 
+use super::broker::BrokerArguments;
 use super::{Exit, Refusal, say};
 use crate::centre::{
-    Answer, COVERT_ADVICE, Centre, CentreSettings, Event, Flaw, Heard, Missing, News, SigningKey,
-    Since,
+    Answer, COVERT_ADVICE, Centre, CentreSettings, Event, Flaw, Heard, Missing, News, Since,
 };
-use crate::pki;
 use serde_json::{Value, json};
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -20,36 +17,11 @@ const MISSING_TOLD_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The broker's name, as in its certificate
-    #[arg(long)]
-    host: String,
-    /// The broker's port
-    #[arg(long, default_value_t = 8883)]
-    port: u16,
-    /// The authority that signed the broker's certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// This centre's certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    certificate: PathBuf,
-    /// Its key (PEM)
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    broker: BrokerArguments,
     /// Our name at the broker; what we miss is kept under it
     #[arg(long, default_value = "pendant-kit-watch")]
     client_id: String,
-    /// Only this site
-    #[arg(long, default_value = "+")]
-    site: String,
-    /// Only this gateway
-    #[arg(long, default_value = "+")]
-    gateway: String,
-    /// Sign what is sent to gateways with this Ed25519 key (PEM, PKCS #8)
-    #[arg(long, value_name = "FILE")]
-    signing_key: Option<PathBuf>,
-    /// The name by which gateways know that key
-    #[arg(long, default_value = "centre")]
-    signing_name: String,
     /// Only look on: send no receipts (the gateway then keeps its events), nor anything else
     #[arg(long)]
     no_receipts: bool,
@@ -62,19 +34,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn watch(arguments: Arguments) -> Result<Exit, Refusal> {
-    let tls = pki::client_config_of_files(&arguments.ca, &arguments.certificate, &arguments.key)?;
     let json = arguments.json;
-    let key = arguments.signing_key.as_deref();
-    let key = key.map(|file| SigningKey::from_pem_file(&arguments.signing_name, file)).transpose();
-    let signing_key = key.map_err(Refusal)?.map(Arc::new);
-    let centre = CentreSettings::new(&arguments.host, arguments.port, &arguments.client_id, tls);
+    let centre = arguments.broker.centre(&arguments.client_id)?;
     let settings = CentreSettings {
-        site: arguments.site,
-        gateway: arguments.gateway,
         receipts: !arguments.no_receipts,
         since: if arguments.from_start { Since::Start } else { Since::FirstHeard },
         message_interval: centre.message_interval.filter(|_| !arguments.no_receipts),
-        signing_key,
         ..centre
     };
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -5,6 +5,7 @@
 //! Each pendant goes through its own steps in order; pendants do not wait for
 //! each other.
 
+pub mod lorawan;
 mod pendants;
 mod play;
 mod report;
@@ -18,12 +19,13 @@ pub use report::{AirReport, Report, StepReport};
 pub use scenario::{Scenario, ScenarioError};
 pub use site_text::{JammerSettings, SiteScenario};
 pub use steps::{Action, Expectation, Step, label_of, outcome_name};
-pub use wires::{RADIO, WireCodec, WireSettings};
+pub use wires::{ForwarderSettings, RADIO, WireCodec, WireSettings};
 
 use crate::bench::{self, Memory, PendantHandle, SayError};
 use crate::pendant::{Habits, Pendant, Seen, Windows};
 use crate::site::Said;
 use crate::wire::Wire;
+use lorawan::{Roofs, Worn};
 use pendant_hal::serial::SerialSettings;
 use play::Play;
 use std::fmt;
@@ -50,6 +52,8 @@ pub enum SimError {
     Air(PathBuf, io::Error),
     /// No gateway came into the air at this socket.
     NoGateway(PathBuf),
+    /// No gateway answers this forwarder's calls.
+    NobodyAnswers(ForwarderSettings),
 }
 
 impl fmt::Display for SimError {
@@ -70,6 +74,12 @@ impl fmt::Display for SimError {
                 socket.display(),
                 play::GATEWAY_COMES_WITHIN.as_secs()
             ),
+            Self::NobodyAnswers(ForwarderSettings { name, server, eui, .. }) => write!(
+                f,
+                "wire {name:?}: nobody answered at {server} within {} s; give the gateway a \
+                 [[link]] of kind \"concentrator\" with listen = \"{server}\" and eui = \"{eui}\"",
+                lorawan::GATEWAY_COMES_WITHIN.as_secs()
+            ),
         }
     }
 }
@@ -86,7 +96,7 @@ pub enum Progress {
         /// Where, if the gateway can open it on this machine.
         at: Option<String>,
     },
-    /// The gateway is in the site's air: times count from now on.
+    /// The gateway is in the site's air, or answers the forwarders: times count from now on.
     Begun,
     /// A step ended.
     Ended(StepReport),
@@ -108,20 +118,14 @@ pub async fn run(scenario: Scenario, mut tell: impl FnMut(&Progress)) -> Result<
             play.pendants().to_vec()
         }
     };
+    let (roofs, devices) = Roofs::start(&scenario).await?;
+    if !scenario.devices.is_empty() {
+        tell(&Progress::Begun);
+    }
     let start = Instant::now();
-    let Scenario { name, pendants, steps, site, .. } = scenario;
-    let count = steps.len();
-    let mut own: Vec<Vec<Step>> = pendants.iter().map(|_| Vec::new()).collect();
-    for step in steps {
-        own[step.pendant].push(step);
-    }
-    let (sender, mut reports) = mpsc::channel(count.max(1));
-    let mut running = JoinSet::new();
-    for ((pendant, handle), steps) in pendants.iter().zip(handles).zip(own) {
-        running.spawn(go(pendant.name.clone(), handle, steps, start, sender.clone()));
-    }
-    drop(sender);
-    let mut steps = Vec::with_capacity(count);
+    let (_running, mut reports) = begin(&scenario, handles, devices, start);
+    let Scenario { name, pendants, site, .. } = scenario;
+    let mut steps = Vec::new();
     loop {
         tokio::select! {
             report = reports.recv() => {
@@ -151,7 +155,30 @@ pub async fn run(scenario: Scenario, mut tell: impl FnMut(&Progress)) -> Result<
     while let Ok(said) = said.try_recv() {
         tell(&Progress::Said(said));
     }
-    Ok(Report { name, steps, air, took: start.elapsed() })
+    Ok(Report { name, steps, air, roofs: roofs.end().await, took: start.elapsed() })
+}
+
+/// Lets everybody go through the own steps, as long as that is held; gives where their
+/// reports come.
+fn begin(
+    scenario: &Scenario,
+    handles: Vec<PendantHandle>,
+    devices: Vec<Worn>,
+    start: Instant,
+) -> (JoinSet<()>, mpsc::Receiver<StepReport>) {
+    let mut running = JoinSet::new();
+    let count = scenario.steps.len() + scenario.device_steps.len();
+    let (sender, reports) = mpsc::channel(count.max(1));
+    for (place, handle) in handles.into_iter().enumerate() {
+        let own = scenario.steps.iter().filter(|step| step.pendant == place).cloned().collect();
+        let name = scenario.pendants[place].name.clone();
+        running.spawn(go(name, handle, own, start, sender.clone()));
+    }
+    for (place, device) in devices.into_iter().enumerate() {
+        let own = scenario.device_steps.iter().filter(|step| step.device == place).cloned();
+        running.spawn(lorawan::go(device, own.collect(), start, sender.clone()));
+    }
+    (running, reports)
 }
 
 /// Makes wires and puts the pendants on them; handles in the order of pendants.
@@ -161,8 +188,9 @@ fn set_up(
 ) -> Result<Vec<PendantHandle>, SimError> {
     let mut handles: Vec<Option<PendantHandle>> = scenario.pendants.iter().map(|_| None).collect();
     for (place, settings) in scenario.wires.iter().enumerate() {
-        let (wire, at) =
-            open(settings).map_err(|error| SimError::Wire(settings.name().to_owned(), error))?;
+        let opened = open(settings);
+        let opened = opened.map_err(|error| SimError::Wire(settings.name().to_owned(), error))?;
+        let Some((wire, at)) = opened else { continue };
         tell(&Progress::Ready { wire: settings.name().to_owned(), at });
         let mut here = Vec::new();
         let mut places = Vec::new();
@@ -183,23 +211,25 @@ fn set_up(
         .collect())
 }
 
-fn open(settings: &WireSettings) -> io::Result<(Wire, Option<String>)> {
-    match settings {
+/// `None` of what carries no native frames.
+fn open(settings: &WireSettings) -> io::Result<Option<(Wire, Option<String>)>> {
+    Ok(Some(match settings {
         WireSettings::Pty { link, .. } => {
             let (wire, path) = Wire::pty(link.as_deref())?;
-            Ok((wire, Some(path.display().to_string())))
+            (wire, Some(path.display().to_string()))
         }
         WireSettings::Serial { path, baud, codec, .. } => {
             // The port may come and go later; that there is none now is a mistake.
             std::fs::metadata(path)?;
             let codec = (*codec).into();
-            Ok((Wire::port(SerialSettings { path: path.clone(), baud: *baud, codec }), None))
+            (Wire::port(SerialSettings { path: path.clone(), baud: *baud, codec }), None)
         }
         WireSettings::Radio { socket, .. } => {
             let radio = settings.radio().expect("this wire is a radio");
-            Ok((Wire::radio(&radio, socket)?, Some(socket.display().to_string())))
+            (Wire::radio(&radio, socket)?, Some(socket.display().to_string()))
         }
-    }
+        WireSettings::Forwarder(_) => return Ok(None),
+    }))
 }
 
 fn power_up(

@@ -74,7 +74,12 @@ pub(super) fn check_pendant(
     let post = match (&text.wire, &text.walk) {
         (Some(wire), None) if !is_on_site && text.habit.is_empty() => {
             let place = wires.iter().position(|it| it.name() == wire);
-            Post::Wire(place.ok_or_else(|| refuse(format!("there is no wire {wire:?}")))?)
+            let place = place.ok_or_else(|| refuse(format!("there is no wire {wire:?}")))?;
+            if matches!(wires[place], WireSettings::Forwarder(_)) {
+                let why = format!("wire {wire:?} is a packet forwarder: it hears each [[device]]");
+                return Err(refuse(why));
+            }
+            Post::Wire(place)
         }
         (None, Some(walk)) if is_on_site => Post::Site {
             walk: site_text::check_walk(walk, false)?,

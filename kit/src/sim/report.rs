@@ -1,5 +1,6 @@
 //! What a scenario showed, and its JUnit XML form, which build servers read.
 
+use super::lorawan::RoofReport;
 use crate::site::{Account, Loss};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// What happened in the air, if it was a site.
     pub air: Option<AirReport>,
+    /// What went through simulated forwarders.
+    pub roofs: Vec<RoofReport>,
     /// From start to end.
     pub took: Duration,
 }
@@ -110,11 +113,13 @@ impl fmt::Display for AirReport {
 }
 
 impl Report {
-    /// How many steps were not as expected; and one if the air was not.
+    /// How many steps were not as expected; and one if the air was not, and each forwarder.
     #[must_use]
     pub fn failures(&self) -> usize {
         let air = self.air.as_ref().and_then(AirReport::failure);
-        self.steps.iter().filter(|step| step.failure.is_some()).count() + usize::from(air.is_some())
+        let roofs = self.roofs.iter().filter_map(RoofReport::failure);
+        let steps = self.steps.iter().filter(|step| step.failure.is_some());
+        steps.count() + air.into_iter().chain(roofs).count()
     }
 
     /// The report as JUnit XML.
@@ -123,7 +128,7 @@ impl Report {
         let name = escape(&self.name);
         let counts = format!(
             "tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"{:.3}\"",
-            self.steps.len() + usize::from(self.air.is_some()),
+            self.steps.len() + usize::from(self.air.is_some()) + self.roofs.len(),
             self.failures(),
             self.took.as_secs_f64()
         );
@@ -158,10 +163,21 @@ impl Report {
         if let Some(air) = &self.air {
             let failure = air.failure();
             let case = Case {
-                class: name,
+                class: name.clone(),
                 name: "the air".to_owned(),
                 took: self.took,
                 seen: air.to_string(),
+                failure: failure.as_ref(),
+            };
+            case.add_to(&mut xml);
+        }
+        for roof in &self.roofs {
+            let failure = roof.failure();
+            let case = Case {
+                class: name.clone(),
+                name: format!("forwarder {}", escape(&roof.wire)),
+                took: self.took,
+                seen: roof.to_string(),
                 failure: failure.as_ref(),
             };
             case.add_to(&mut xml);
@@ -240,6 +256,7 @@ mod tests {
             name: "a <b> & \"c\"\u{1}".into(),
             steps: vec![step(1, None), step(2, Some("expected 'ended'"))],
             air: None,
+            roofs: Vec::new(),
             took: Duration::from_millis(2100),
         };
         assert_eq!(report.failures(), 1);

@@ -1,5 +1,6 @@
 //! Scenario files: TOML to a checked [`Scenario`]. The format is in `docs/sim.md`.
 
+use super::lorawan::{self, DeviceSettings, DeviceStep, DeviceText};
 use super::pendants::{self, PendantSettings, PendantText};
 use super::site_text::{self, SiteScenario, SiteText};
 use super::steps::{self, Names, Step, StepText};
@@ -67,8 +68,12 @@ pub struct Scenario {
     pub wires: Vec<WireSettings>,
     /// The pendants.
     pub pendants: Vec<PendantSettings>,
-    /// What happens, in the order of the file.
+    /// The LoRaWAN pendants.
+    pub devices: Vec<DeviceSettings>,
+    /// What pendants do, in the order of the file.
     pub steps: Vec<Step>,
+    /// What LoRaWAN pendants do, in the order of the file.
+    pub device_steps: Vec<DeviceStep>,
     /// The site, if the pendants are on one.
     pub site: Option<SiteScenario>,
 }
@@ -82,6 +87,8 @@ struct ScenarioText {
     site: Option<Spanned<SiteText>>,
     #[serde(default)]
     pendant: Vec<Spanned<PendantText>>,
+    #[serde(default)]
+    device: Vec<Spanned<DeviceText>>,
     #[serde(default)]
     step: Vec<Spanned<StepText>>,
 }
@@ -106,6 +113,13 @@ impl Scenario {
             toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))?;
         check(parsed, directory).map_err(|mistake| mistake.within(text))
     }
+
+    /// The number of the last step.
+    #[must_use]
+    pub fn last_step(&self) -> usize {
+        let natives = self.steps.last().map_or(0, |step| step.number);
+        natives.max(self.device_steps.last().map_or(0, |step| step.number))
+    }
 }
 
 fn check(text: ScenarioText, directory: &Path) -> Result<Scenario, Mistake> {
@@ -120,7 +134,7 @@ fn check(text: ScenarioText, directory: &Path) -> Result<Scenario, Mistake> {
     let mut wires = Vec::new();
     for wire in text.wire {
         let (span, wire) = (wire.span(), wire.into_inner());
-        if let Some(Err(fault)) = wire.radio().map(|radio| radio.check()) {
+        if let Err(fault) = wire.check() {
             return mistake(span, format!("wire {:?}: {fault}", wire.name()));
         }
         wires.push(wire);
@@ -148,18 +162,59 @@ fn check(text: ScenarioText, directory: &Path) -> Result<Scenario, Mistake> {
     let numbers = pendants.iter().map(|(span, pendant)| (span.clone(), pendant.identity.id));
     unique("pendant number", numbers)?;
     let pendants = pendants.into_iter().map(|(_, pendant)| pendant).collect();
-    let mut steps = Vec::new();
-    let mut chance = Chance(site.as_ref().map_or(0, |site| site.seed));
-    for (place, step) in text.step.iter().enumerate() {
+    let devices = check_devices(&text.device, &names, &wires, directory)?;
+    let seed = site.as_ref().map_or(0, |site| site.seed);
+    let (steps, device_steps) = check_steps(&text.step, &names, &devices, seed, directory)?;
+    Ok(Scenario { name: text.name, wires, pendants, devices, steps, device_steps, site })
+}
+
+fn check_devices(
+    texts: &[Spanned<DeviceText>],
+    names: &Names,
+    wires: &[WireSettings],
+    directory: &Path,
+) -> Result<Vec<DeviceSettings>, Mistake> {
+    let natives = names.keys().map(|name| (0..0, name.as_str()));
+    let own = texts.iter().map(|text| (text.span(), text.get_ref().name.as_str()));
+    unique("pendant", natives.chain(own))?;
+    let devices: Result<Vec<_>, Mistake> = texts
+        .iter()
+        .map(|text| lorawan::check_device(text.get_ref(), &text.span(), wires, directory))
+        .collect();
+    let devices = devices?;
+    let memories = texts.iter().zip(&devices);
+    unique("memory", memories.map(|(text, it)| (text.span(), it.memory.display().to_string())))?;
+    Ok(devices)
+}
+
+fn check_steps(
+    texts: &[Spanned<StepText>],
+    names: &Names,
+    devices: &[DeviceSettings],
+    seed: u64,
+    directory: &Path,
+) -> Result<(Vec<Step>, Vec<DeviceStep>), Mistake> {
+    let (mut steps, mut device_steps) = (Vec::new(), Vec::<DeviceStep>::new());
+    let mut chance = Chance(seed);
+    for (place, step) in texts.iter().enumerate() {
         let (number, span, step) = (place + 1, step.span(), step.get_ref());
-        let checked =
-            steps::check(number, step, &names, &mut chance, directory).or_else(|why| {
-                let StepText { action, pendant, .. } = step;
-                mistake(span, format!("step {number} ({action} of {pendant}): {why}"))
-            })?;
-        steps.extend(checked);
+        let StepText { action, pendant, .. } = step;
+        let told = |why: ScenarioError| Mistake {
+            at: span.clone(),
+            text: format!("step {number} ({action} of {pendant}): {why}"),
+        };
+        let Some(device) = devices.iter().position(|device| device.name == *pendant) else {
+            let checked = steps::check(number, step, names, &mut chance, directory);
+            steps.extend(checked.map_err(told)?);
+            continue;
+        };
+        let before = device_steps.iter().filter(|step| step.device == device).cloned();
+        let before: Vec<DeviceStep> = before.collect();
+        let whose = (device, &devices[device]);
+        let checked = lorawan::check_step(number, step, whose, &before, &mut chance);
+        device_steps.push(checked.map_err(told)?);
     }
-    Ok(Scenario { name: text.name, wires, pendants, steps, site })
+    Ok((steps, device_steps))
 }
 
 /// Lets steps name pendants.

@@ -12,7 +12,7 @@ use std::time::Duration;
 const WITHIN_MS: u64 = 10_000;
 
 /// One step of one pendant.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Step {
     /// Its number in the file, from 1; a crew's members share it.
     pub number: usize,
@@ -59,16 +59,66 @@ pub(super) struct StepText {
     pub(super) pendant: String,
     #[serde(rename = "do")]
     pub(super) action: String,
-    at_ms: Option<u64>,
-    over_ms: Option<u64>,
-    for_ms: Option<u64>,
+    pub(super) at_ms: Option<u64>,
+    pub(super) over_ms: Option<u64>,
+    pub(super) for_ms: Option<u64>,
     minutes: Option<u16>,
     place: Option<u16>,
     digits: Option<String>,
     digits_file: Option<PathBuf>,
     digits_env: Option<String>,
-    expect: Option<String>,
-    within_ms: Option<u64>,
+    pub(super) expect: Option<String>,
+    pub(super) within_ms: Option<u64>,
+    pub(super) port: Option<u8>,
+    pub(super) payload: Option<String>,
+    pub(super) lose_uplinks: Option<u32>,
+    pub(super) lose_downlinks: Option<u32>,
+    pub(super) too_late: Option<u32>,
+}
+
+impl StepText {
+    /// Whether what stands in it has a meaning for what a device does.
+    pub(super) fn is_for_a_device(&self, label: &str) -> Result<(), ScenarioError> {
+        let is_wait = label == "wait";
+        let has_payload = matches!(label, "confirmed" | "unconfirmed" | "forge");
+        takes(is_wait, self.for_ms.is_some(), "for_ms")?;
+        takes(has_payload, self.port.is_some(), "port")?;
+        takes(has_payload, self.payload.is_some(), "payload")?;
+        takes(!is_wait, self.expect.is_some(), "expect")?;
+        takes(!is_wait, self.within_ms.is_some(), "within_ms")?;
+        takes(!is_wait, self.lose_uplinks.is_some(), "lose_uplinks")?;
+        takes(!is_wait, self.lose_downlinks.is_some(), "lose_downlinks")?;
+        takes(!is_wait, self.too_late.is_some(), "too_late")?;
+        takes(false, self.minutes.is_some(), "minutes")?;
+        takes(false, self.place.is_some(), "place")?;
+        takes(false, self.digits.is_some(), "digits")?;
+        takes(false, self.digits_file.is_some(), "digits_file")?;
+        takes(false, self.digits_env.is_some(), "digits_env")
+    }
+
+    /// The same of what a native pendant does.
+    fn is_for_a_pendant(&self, label: &str) -> Result<(), ScenarioError> {
+        let is_wait = label == "wait";
+        let is_pin = label == "pin";
+        let has_minutes = label == "session_start" || label == "session_extend";
+        takes(is_wait, self.for_ms.is_some(), "for_ms")?;
+        takes(has_minutes, self.minutes.is_some(), "minutes")?;
+        takes(!is_wait && !is_pin, self.place.is_some(), "place")?;
+        takes(is_pin, self.digits.is_some(), "digits")?;
+        takes(is_pin, self.digits_file.is_some(), "digits_file")?;
+        takes(is_pin, self.digits_env.is_some(), "digits_env")?;
+        takes(!is_wait, self.expect.is_some(), "expect")?;
+        takes(!is_wait, self.within_ms.is_some(), "within_ms")?;
+        takes(false, self.port.is_some(), "port")?;
+        takes(false, self.payload.is_some(), "payload")?;
+        takes(false, self.lose_uplinks.is_some(), "lose_uplinks")?;
+        takes(false, self.lose_downlinks.is_some(), "lose_downlinks")?;
+        takes(false, self.too_late.is_some(), "too_late")
+    }
+}
+
+fn takes(allowed: bool, given: bool, name: &str) -> Result<(), ScenarioError> {
+    if given && !allowed { wrong(format!("`{name}` has no meaning here")) } else { Ok(()) }
 }
 
 /// Whom a step may name: a pendant or a crew, and their places.
@@ -88,21 +138,8 @@ pub(super) fn check(
     let Some(label) = LABELS.iter().copied().find(|label| *label == step.action) else {
         return wrong(format!("do = {:?} is none of: {}", step.action, LABELS.join(", ")));
     };
-    let takes = |allowed: bool, given: bool, name: &str| {
-        if given && !allowed { wrong(format!("`{name}` has no meaning here")) } else { Ok(()) }
-    };
-    let is_wait = label == "wait";
-    let is_pin = label == "pin";
-    let has_minutes = label == "session_start" || label == "session_extend";
-    takes(is_wait, step.for_ms.is_some(), "for_ms")?;
-    takes(has_minutes, step.minutes.is_some(), "minutes")?;
-    takes(!is_wait && !is_pin, step.place.is_some(), "place")?;
-    takes(is_pin, step.digits.is_some(), "digits")?;
-    takes(is_pin, step.digits_file.is_some(), "digits_file")?;
-    takes(is_pin, step.digits_env.is_some(), "digits_env")?;
-    takes(!is_wait, step.expect.is_some(), "expect")?;
-    takes(!is_wait, step.within_ms.is_some(), "within_ms")?;
-    let action = if is_wait {
+    step.is_for_a_pendant(label)?;
+    let action = if label == "wait" {
         match step.for_ms {
             Some(for_ms) => Action::Wait(Duration::from_millis(for_ms)),
             None => return wrong("`for_ms` is missing"),

@@ -162,7 +162,7 @@ impl Works {
         self.asked.insert(self.tickets, (pendant.get(), counter));
         let at = reception.ended + Duration::from_secs(1);
         let bytes = vec![0x80; 24];
-        let answer = Transmission { ticket: self.tickets, at, or_at: None, bytes };
+        let answer = Transmission::native(self.tickets, at, bytes);
         self.link.transmit.send(answer).await.expect("the link lives");
         let new = self.heard.insert(pendant, counter) != Some(counter);
         self.fresh += u32::from(new);

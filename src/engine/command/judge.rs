@@ -20,6 +20,8 @@ pub struct Standing {
     pub open_incident: Option<u32>,
     /// It can let the centre listen in.
     pub voice: bool,
+    /// It obeys no instruction: it was bought.
+    pub deaf: bool,
 }
 
 /// What a command's first answer said.
@@ -166,6 +168,9 @@ impl Answered {
                 }
             }
             Ask::Listen(pendant) if !of(pendant)?.voice => return Err(Reason::Unsupported),
+            Ask::Vibrate(pendant) | Ask::Led(pendant) if of(pendant)?.deaf => {
+                return Err(Reason::Unsupported);
+            }
             Ask::Vibrate(pendant) | Ask::Led(pendant) => seen(pendant)?,
             Ask::Listen(pendant)
             | Ask::Track { pendant, .. }

@@ -94,7 +94,8 @@ fn answer_json(answer: &Answer) -> Value {
 #[test]
 fn each_kind_becomes_its_order() {
     let pendant = PendantId::new(0x12f).expect("a number");
-    let standing = Standing { covert_incident: None, open_incident: Some(7), voice: true };
+    let standing =
+        Standing { covert_incident: None, open_incident: Some(7), voice: true, deaf: false };
     let of = |kind: &str, more: Value| {
         let mut command = json!({"id": id(1), "kind": kind, "pendant": "00012f"});
         let fields = more.as_object().expect("an object").clone();
@@ -111,6 +112,17 @@ fn each_kind_becomes_its_order() {
     assert_eq!(of("rebind", json!({"wearer": "k.ito"})), carry(Ask::Rebind { pendant, wearer }));
     assert_eq!(of("revoke", json!({})), carry(Ask::Revoke(pendant)));
     assert_eq!(fresh(json!({"id": id(1), "kind": "ping"})), carry(Ask::Ping));
+}
+
+/// A pendant that was bought has no instruction that the gateway knows.
+#[test]
+fn one_that_was_bought_neither_vibrates_nor_lights_up_on_command() {
+    let deaf = Standing { deaf: true, ..Standing::default() };
+    for kind in ["vibrate", "led"] {
+        let command = json!({"id": id(1), "kind": kind, "pendant": "00012f"});
+        let verdict = verdict(&mut commands(), command, deaf, UNSET);
+        assert_eq!(verdict, Verdict::Refused(Reason::Unsupported), "{kind}");
+    }
 }
 
 #[test]
@@ -170,7 +182,8 @@ fn vibrate_and_led_say_the_same_with_and_without_a_covert_incident() {
 
 #[test]
 fn a_covert_incident_can_be_closed_by_its_number_alone() {
-    let covert = Standing { covert_incident: Some(9), open_incident: Some(4), voice: false };
+    let covert =
+        Standing { covert_incident: Some(9), open_incident: Some(4), voice: false, deaf: false };
     for (incident, closes) in [(9, true), (4, true), (5, false)] {
         let command =
             json!({"id": id(1), "kind": "close", "pendant": "00012f", "incident": incident});

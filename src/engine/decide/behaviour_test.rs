@@ -9,8 +9,9 @@ use crate::engine::keyring::EnrolmentId;
 use crate::engine::pendant::{Actual, Apparent, PendantState, PreAlarm, Session};
 use crate::engine::pin::Entered;
 use crate::engine::policy::Policy;
+use crate::engine::said::Saying;
 use crate::engine::time::{Mono, Now, Wall};
-use pendant_protocol::{Body, Instruction, Outcome, PendantId, PinDigits};
+use pendant_protocol::{Instruction, Outcome, PendantId};
 use std::collections::BTreeSet;
 
 const TEXT: &str = include_str!("../../../docs/behaviour.md");
@@ -56,76 +57,73 @@ fn only<'t>(
 struct Case {
     site: &'static str,
     centre: &'static str,
-    body: Body,
-    entered: Option<Entered>,
+    saying: Saying,
     policy: Policy,
     wrong_before: u8,
 }
 
 impl Case {
-    fn of(name: &'static str, body: Body) -> Self {
+    fn of(name: &'static str, saying: Saying) -> Self {
         let policy = Policy::default();
-        Self { site: name, centre: name, body, entered: None, policy, wrong_before: 0 }
+        Self { site: name, centre: name, saying, policy, wrong_before: 0 }
     }
 
     fn pin(site: &'static str, centre: &'static str, entered: Entered, wrong_before: u8) -> Self {
-        let body = Body::Pin(PinDigits::from_digits("1234").expect("a PIN"));
-        Self { centre, entered: Some(entered), wrong_before, ..Self::of(site, body) }
+        Self { centre, wrong_before, ..Self::of(site, Saying::Pin(entered)) }
     }
 }
 
 /// The name in the tables. A new kind of message does not compile without one.
-fn name(body: &Body) -> &'static str {
-    match body {
-        Body::Heartbeat { .. } => "Heartbeat",
-        Body::SessionStart { minutes: 0, .. } => "SessionStart 0",
-        Body::SessionStart { .. } => "SessionStart",
-        Body::SessionExtend { minutes: 0, .. } => "SessionExtend 0",
-        Body::SessionExtend { .. } => "SessionExtend",
-        Body::CheckIn { .. } => "CheckIn",
-        Body::Pin(_) => "Pin",
-        Body::DiscreetPanic { .. } => "DiscreetPanic",
-        Body::Panic { .. } => "Panic",
-        Body::ManDown { .. } => "ManDown",
-        Body::Fall { .. } => "Fall",
-        Body::Tamper { .. } => "Tamper",
-        Body::TamperRestored { .. } => "TamperRestored",
-        Body::CancelAlert { .. } => "CancelAlert",
-        Body::Test { .. } => "Test",
-        Body::LowBattery { .. } => "LowBattery",
-        Body::BatteryRestored { .. } => "BatteryRestored",
-        Body::Unknown { .. } => "Unknown",
+fn name(saying: Saying) -> &'static str {
+    match saying {
+        Saying::Heartbeat => "Heartbeat",
+        Saying::SessionStart { minutes: 0 } => "SessionStart 0",
+        Saying::SessionStart { .. } => "SessionStart",
+        Saying::SessionExtend { minutes: 0 } => "SessionExtend 0",
+        Saying::SessionExtend { .. } => "SessionExtend",
+        Saying::CheckIn => "CheckIn",
+        Saying::Pin(_) => "Pin",
+        Saying::DiscreetPanic => "DiscreetPanic",
+        Saying::Panic => "Panic",
+        Saying::ManDown => "ManDown",
+        Saying::Fall => "Fall",
+        Saying::Tamper => "Tamper",
+        Saying::TamperRestored => "TamperRestored",
+        Saying::CancelAlert => "CancelAlert",
+        Saying::Test => "Test",
+        Saying::LowBattery => "LowBattery",
+        Saying::BatteryRestored => "BatteryRestored",
+        Saying::Unknown => "Unknown",
     }
 }
 
 fn cases() -> Vec<Case> {
-    let place = 1;
-    let bodies = [
-        Body::Heartbeat { place },
-        Body::SessionStart { minutes: MINUTES, place },
-        Body::SessionStart { minutes: 0, place },
-        Body::SessionExtend { minutes: MINUTES, place },
-        Body::SessionExtend { minutes: 0, place },
-        Body::CheckIn { place },
-        Body::DiscreetPanic { place },
-        Body::Panic { place },
-        Body::ManDown { place },
-        Body::Fall { place },
-        Body::Tamper { place },
-        Body::TamperRestored { place },
-        Body::CancelAlert { place },
-        Body::Test { place },
-        Body::LowBattery { place },
-        Body::BatteryRestored { place },
-        Body::Unknown { kind: 200, args: [0; 4] },
+    let sayings = [
+        Saying::Heartbeat,
+        Saying::SessionStart { minutes: MINUTES },
+        Saying::SessionStart { minutes: 0 },
+        Saying::SessionExtend { minutes: MINUTES },
+        Saying::SessionExtend { minutes: 0 },
+        Saying::CheckIn,
+        Saying::DiscreetPanic,
+        Saying::Panic,
+        Saying::ManDown,
+        Saying::Fall,
+        Saying::Tamper,
+        Saying::TamperRestored,
+        Saying::CancelAlert,
+        Saying::Test,
+        Saying::LowBattery,
+        Saying::BatteryRestored,
+        Saying::Unknown,
     ];
     let hidden = Policy { panic_is_covert: true, ..Policy::default() };
     let at_once = Policy { pre_alarm_ms: 0, ..Policy::default() };
-    let mut cases: Vec<Case> = bodies.map(|body| Case::of(name(&body), body)).into();
+    let mut cases: Vec<Case> = sayings.map(|saying| Case::of(name(saying), saying)).into();
     cases.extend([
-        Case { policy: hidden, ..Case::of("Panic hidden", Body::Panic { place }) },
-        Case { policy: at_once.clone(), ..Case::of("ManDown at once", Body::ManDown { place }) },
-        Case { policy: at_once, ..Case::of("Fall at once", Body::Fall { place }) },
+        Case { policy: hidden, ..Case::of("Panic hidden", Saying::Panic) },
+        Case { policy: at_once.clone(), ..Case::of("ManDown at once", Saying::ManDown) },
+        Case { policy: at_once, ..Case::of("Fall at once", Saying::Fall) },
         Case::pin("Pin accepted", "Pin safe", Entered::Safe, 0),
         Case::pin("Pin accepted", "Pin duress", Entered::Duress, 0),
         Case::pin("Pin wrong", "Pin wrong", Entered::Wrong, 0),
@@ -210,8 +208,7 @@ fn every_state_and_message_gives_what_the_document_says() {
             let may = if allowed { "yes" } else { "no" };
             let what = format!("{state}, may change {may}, {}", case.centre);
             let before = Apparent { wrong_pins: case.wrong_before, ..site(state) };
-            let accepted = case.entered.map(|entered| entered != Entered::Wrong);
-            let request = request(&case.body, accepted, &case.policy);
+            let request = request(case.saying, &case.policy);
             let (after, outcome) = apparent::step(before, request, allowed, COUNTER, moment());
 
             let fits = |row: &[&str]| {
@@ -233,14 +230,8 @@ fn every_state_and_message_gives_what_the_document_says() {
             let shown = Shown { outcome, wrong_pins: pins, pre_alarm };
             for before in COVERTS {
                 let what = format!("{what}, covert {before}");
-                let (after, kind) = actual::step(
-                    covert(before),
-                    &case.body,
-                    case.entered,
-                    shown,
-                    COUNTER,
-                    &case.policy,
-                );
+                let (after, kind) =
+                    actual::step(covert(before), case.saying, shown, COUNTER, &case.policy);
                 let answer = format!("{outcome:?}");
                 let fits = |row: &[&str]| {
                     means(row[0], before) && means(row[1], case.centre) && means(row[2], &answer)

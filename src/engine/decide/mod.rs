@@ -12,11 +12,13 @@ use super::age::Age;
 use super::deduplicate::Fresh;
 use super::event::{Detail, Kind};
 use super::pendant::PendantState;
+use super::pin::Entered;
 use super::policy::Policy;
+use super::said::Saying;
 use super::time::Now;
 use actual::Shown;
 use apparent::Request;
-use pendant_protocol::{Body, DownlinkMessage, Instruction, Outcome};
+use pendant_protocol::{DownlinkMessage, Instruction, Outcome};
 
 /// When something is decided: on the clocks, and in the gateway's life.
 #[derive(Clone, Copy)]
@@ -52,11 +54,7 @@ pub(super) fn decide<'k>(
 ) -> Decision<'k> {
     let authentic = fresh.authentic();
     let counter = authentic.counter();
-    let body = &authentic.message().body;
-    let entered = match body {
-        Body::Pin(digits) => Some(authentic.member().enrolment.pins.judge(*digits)),
-        _ => None,
-    };
+    let saying = authentic.said().saying;
 
     let mut state = before.clone();
     state.mark(counter);
@@ -67,7 +65,7 @@ pub(super) fn decide<'k>(
     if fresh.freshness() == super::event::Freshness::Proven {
         state.suspect = false;
     }
-    let request = request(body, entered.map(|pin| pin != super::pin::Entered::Wrong), policy);
+    let request = request(saying, policy);
     let (site, outcome) =
         apparent::step(before.apparent, request, fresh.may_change_state(), counter, moment);
     state.apparent = site;
@@ -76,7 +74,7 @@ pub(super) fn decide<'k>(
         wrong_pins: site.wrong_pins,
         pre_alarm: matches!(request, Request::PreAlarm { .. }),
     };
-    let (actual, kind) = actual::step(before.actual, body, entered, shown, counter, policy);
+    let (actual, kind) = actual::step(before.actual, saying, shown, counter, policy);
     state.actual = actual;
 
     let detail = match (kind, site.session) {
@@ -89,29 +87,30 @@ pub(super) fn decide<'k>(
     Decision { fresh, state, kind, detail, answer }
 }
 
-fn request(body: &Body, pin_accepted: Option<bool>, policy: &Policy) -> Request {
+fn request(saying: Saying, policy: &Policy) -> Request {
     let pre_alarm = |fall| match policy.pre_alarm_ms {
         0 => Request::Alert,
         ms => Request::PreAlarm { fall, ms },
     };
-    match *body {
-        Body::SessionStart { minutes, .. } => Request::Start { minutes },
-        Body::SessionExtend { minutes, .. } => Request::Extend { minutes },
-        Body::CheckIn { .. } => Request::CheckIn,
-        Body::Pin(_) => Request::Pin { accepted: pin_accepted.unwrap_or(false) },
-        Body::Panic { .. } if policy.panic_is_covert => Request::Note,
-        Body::Panic { .. } => Request::Alert,
-        Body::ManDown { .. } => pre_alarm(false),
-        Body::Fall { .. } => pre_alarm(true),
-        Body::CancelAlert { .. } => Request::CancelAlert,
-        Body::Heartbeat { .. }
-        | Body::DiscreetPanic { .. }
-        | Body::Tamper { .. }
-        | Body::TamperRestored { .. }
-        | Body::Test { .. }
-        | Body::LowBattery { .. }
-        | Body::BatteryRestored { .. }
-        | Body::Unknown { .. } => Request::Note,
+    match saying {
+        Saying::SessionStart { minutes } => Request::Start { minutes },
+        Saying::SessionExtend { minutes } => Request::Extend { minutes },
+        Saying::CheckIn => Request::CheckIn,
+        // Which of the two it was ends here.
+        Saying::Pin(entered) => Request::Pin { accepted: entered != Entered::Wrong },
+        Saying::Panic if policy.panic_is_covert => Request::Note,
+        Saying::Panic => Request::Alert,
+        Saying::ManDown => pre_alarm(false),
+        Saying::Fall => pre_alarm(true),
+        Saying::CancelAlert => Request::CancelAlert,
+        Saying::Heartbeat
+        | Saying::DiscreetPanic
+        | Saying::Tamper
+        | Saying::TamperRestored
+        | Saying::Test
+        | Saying::LowBattery
+        | Saying::BatteryRestored
+        | Saying::Unknown => Request::Note,
     }
 }
 

@@ -5,7 +5,6 @@ use hmac::block_api::HmacCore;
 use hmac::digest::array::Array;
 use hmac::digest::block_api::{Buffer, FixedOutputCore};
 use hmac::{Hmac, KeyInit, Mac};
-use pendant_protocol::EnrolmentKey;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt::{self, Write};
@@ -91,34 +90,39 @@ impl fmt::Debug for EventIdKey {
 }
 
 impl EventIdKey {
-    pub(in crate::engine) fn derive(key: &EnrolmentKey) -> Self {
+    /// From a key that the pendant shares, and what tells its lives apart.
+    pub(in crate::engine) fn derive(key: &[u8; 16], life: &[u8]) -> Self {
         let mut okm = Zeroizing::new([0u8; 32]);
-        hkdf::Hkdf::<Sha256>::new(None, key.as_bytes())
+        hkdf::Hkdf::<Sha256>::new(Some(life), key)
             .expand(b"lonework/1 event id", okm.as_mut_slice())
             .expect("32 bytes are within HKDF's limit");
         let keyed = HmacCore::new_from_slice(okm.as_slice());
         Self(keyed.expect("HMAC takes a key of any length"))
     }
 
-    /// The id of the `ordinal`-th thing that the frame with `counter` said.
-    pub(in crate::engine) fn of_frame(&self, counter: u32, ordinal: u8) -> EventId {
-        let mut text = [0u8; 6];
-        text[0] = b'f';
-        text[1..5].copy_from_slice(&counter.to_le_bytes());
-        text[5] = ordinal;
-        self.hash(&text)
+    /// The id of the `ordinal`-th thing that the frame with `counter` said. `life` tells
+    /// apart what has the same counter: a LoRaWAN session that a lost store had, too.
+    pub(in crate::engine) fn of_frame(&self, life: u32, counter: u32, ordinal: u8) -> EventId {
+        self.hash(b'f', life, counter, ordinal)
     }
 
     /// The id of what a timer says that the frame with `counter` set.
-    pub(in crate::engine) fn of_timer(&self, counter: u32, kind: Kind) -> EventId {
-        let mut text = [0u8; 6];
-        text[0] = b't';
-        text[1..5].copy_from_slice(&counter.to_le_bytes());
-        text[5] = kind as u8;
-        self.hash(&text)
+    pub(in crate::engine) fn of_timer(&self, life: u32, counter: u32, kind: Kind) -> EventId {
+        self.hash(b't', life, counter, kind as u8)
     }
 
-    fn hash(&self, text: &[u8; 6]) -> EventId {
+    /// The id of a join that was answered with this JoinNonce.
+    pub(in crate::engine) fn of_join(&self, join_nonce: u32) -> EventId {
+        self.hash(b'j', 0, join_nonce, 0)
+    }
+
+    fn hash(&self, what: u8, life: u32, counter: u32, last: u8) -> EventId {
+        let mut text = [0u8; 10];
+        text[0] = what;
+        text[1..5].copy_from_slice(&counter.to_le_bytes());
+        text[5] = last;
+        text[6..].copy_from_slice(&life.to_le_bytes());
+        let text = if life == 0 { &text[..6] } else { &text[..] };
         let mut hash = Array::default();
         self.0.clone().finalize_fixed_core(&mut Buffer::<HmacCore<Sha256>>::new(text), &mut hash);
         EventId::from_hash(&hash)
@@ -147,18 +151,20 @@ mod tests {
 
     #[test]
     fn an_id_is_the_keyed_hash_of_what_was_said() {
-        let enrolment = EnrolmentKey::from_bytes([9; 16]);
+        let enrolment = [9; 16];
         let mut key = [0; 32];
-        let hkdf = hkdf::Hkdf::<Sha256>::new(None, enrolment.as_bytes());
+        let hkdf = hkdf::Hkdf::<Sha256>::new(None, &enrolment);
         hkdf.expand(b"lonework/1 event id", &mut key).expect("a key");
         let hash = |text: &[u8]| {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
             mac.update(text);
             EventId::from_hash(&mac.finalize().into_bytes())
         };
-        let ids = EventIdKey::derive(&enrolment);
-        assert_eq!(ids.of_frame(0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05"));
-        assert_eq!(ids.of_timer(7, Kind::Duress), hash(&[b't', 7, 0, 0, 0, Kind::Duress as u8]));
+        let ids = EventIdKey::derive(&enrolment, &[]);
+        assert_eq!(ids.of_frame(9, 0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05\x09\0\0\0"));
+        let timer = [b't', 7, 0, 0, 0, Kind::Duress as u8];
+        assert_eq!(ids.of_frame(0, 0x0403_0201, 5), hash(b"f\x01\x02\x03\x04\x05"));
+        assert_eq!(ids.of_timer(0, 7, Kind::Duress), hash(&timer));
     }
 
     #[test]

@@ -3,12 +3,11 @@
 use super::{Gateway, is_to_be_told};
 use crate::engine::acknowledge::{Released, Windows};
 use crate::engine::downlinks::{Ear, Receivers};
-use crate::engine::event::{Detail, Kind};
+use crate::engine::event::{Detail, EventId, Kind};
 use crate::engine::notice::Notice;
 use crate::engine::record::Hearing;
 use crate::engine::seam::{LinkId, Output, TransmitId, TransmitOutcome};
 use crate::engine::time::Now;
-use pendant_protocol::FrameBytes;
 
 impl Gateway {
     /// Who may answer a frame, as far as it has been heard.
@@ -21,10 +20,10 @@ impl Gateway {
     }
 
     /// Another receiver heard a transmission that has been judged already.
-    pub(super) fn heard_beside(&mut self, reply: &FrameBytes, hearing: &Hearing) {
+    pub(super) fn heard_beside(&mut self, event: EventId, hearing: &Hearing) {
         if self.acknowledges(hearing.link) {
-            self.custody.heard_too(reply, ear(hearing));
-            self.downlinks.heard_too(reply, ear(hearing));
+            self.custody.heard_too(event, ear(hearing));
+            self.downlinks.heard_too(event, ear(hearing));
         }
     }
 

@@ -7,10 +7,11 @@ use super::Gateway;
 use crate::engine::command::Standing;
 use crate::engine::event::{Event, Kind, Lane};
 use crate::engine::lamp::{Lamps, Light};
+use crate::engine::lorawan::DownlinkBytes;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{Answer, LinkId, Output, PublishId};
 use crate::engine::time::Now;
-use pendant_protocol::{FrameBytes, PendantId};
+use pendant_protocol::PendantId;
 use std::collections::BTreeSet;
 
 /// What shows although it must not, after a duress PIN or a discreet panic.
@@ -81,17 +82,17 @@ impl Leak {
 #[derive(Default)]
 pub(super) struct Leaking {
     leak: Option<Leak>,
-    covert: BTreeSet<FrameBytes>,
+    covert: BTreeSet<Vec<u8>>,
 }
 
 impl Leaking {
-    fn at(&self, leak: Leak, answer: &FrameBytes) -> bool {
+    fn at(&self, leak: Leak, answer: &[u8]) -> bool {
         self.leak == Some(leak) && self.covert.contains(answer)
     }
 
     /// Whether a retransmission with this answer is passed over.
-    pub(super) fn ignores(&self, answer: &FrameBytes) -> bool {
-        self.at(Leak::Retransmission, answer)
+    pub(super) fn ignores(&self, answer: &DownlinkBytes) -> bool {
+        self.at(Leak::Retransmission, answer.as_bytes())
     }
 
     /// Events that the status counts too many.
@@ -138,14 +139,14 @@ impl Gateway {
     }
 
     /// After a fresh frame was recorded and its event offered.
-    pub(super) fn leak(&mut self, event: &Event, answer: FrameBytes, now: Now) {
+    pub(super) fn leak(&mut self, event: &Event, answer: DownlinkBytes, now: Now) {
         let Some(from) = &event.from else { return };
         let Some(pendant) = PendantId::new(from.pendant) else { return };
         let told = Notice::HeardAgain { link: LinkId(0), pendant };
         match (self.leaking.leak, event.kind) {
             (Some(Leak::TrackPoint), Kind::TrackPoint) => self.notice(told),
             (Some(leak), Kind::Duress | Kind::DiscreetPanic) => {
-                self.leaking.covert.insert(answer);
+                self.leaking.covert.insert(answer.as_bytes().to_vec());
                 match leak {
                     Leak::Notice => self.notice(told),
                     Leak::Metric => self.leak_metric(told),

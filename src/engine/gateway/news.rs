@@ -66,6 +66,8 @@ impl Gateway {
             if from.heard.is_none() || event.kind == Kind::SupervisionRestored {
                 let told = Now { mono: event.received.mono, wall: event.received.wall };
                 unfire(state, event.kind, from.counter, self.age.at(told));
+            } else if event.kind == Kind::Joined {
+                state.lorawan.unjoin(from.counter);
             } else {
                 state.unsay(from.counter);
             }
@@ -152,7 +154,8 @@ impl Gateway {
                 let Event { id, boot, kind, number, ref from, .. } = *event;
                 let lane = kind.lane();
                 self.custody.give_up(id);
-                if let Some(from) = from.as_ref().filter(|from| from.heard.is_some()) {
+                let said = |from: &&FromPendant| from.heard.is_some() && kind != Kind::Joined;
+                if let Some(from) = from.as_ref().filter(said) {
                     let state = from.pendant_id().and_then(|pendant| self.states.get_mut(pendant));
                     // Nobody is answered for it later either.
                     state.into_iter().for_each(|state| state.forget_reply(from.counter));

@@ -6,6 +6,7 @@ use super::Gateway;
 use crate::engine::command::{Ask, Judgement, SilenceNews, Standing, Verdict};
 use crate::engine::event::{Detail, Kind};
 use crate::engine::journal::{Durable, NoRoom};
+use crate::engine::keyring::{Member, MemberKeys};
 use crate::engine::notice::Notice;
 use crate::engine::pendant::{Change, PendantState};
 use crate::engine::seam::{BrokerId, EnrolmentOrder, Output};
@@ -23,11 +24,11 @@ impl Gateway {
                 self.tell_silence(news, now);
             }
             for command in commands {
-                let states = &self.states;
+                let (states, members) = (&self.states, &self.members);
                 #[cfg(feature = "leaks")]
                 let leaking = &self.leaking;
                 let judgement = self.commands.judge(command, now, |pendant| {
-                    let standing = standing(states.get(pendant)?);
+                    let standing = standing(states.get(pendant)?, members.get(pendant)?);
                     #[cfg(feature = "leaks")]
                     let standing = standing.map(|standing| leaking.standing(standing));
                     standing
@@ -122,8 +123,9 @@ impl Gateway {
     }
 }
 
-fn standing(state: &PendantState) -> Option<Standing> {
+fn standing(state: &PendantState, member: &Member) -> Option<Standing> {
     Some(Standing {
+        deaf: !matches!(member.keys, MemberKeys::Native { .. }),
         covert_incident: state.actual.covert_incident,
         open_incident: state.apparent.alert,
         voice: false,

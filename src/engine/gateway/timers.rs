@@ -174,6 +174,7 @@ impl Gateway {
             pendant: pendant.get(),
             enrolment: member.enrolment.id,
             wearer: member.enrolment.wearer.clone(),
+            authentication: member.authentication(),
             counter: fired.counter,
             heard: None,
         };
@@ -191,7 +192,8 @@ impl Gateway {
     }
 
     fn timer_id(&self, pendant: PendantId, counter: u32, kind: Kind) -> EventId {
-        self.members[pendant].event_id.of_timer(counter, kind)
+        let life = self.states[pendant].lorawan.life();
+        self.members[pendant].event_id.of_timer(life, counter, kind)
     }
 
     /// Silent pendants are told one by one, unless they are so many that the
@@ -204,7 +206,7 @@ impl Gateway {
             let Some(mut state) = self.states.get(*pendant).cloned() else { continue };
             // Whoever was silent for so long may have been jammed; what was held
             // back meanwhile must not end anything (P4).
-            state.suspect = true;
+            state.doubt();
             if many {
                 state.supervision = Supervision::LostWithMany;
                 self.put_state(*pendant, state);
@@ -233,7 +235,7 @@ impl Gateway {
         restored: Option<EventId>,
         now: Now,
     ) {
-        let Some(restored) = restored.filter(|_| record.is_fresh()) else {
+        let Some(restored) = restored.filter(|_| record.shows_life()) else {
             record.state.supervision = before;
             return;
         };

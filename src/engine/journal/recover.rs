@@ -338,7 +338,10 @@ impl Replay {
         let mut places = States::default();
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
-            state.suspect |= self.findings.damaged > 0;
+            state.lorawan.skip_downlink_counters();
+            if self.findings.damaged > 0 {
+                state.doubt();
+            }
             if planted(Mutant::ForgetWindow) {
                 state.highest = None;
             }

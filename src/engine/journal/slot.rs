@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   0  4  CRC-32C of bytes 4..512, seeded with the segment's id
-//!   4  1  format version, 1
+//!   4  1  format version, 3
 //!   5  3  number of the file in which the log goes on after this segment, plus one; 0: unknown
 //!   8  8  position (LSN): segment id * 2048 + index in the segment
 //!  16  8  every LSN below this one was durable when this frame was written
@@ -39,7 +39,7 @@ const RECORD_BYTES: usize = 448;
 /// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
 pub(super) const RUNS_MAX: usize = 24;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 48;
 
 type Cipher = ccm::Ccm<Aes128Enc, U16, U13>;

@@ -193,3 +193,27 @@ impl Value for Quarters {
         json.put([".0", ".25", ".5", ".75"][usize::from(quarters % 4)]);
     }
 }
+
+/// A number with so many decimal places.
+pub(super) struct Decimal {
+    pub(super) digits: i32,
+    pub(super) places: u32,
+}
+
+impl Value for Decimal {
+    fn write(self, json: &mut Json) {
+        if self.digits < 0 {
+            json.put("-");
+        }
+        let unit = 10_u32.pow(self.places);
+        let (whole, rest) = (self.digits.unsigned_abs() / unit, self.digits.unsigned_abs() % unit);
+        json.digits(whole.into());
+        json.put(".");
+        // Zeros behind the point stand too.
+        let mut place = unit / 10;
+        while place > 0 {
+            json.digits((rest / place % 10).into());
+            place /= 10;
+        }
+    }
+}

@@ -3,21 +3,25 @@
 
 use super::*;
 use crate::engine::air::Sign;
-use crate::engine::event::{EndedBoot, EventId, EventIdKey, GIVEN_UP_MAX, HeardFrame, Stamp};
+use crate::engine::device::Position;
+use crate::engine::event::{
+    Authentication, EndedBoot, EventId, EventIdKey, GIVEN_UP_MAX, HeardFrame, Stamp,
+};
 use crate::engine::policy::Policy;
 use crate::engine::seam::{BrokerId, LinkId, Signal};
 use crate::engine::time::{Mono, WallSource};
-use pendant_protocol::{EnrolmentKey, PendantId};
+use pendant_protocol::PendantId;
 use proptest::prelude::*;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 fn any_name() -> impl Strategy<Value = Name> {
     "[a-zA-Z0-9._-]{1,32}".prop_map(|text| Name::new(&text).expect("a name"))
 }
 
 fn any_id() -> impl Strategy<Value = EventId> {
-    let key = EventIdKey::derive(&EnrolmentKey::from_bytes([7; 16]));
-    any::<u32>().prop_map(move |counter| key.of_frame(counter, 0))
+    let key = EventIdKey::derive(&[7; 16], &[]);
+    any::<u32>().prop_map(move |counter| key.of_frame(0, counter, 0))
 }
 
 /// Small and great alike.
@@ -51,21 +55,44 @@ fn any_from() -> impl Strategy<Value = FromPendant> {
     });
     let freshness = prop_oneof![Just(Freshness::Proven), Just(Freshness::Unproven)];
     let place = prop_oneof![Just(0), any::<u16>()];
-    let heard = (0..3u8, signal, prop::option::of(0..15u8), place, freshness);
-    let heard = heard.prop_map(|(link, signal, battery, place, freshness)| HeardFrame {
+    let reported =
+        (prop::option::of(0..=100u8), prop::option::of(any_position()), any::<Option<i16>>());
+    let heard = (0..3u8, signal, reported, place, freshness);
+    let heard = heard.prop_map(|(link, signal, reported, place, freshness)| HeardFrame {
         link: LinkId(link),
         signal,
-        battery,
+        battery_percent: reported.0,
         place,
+        position: reported.1,
+        temperature_decidegrees: reported.2,
         freshness,
     });
-    (1..0x100_0000u32, any::<u64>(), any_name(), any::<u32>(), prop::option::of(heard)).prop_map(
-        |(pendant, enrolment, wearer, counter, heard)| FromPendant {
+    let authentication = prop_oneof![
+        Just(Authentication::Native),
+        Just(Authentication::LoRaWan),
+        Just(Authentication::None)
+    ];
+    let who = (1..0x100_0000u32, any::<u64>(), any_name(), authentication);
+    (who, any::<u32>(), prop::option::of(heard)).prop_map(
+        |((pendant, enrolment, wearer, authentication), counter, heard)| FromPendant {
             pendant,
             enrolment,
             wearer,
+            authentication,
             counter,
             heard,
+        },
+    )
+}
+
+fn any_position() -> impl Strategy<Value = Position> {
+    let metres = prop::option::of(any::<u16>());
+    (any::<i32>(), any::<i32>(), metres.clone(), metres).prop_map(
+        |(latitude_e6, longitude_e6, accuracy_m, age_s)| Position {
+            latitude_e6,
+            longitude_e6,
+            accuracy_m,
+            age_s,
         },
     )
 }
@@ -238,7 +265,7 @@ impl Voice {
             enrolment: Text(Hex64(from.enrolment)),
             wearer: from.wearer.as_str(),
             counter: from.counter,
-            authentication: "aes-ccm-64",
+            authentication: from.authentication.as_str(),
             heard: from.heard.as_ref().map(|heard| self.heard_data(heard)),
         }
     }
@@ -246,8 +273,17 @@ impl Voice {
     fn heard_data(&self, heard: &HeardFrame) -> HeardData<'_> {
         HeardData {
             fresh: heard.freshness == Freshness::Proven,
-            battery_percent: heard.battery.map(|fourteenths| u16::from(fourteenths) * 100 / 14),
+            battery_percent: heard.battery_percent,
             place: (heard.place != 0).then_some(heard.place),
+            position: heard.position.map(|position| PositionData {
+                latitude: decimal(f64::from(position.latitude_e6) / 1e6, 6),
+                longitude: decimal(f64::from(position.longitude_e6) / 1e6, 6),
+                accuracy_m: position.accuracy_m,
+                age_s: position.age_s,
+            }),
+            temperature_c: heard
+                .temperature_decidegrees
+                .map(|tenths| decimal(f64::from(tenths) / 10.0, 1)),
             link: name_of(&self.links, heard.link.0),
             rssi_dbm: heard.signal.rssi_dbm,
             snr_db: heard.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
@@ -318,14 +354,32 @@ struct PendantData<'e> {
 #[derive(Serialize)]
 struct HeardData<'e> {
     fresh: bool,
-    battery_percent: Option<u16>,
+    battery_percent: Option<u8>,
     place: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<PositionData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature_c: Option<Box<RawValue>>,
     link: &'e str,
     rssi_dbm: Option<i16>,
     snr_db: Option<f32>,
     frequency_hz: Option<u32>,
     spreading_factor: Option<u8>,
     frequency_error_hz: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct PositionData {
+    latitude: Box<RawValue>,
+    longitude: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy_m: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<u16>,
+}
+
+fn decimal(number: f64, places: usize) -> Box<RawValue> {
+    RawValue::from_string(format!("{number:.places$}")).expect("a number")
 }
 
 #[derive(Serialize)]

@@ -245,6 +245,10 @@ impl Core {
         {
             self.violate("low data rate optimisation is not as the symbols need it".into());
         }
+        // Section 15.4: bit 2 of this register is set unless IQ is inverted.
+        if (self.register(0x0736) & 4 == 0) != air.iq_inverted {
+            self.violate("the register of section 15.4 is not as the inversion needs it".into());
+        }
         let airtime = air.shape.frame(packet.payload_bytes);
         let whole = timeout == 0 || timer(timeout) >= airtime;
         let until = started + if whole { airtime } else { timer(timeout) };

@@ -1,0 +1,136 @@
+//! What a pendant says, whatever it is and however it speaks.
+
+use super::device::{Device, Position, Trigger};
+use super::pin::{Entered, PinVerifier};
+use pendant_protocol::{Body, Message};
+
+/// What happened. Not printed: it may be covert.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Saying {
+    /// Nothing: the pendant is there.
+    Heartbeat,
+    /// The wearer begins to work alone.
+    SessionStart { minutes: u16 },
+    /// The wearer needs longer.
+    SessionExtend { minutes: u16 },
+    /// All is well.
+    CheckIn,
+    /// A PIN was entered, or what stands for one on a pendant without digits.
+    Pin(Entered),
+    /// The hidden call for help.
+    DiscreetPanic,
+    /// The open call for help.
+    Panic,
+    /// The wearer does not move.
+    ManDown,
+    /// The wearer fell.
+    Fall,
+    /// The case was opened or the strap cut.
+    Tamper,
+    /// It is whole again.
+    TamperRestored,
+    /// The wearer takes back what a sensor reported.
+    CancelAlert,
+    /// The test button.
+    Test,
+    /// The battery is nearly empty.
+    LowBattery,
+    /// It is not any more.
+    BatteryRestored,
+    /// Authentic, but nobody here understands it.
+    Unknown,
+}
+
+/// A saying with what came beside it.
+pub(super) struct Said {
+    pub(super) saying: Saying,
+    /// 0 to 100, if the pendant knows it.
+    pub(super) battery_percent: Option<u8>,
+    /// Location beacon, 0 none.
+    pub(super) place: u16,
+    pub(super) position: Option<Position>,
+    pub(super) temperature_decidegrees: Option<i16>,
+}
+
+impl Said {
+    fn only(saying: Saying) -> Self {
+        Self {
+            saying,
+            battery_percent: None,
+            place: 0,
+            position: None,
+            temperature_decidegrees: None,
+        }
+    }
+
+    /// What a native message says. The PIN is judged here, so that no digit goes on.
+    pub(super) fn natively(message: &Message, pins: &PinVerifier) -> Self {
+        let fourteenths = message.status.battery.fourteenths();
+        Self {
+            battery_percent: fourteenths.map(|level| (u16::from(level) * 100 / 14) as u8),
+            place: message.body.place(),
+            ..Self::only(Saying::natively(&message.body, pins))
+        }
+    }
+
+    /// What a device's payload means. Without a payload the device but shows that it is
+    /// there; one that cannot be read may be a call for help.
+    pub(super) fn by_device(payload: Option<(u8, &[u8])>, device: Option<&Device>) -> Self {
+        let Some((port, bytes)) = payload else { return Self::only(Saying::Heartbeat) };
+        match device.and_then(|device| device.read(port, bytes).ok()) {
+            None => Self::only(Saying::Unknown),
+            Some(read) => Self {
+                battery_percent: read.battery_percent,
+                position: read.position,
+                temperature_decidegrees: read.temperature_decidegrees,
+                ..Self::only(read.trigger.into())
+            },
+        }
+    }
+}
+
+impl Saying {
+    fn natively(body: &Body, pins: &PinVerifier) -> Self {
+        match *body {
+            Body::Heartbeat { .. } => Self::Heartbeat,
+            Body::SessionStart { minutes, .. } => Self::SessionStart { minutes },
+            Body::SessionExtend { minutes, .. } => Self::SessionExtend { minutes },
+            Body::CheckIn { .. } => Self::CheckIn,
+            Body::Pin(digits) => Self::Pin(pins.judge(digits)),
+            Body::DiscreetPanic { .. } => Self::DiscreetPanic,
+            Body::Panic { .. } => Self::Panic,
+            Body::ManDown { .. } => Self::ManDown,
+            Body::Fall { .. } => Self::Fall,
+            Body::Tamper { .. } => Self::Tamper,
+            Body::TamperRestored { .. } => Self::TamperRestored,
+            Body::CancelAlert { .. } => Self::CancelAlert,
+            Body::Test { .. } => Self::Test,
+            Body::LowBattery { .. } => Self::LowBattery,
+            Body::BatteryRestored { .. } => Self::BatteryRestored,
+            Body::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+impl From<Trigger> for Saying {
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Duress => Self::Pin(Entered::Duress),
+            Trigger::DiscreetPanic => Self::DiscreetPanic,
+            Trigger::Panic => Self::Panic,
+            Trigger::ManDown => Self::ManDown,
+            Trigger::Fall => Self::Fall,
+            Trigger::Tamper => Self::Tamper,
+            Trigger::Test => Self::Test,
+            Trigger::SessionStart { minutes } => Self::SessionStart { minutes },
+            Trigger::SessionExtend { minutes } => Self::SessionExtend { minutes },
+            Trigger::CheckIn => Self::CheckIn,
+            Trigger::CancelAlert => Self::CancelAlert,
+            Trigger::Safe => Self::Pin(Entered::Safe),
+            Trigger::LowBattery => Self::LowBattery,
+            Trigger::TamperRestored => Self::TamperRestored,
+            Trigger::BatteryRestored => Self::BatteryRestored,
+            Trigger::Heartbeat => Self::Heartbeat,
+        }
+    }
+}
