@@ -1,8 +1,10 @@
 //! What outlives a restart of the bridge: numbers given, and events that the receiver
 //! has. A text file, one line a fact, in the order in which they came about:
 //!
-//!     sent 0042 0190a1b2-c3d4-8e5f-9a0b-000000000001 panic
-//!     done 0042 0190a1b2-c3d4-8e5f-9a0b-000000000001 panic
+//! ```text
+//! sent 0042 0190a1b2-c3d4-8e5f-9a0b-000000000001 panic
+//! done 0042 0190a1b2-c3d4-8e5f-9a0b-000000000001 panic
+//! ```
 //!
 //! Each is on the disk before what follows from it. It is written anew, shorter, when
 //! it has grown.
