@@ -4,7 +4,7 @@
 use crate::end_to_end::World;
 use crate::pendant::*;
 use crate::site::hear;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of interest of a trace, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ async fn the_last_commit_is_written_again_before_it_is_believed() {
         .collect();
     world.site.start().await;
     world.site.until("it runs again", |status| status["boot"].is_string()).await;
-    let text = std::fs::read_to_string(&trace).expect("the trace");
+    let text = whole_calls(&std::fs::read_to_string(&trace).expect("the trace"));
     let names: Vec<&str> = text
         .lines()
         .filter(|line| line.contains(".seg>"))
@@ -92,6 +92,36 @@ async fn the_last_commit_is_written_again_before_it_is_believed() {
     assert!(reads.clone().any(|read| place(read) == place(written)), "{text}");
     let write = names.iter().position(|call| *call == "pwrite64(").expect("just seen");
     assert_eq!(names.get(write + 1), Some(&"fdatasync("), "{text}");
+}
+
+/// The trace with each call on one line, at the place where it returned: strace cuts a
+/// call in two if another thread makes one meanwhile.
+fn whole_calls(trace: &str) -> String {
+    let mut begun = BTreeMap::new();
+    let mut whole = String::new();
+    for line in trace.lines() {
+        let thread = line.split(' ').next();
+        if let Some(beginning) = line.strip_suffix(" <unfinished ...>") {
+            begun.insert(thread, beginning);
+        } else if let Some((_, end)) = line.split_once(" resumed>") {
+            whole += begun.remove(&thread).unwrap_or_default();
+            whole += end;
+            whole.push('\n');
+        } else {
+            whole += line;
+            whole.push('\n');
+        }
+    }
+    whole
+}
+
+#[test]
+fn a_call_that_strace_cut_in_two_is_put_together() {
+    let trace = "7  pread64(11</a.seg>,  <unfinished ...>\n\
+                 8  +++ exited with 0 +++\n\
+                 7  <... pread64 resumed>\"x\"..., 2048, 0) = 2048\n";
+    let whole = "8  +++ exited with 0 +++\n7  pread64(11</a.seg>, \"x\"..., 2048, 0) = 2048\n";
+    assert_eq!(whole_calls(trace), whole);
 }
 
 fn call(line: &str) -> Option<Call> {
