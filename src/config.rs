@@ -255,12 +255,6 @@ impl SerialCodec {
             Self::EchoStream => Speech::EchoStream,
         }
     }
-
-    /// Whether what comes there could be anybody's.
-    #[must_use]
-    pub const fn is_unvouched(self) -> bool {
-        matches!(self, Self::Meshtastic | Self::EchoStream)
-    }
 }
 
 /// Settings of a concentrator behind a packet forwarder.
@@ -506,6 +500,12 @@ impl Config {
     #[must_use]
     pub fn file_problems(&self) -> Vec<Problem> {
         self.named_files.iter().filter_map(files::NamedFile::problem).collect()
+    }
+
+    /// Whether a link brings what could be anybody's.
+    #[must_use]
+    pub fn hears_unvouched(&self) -> bool {
+        self.links.iter().any(|link| link.kind.speech().is_unvouched())
     }
 
     /// The effective configuration as text that reads back to the same one.

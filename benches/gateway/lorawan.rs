@@ -7,7 +7,7 @@ use crate::stats::{median, print, print_noise};
 use crate::world::{Memory, World};
 use pendant_gateway::engine::journal::JournalKey;
 use pendant_gateway::engine::keyring::{Enrolment, Keyring, Secrets};
-use pendant_gateway::engine::lorawan::{Activation, LoRaWanKeys, SecretKey};
+use pendant_gateway::engine::lorawan::{Activation, SecretKey};
 use pendant_gateway::engine::name::Name;
 use pendant_kit::lorawan::{Asks, DeviceSession};
 use pendant_protocol::PendantId;
@@ -88,6 +88,6 @@ fn enrolment(number: u32, session: &DeviceSession) -> Outcome<Enrolment> {
         pendant: PendantId::new(number).ok_or("a number")?,
         id: number.into(),
         wearer: Name::new("nurse-7")?,
-        secrets: Secrets::LoRaWan(LoRaWanKeys { activation }),
+        secrets: Secrets::LoRaWan(activation),
     })
 }

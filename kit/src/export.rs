@@ -2,6 +2,7 @@
 //! (`pendant-gateway queue export`): it makes the key, and opens what was sealed
 //! for it. The format is in `docs/export.md`.
 
+use crate::hex;
 use hpke::aead::{AeadCtxR, ChaCha20Poly1305};
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
@@ -82,9 +83,9 @@ impl ExportSecret {
         let (secret, public) = Suite::gen_keypair();
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{}", hex(&secret.to_bytes()))?;
+        writeln!(file, "{}", hex::encode(&secret.to_bytes()))?;
         file.sync_all()?;
-        Ok(hex(&public.to_bytes()))
+        Ok(hex::encode(&public.to_bytes()))
     }
 
     /// Reads the file that [`Self::make`] wrote.
@@ -94,7 +95,7 @@ impl ExportSecret {
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = std::fs::read_to_string(path)?;
         let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not 64 hexadecimal digits");
-        let bytes = unhex(text.trim()).ok_or_else(wrong)?;
+        let bytes = hex::decode(text.trim()).ok_or_else(wrong)?;
         <Suite as Kem>::PrivateKey::from_bytes(&bytes).map(Self).map_err(|_| wrong())
     }
 }
@@ -165,19 +166,4 @@ fn ended(export: &mut impl Read, end: &[u8], messages: u64) -> Result<Value, Exp
         return Err(ExportError::Malformed("something stands behind its end"));
     }
     Ok(end)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

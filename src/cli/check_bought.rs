@@ -2,8 +2,7 @@
 //! configuration says of it fit each other. It says nothing of what signs mean.
 
 use super::check::Findings;
-use crate::config::{Config, Link};
-use crate::engine::claimed::Speech;
+use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Keyring, Secrets};
 
 pub(super) fn examine(config: &Config, keyring: &Keyring, findings: &mut Findings) {
@@ -23,7 +22,6 @@ fn fault(config: &Config, enrolment: &Enrolment) -> Option<(&'static str, String
     let number = enrolment.pendant;
     let device = config.pendants.devices.get(&number);
     let unvouched = device.map(|device| device.decoder.is_unvouched());
-    let hears_unvouched = config.links.iter().any(|link: &Link| link.kind.speech() != Speech::LoRa);
     let name_it = || format!("write a [[pendant]] with number = \"{number}\" and its device");
     let enrol_it =
         |how: &str| format!("enrol it anew: enroll --pendant {number} --replace {how} …");
@@ -41,7 +39,7 @@ fn fault(config: &Config, enrolment: &Enrolment) -> Option<(&'static str, String
             "speaks LoRaWAN, to which the gateway does not listen",
             "write a section [lorawan] with region = \"EU868\" or \"US915\"".to_owned(),
         )),
-        (Secrets::Claimed { .. }, _) if !hears_unvouched => Some((
+        (Secrets::Claimed { .. }, _) if !config.hears_unvouched() => Some((
             "has no receiver",
             "add a [[link]] with codec = \"meshtastic\" or \"echostream\"".to_owned(),
         )),

@@ -44,30 +44,19 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
     let files = KeyringFiles::new(&store.directory, &store_key);
-    let sheet = if arguments.bought.are_given() {
+    let secrets = if arguments.bought.are_given() {
         let loaded = files.load().map_err(Failure::failed)?;
-        enroll_bought::look_before(config, &loaded.keyring, pendant, &arguments.bought)?;
-        let secrets = arguments.bought.secrets()?;
-        enroll_bought::refuse_the_same_session(&loaded.keyring, pendant, &secrets)?;
-        let enrolment = make(arguments, secrets)?;
-        write(config, &files, &enrolment, arguments)?;
-        sheet_without_key(&enrolment, arguments.json)
+        arguments.bought.secrets(config, &loaded.keyring, pendant)?
     } else {
         let pins = pin_entry::read(arguments.pins_fd)?;
-        let key = new_key()?;
-        let secrets = Secrets::Native { key: key.clone(), pins: pins.verifier()? };
-        let enrolment = make(arguments, secrets)?;
-        write(config, &files, &enrolment, arguments)?;
-        match arguments.json {
-            true => sheet_as_json(&enrolment, &key),
-            false => sheet_for_people(&enrolment, &key),
-        }
+        Secrets::Native { key: new_key()?, pins: pins.verifier()? }
     };
-    if let Err(failure) = print(&sheet) {
-        if arguments.bought.are_given() {
-            return Err(failure);
+    let enrolment = make(arguments, secrets)?;
+    write(config, &files, &enrolment, arguments)?;
+    if let Err(failure) = print(&sheet(&enrolment, arguments.json)) {
+        if matches!(enrolment.secrets, Secrets::Native { .. }) {
+            tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         }
-        tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         return Err(failure);
     }
     Ok(control_client::reload(&config.control.socket))
@@ -123,6 +112,15 @@ fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
         write!(hex, "{byte:02x}").expect("a String takes everything");
     }
     hex
+}
+
+/// What the pendant must be given, or that it is enrolled.
+fn sheet(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
+    match &enrolment.secrets {
+        Secrets::Native { key, .. } if json => sheet_as_json(enrolment, key),
+        Secrets::Native { key, .. } => sheet_for_people(enrolment, key),
+        Secrets::LoRaWan(_) | Secrets::Claimed { .. } => sheet_without_key(enrolment, json),
+    }
 }
 
 /// Of a pendant that was bought, which has its key already, or none.

@@ -1,16 +1,11 @@
-//! `enroll` of a pendant that was bought: its numbers stand on its label, its keys are
-//! typed unseen or passed by a program. Never arguments, which every user of the machine
-//! can read.
+//! `enroll` of a pendant that was bought: its numbers and keys stand on its label.
 
-use super::pin_entry::QuietTerminal;
-use super::{Exit, Failure, tell};
-use crate::config::{Config, Link};
-use crate::engine::claimed::Speech;
+use super::secret_entry::{QuietTerminal, ask, read_descriptor};
+use super::{Failure, tell};
+use crate::config::Config;
 use crate::engine::keyring::{Keyring, Secrets};
-use crate::engine::lorawan::{Activation, DevNonceRule, Eui, LoRaWanKeys, SecretKey};
+use crate::engine::lorawan::{Activation, DevNonceRule, Eui, SecretKey};
 use pendant_protocol::PendantId;
-use std::fs::File;
-use std::io::Read;
 use zeroize::Zeroizing;
 
 /// Two keys of 32 digits with line ends, and room to see that there is more.
@@ -56,14 +51,28 @@ impl BoughtArguments {
     /// Keys belong to a device that is named.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.keys_fd.is_some() && !self.are_given() {
-            let text = "--keys-fd is for a pendant with --dev-eui or --dev-addr".to_owned();
-            return Err(Failure { exit: Exit::Refused, text });
+            return Err(Failure::refused(
+                "--keys-fd is for a pendant with --dev-eui or --dev-addr",
+            ));
         }
         Ok(())
     }
 
-    /// The pendant's secrets.
-    pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
+    /// What the pendant brings along. What could not work is refused before anybody types a
+    /// key.
+    pub(super) fn secrets(
+        &self,
+        config: &Config,
+        keyring: &Keyring,
+        pendant: PendantId,
+    ) -> Result<Secrets, Failure> {
+        look_before(config, keyring, pendant, self)?;
+        let secrets = self.read()?;
+        refuse_the_same_session(keyring, pendant, &secrets)?;
+        Ok(secrets)
+    }
+
+    fn read(&self) -> Result<Secrets, Failure> {
         if let Some(number) = self.node {
             return Ok(Secrets::Claimed { number });
         }
@@ -85,7 +94,7 @@ impl BoughtArguments {
                 Activation::Abp { dev_addr: dev_addr.unwrap_or_default(), nwk_s_key, app_s_key }
             }
         };
-        Ok(Secrets::LoRaWan(LoRaWanKeys { activation }))
+        Ok(Secrets::LoRaWan(activation))
     }
 
     fn keys<const N: usize>(&self, names: [&str; N]) -> Result<[SecretKey; N], Failure> {
@@ -105,15 +114,13 @@ impl BoughtArguments {
 
 /// A device with a given session (ABP) counts on in it, or begins again and repeats the
 /// counters that it has used: with the same keys it cannot be told from a replay.
-pub(super) fn refuse_the_same_session(
+fn refuse_the_same_session(
     keyring: &Keyring,
     pendant: PendantId,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     let given = |secrets: &Secrets| match secrets {
-        Secrets::LoRaWan(LoRaWanKeys { activation: Activation::Abp { nwk_s_key, .. } }) => {
-            Some(nwk_s_key.clone())
-        }
+        Secrets::LoRaWan(Activation::Abp { nwk_s_key, .. }) => Some(nwk_s_key.clone()),
         _ => None,
     };
     let known = keyring.find(pendant).and_then(|enrolment| given(&enrolment.secrets));
@@ -127,8 +134,7 @@ pub(super) fn refuse_the_same_session(
     Ok(())
 }
 
-/// Refuses what could not work, before anybody types a key.
-pub(super) fn look_before(
+fn look_before(
     config: &Config,
     keyring: &Keyring,
     pendant: PendantId,
@@ -139,10 +145,12 @@ pub(super) fn look_before(
         let same = match &other.secrets {
             Secrets::Native { .. } => false,
             Secrets::Claimed { number } => Some(*number) == arguments.node,
-            Secrets::LoRaWan(keys) => match keys.activation {
-                Activation::Otaa { dev_eui, .. } => Some(dev_eui) == arguments.dev_eui,
-                Activation::Abp { dev_addr, .. } => Some(dev_addr) == arguments.dev_addr,
-            },
+            Secrets::LoRaWan(Activation::Otaa { dev_eui, .. }) => {
+                Some(*dev_eui) == arguments.dev_eui
+            }
+            Secrets::LoRaWan(Activation::Abp { dev_addr, .. }) => {
+                Some(*dev_addr) == arguments.dev_addr
+            }
         };
         same && other.pendant != pendant
     });
@@ -162,9 +170,8 @@ pub(super) fn look_before(
 }
 
 fn refuse_unheard(config: &Config, arguments: &BoughtArguments) -> Result<(), Failure> {
-    let unvouched = |link: &Link| link.kind.speech() != Speech::LoRa;
     let text = match arguments.node {
-        Some(_) if !config.links.iter().any(unvouched) => {
+        Some(_) if !config.hears_unvouched() => {
             "no [[link]] listens to such pendants: it has codec = \"meshtastic\" or \"echostream\""
         }
         None if config.lorawan.is_none() => {
@@ -179,15 +186,11 @@ fn from_descriptor<const N: usize>(
     descriptor: u32,
     names: [&str; N],
 ) -> Result<Vec<Zeroizing<String>>, Failure> {
-    let refused = |text: String| Failure { exit: Exit::Refused, text };
-    let mut text = Zeroizing::new(String::with_capacity(KEYS_BYTES_MAX as usize + 1));
-    File::open(format!("/dev/fd/{descriptor}"))
-        .and_then(|file| file.take(KEYS_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| refused(format!("keys from file descriptor {descriptor}: {error}")))?;
+    let text = read_descriptor(descriptor, "keys", KEYS_BYTES_MAX)?;
     let lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
     if lines.len() != N {
         let names = names.join(", then ");
-        return Err(refused(format!(
+        return Err(Failure::refused(format!(
             "file descriptor {descriptor} must give a line each: {names}"
         )));
     }
@@ -195,19 +198,10 @@ fn from_descriptor<const N: usize>(
 }
 
 fn from_installer<const N: usize>(names: [&str; N]) -> Result<Vec<Zeroizing<String>>, Failure> {
-    let _quiet = QuietTerminal::new().map_err(|error| {
-        Failure::failed(format!(
-            "no terminal to type keys at ({error}); a program passes them with --keys-fd N"
-        ))
-    })?;
+    let _quiet = QuietTerminal::open("keys", "--keys-fd")?;
     tell(
         "Type or paste what stands on the pendant's label or in its maker's file; nothing is shown.",
     );
-    let ask = |name| {
-        rpassword::prompt_password(format!("{name}: "))
-            .map(Zeroizing::new)
-            .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
-    };
     names.into_iter().map(ask).collect()
 }
 

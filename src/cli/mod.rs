@@ -16,6 +16,7 @@ mod progress;
 mod queue;
 mod revoke;
 mod run;
+mod secret_entry;
 mod status;
 mod survey;
 
@@ -94,11 +95,16 @@ impl Failure {
     fn failed(text: impl ToString) -> Self {
         Self { exit: Exit::Failed, text: text.to_string() }
     }
+
+    /// The command line, or what was given to it, is wrong.
+    fn refused(text: impl ToString) -> Self {
+        Self { exit: Exit::Refused, text: text.to_string() }
+    }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self { exit: Exit::Refused, text: errors.to_string() }
+        Self::refused(errors)
     }
 }
 

@@ -1,16 +1,10 @@
-//! Where PINs come from: the wearer types them unseen, or a provisioning
-//! program passes them through a file descriptor. Never arguments, which every
-//! user of the machine can read.
+//! Where PINs come from: the wearer types them, or a provisioning program passes them.
 
 use super::pin_rules::{PinFault, Which, far_enough_apart, one_pin};
-use super::{Exit, Failure, tell};
+use super::secret_entry::{QuietTerminal, ask, read_descriptor};
+use super::{Failure, tell};
 use crate::engine::pin::PinVerifier;
 use pendant_protocol::PinDigits;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::File;
-use std::io::{self, Read};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// After so many refused pairs the wearer should think first.
@@ -42,14 +36,10 @@ pub(super) fn read(descriptor: Option<u32>) -> Result<Pins, Failure> {
 
 /// Two lines from an open file descriptor: the safe PIN, the duress PIN.
 fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
-    let refused = |text: String| Failure { exit: Exit::Refused, text };
-    let mut text = Zeroizing::new(String::with_capacity(PINS_BYTES_MAX as usize + 1));
-    File::open(format!("/dev/fd/{descriptor}"))
-        .and_then(|file| file.take(PINS_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| refused(format!("PINs from file descriptor {descriptor}: {error}")))?;
+    let text = read_descriptor(descriptor, "PINs", PINS_BYTES_MAX)?;
     let mut lines = text.lines();
     let (Some(safe), Some(duress), None) = (lines.next(), lines.next(), lines.next()) else {
-        return Err(refused(format!(
+        return Err(Failure::refused(format!(
             "file descriptor {descriptor} must give two lines: the safe PIN, then the duress PIN"
         )));
     };
@@ -58,11 +48,7 @@ fn from_descriptor(descriptor: u32) -> Result<Pins, Failure> {
 
 /// Asks the wearer at the terminal, each PIN twice, until they are good.
 fn from_wearer() -> Result<Pins, Failure> {
-    let _quiet = QuietTerminal::new().map_err(|error| {
-        Failure::failed(format!(
-            "no terminal to type PINs at ({error}); a program passes them with --pins-fd N"
-        ))
-    })?;
+    let _quiet = QuietTerminal::open("PINs", "--pins-fd")?;
     tell("The wearer now types two PINs of 4 to 8 digits; nothing is shown.");
     tell("  Safe PIN:   ends a session or an alarm.");
     tell("  Duress PIN: seems to do the same, and calls for help unnoticed.");
@@ -92,54 +78,11 @@ fn judge(safe: &str, duress: &str) -> Result<Pins, PinFault> {
 
 /// `None` if the two entries differ.
 fn ask_twice(label: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let ask = |prompt: String| {
-        rpassword::prompt_password(prompt)
-            .map(Zeroizing::new)
-            .map_err(|error| Failure::failed(format!("nothing was changed: {error}")))
-    };
-    let first = ask(format!("{label}: "))?;
-    let second = ask(format!("{label} again: "))?;
+    let first = ask(label)?;
+    let second = ask(&format!("{label} again"))?;
     if *first == *second {
         return Ok(Some(first));
     }
     tell("The two entries differ; once more.");
     Ok(None)
-}
-
-/// The terminal shows nothing that is typed while this lives.
-///
-/// rpassword alone shows what is typed between two of its questions, and leaves
-/// the terminal silent when it is interrupted, because the signal ends the
-/// process before anything is put back. Here the signal is caught, so that it
-/// becomes an error and everything is put back on the way out.
-pub(super) struct QuietTerminal {
-    terminal: File,
-    before: Termios,
-    _interrupts: Signal,
-    _runtime: Runtime,
-}
-
-impl QuietTerminal {
-    pub(super) fn new() -> io::Result<Self> {
-        let terminal = File::options().read(true).write(true).open("/dev/tty")?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        let interrupts = signal(SignalKind::interrupt())?;
-        drop(entered);
-        let before = tcgetattr(&terminal)?;
-        let mut quiet = before.clone();
-        // The modes that rpassword sets, so that nothing changes between questions.
-        quiet.local_modes -=
-            LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
-        tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
-        Ok(Self { terminal, before, _interrupts: interrupts, _runtime: runtime })
-    }
-}
-
-impl Drop for QuietTerminal {
-    fn drop(&mut self) {
-        // If the terminal is gone there is nothing to put back.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-        tell("");
-    }
 }

@@ -5,7 +5,6 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, path, sections};
 use super::{Link, LinkKind, SerialCodec, concentrator, radio};
-use crate::engine::claimed::Speech;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -82,7 +81,7 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
     };
     let kind = kind?;
     // To a mesh nothing is sent, nor to what nobody vouches for.
-    let acknowledge = acknowledge && kind.speech() == Speech::LoRa;
+    let acknowledge = acknowledge && !kind.speech().is_unvouched();
     Some(Link { name: name?, acknowledge, kind })
 }
 
@@ -122,7 +121,8 @@ fn serial(section: &Section<'_>, report: &mut Report<'_>) -> Option<LinkKind> {
 /// choosing a codec.
 fn unauthenticated(section: &Section<'_>, codec: SerialCodec, report: &mut Report<'_>) -> bool {
     let said = section.flag("unauthenticated", report).unwrap_or(false);
-    if codec.is_unvouched() && !said {
+    let unvouched = codec.speech().is_unvouched();
+    if unvouched && !said {
         let at = section.value("codec").map_or(section.header(), Spanned::span);
         report.refuse(
             at,
@@ -132,8 +132,7 @@ fn unauthenticated(section: &Section<'_>, codec: SerialCodec, report: &mut Repor
              can neither cancel nor end anything",
         );
     }
-    if let Some(value) = section.value("unauthenticated").filter(|_| said && !codec.is_unvouched())
-    {
+    if let Some(value) = section.value("unauthenticated").filter(|_| said && !unvouched) {
         report.refuse(
             value.span(),
             "pendants at this receiver prove who they are, and none other is listened to",

@@ -8,7 +8,7 @@ use super::claimed::{Brought, Claim};
 use super::device::Downlink;
 use super::event::EventId;
 use super::keyring::{Member, MemberKeys, Members};
-use super::lorawan::{DataUp, Frame, JoinRequest, LoRaWanState, Offer, Request, SecretKey, Uplink};
+use super::lorawan::{DataUp, DevNonceRule, Frame, JoinRequest, Offer, Request, SecretKey, Uplink};
 use super::notice::Refusal;
 use super::pendant::PendantState;
 use super::said::Said;
@@ -19,7 +19,6 @@ use pendant_protocol::{DownlinkKey, PendantId, SealedUplink};
 pub(super) struct Authentic<'k> {
     member: &'k Member,
     counter: u32,
-    tag: u64,
     said: Said,
     way: Way<'k>,
 }
@@ -27,6 +26,8 @@ pub(super) struct Authentic<'k> {
 /// By which protocol a frame came, with what only that has.
 pub(super) enum Way<'k> {
     Native {
+        /// Tells a repetition from another frame: nobody without the key can choose it.
+        tag: u64,
         /// The salt that the pendant heard last.
         echo: u16,
         key: &'k DownlinkKey,
@@ -37,16 +38,18 @@ pub(super) enum Way<'k> {
         silencing: Option<&'k Downlink>,
     },
     /// Nobody vouches for it.
-    Claimed,
+    Claimed {
+        /// Tells a repetition from another frame, as far as anything does.
+        tag: u64,
+    },
 }
 
 /// A LoRaWAN device's request for a session, which may be granted.
 pub(super) struct Joining<'k> {
     pub(super) member: &'k Member,
     pub(super) app_key: &'k SecretKey,
+    pub(super) nonces: DevNonceRule,
     pub(super) offer: Offer,
-    /// What is kept of the device if it is.
-    pub(super) state: LoRaWanState,
 }
 
 /// What an authentic frame is about.
@@ -85,9 +88,8 @@ fn claimed<'k>(
         member,
         // It has none of its own.
         counter: state.next_counter().ok_or(Refusal::Replayed)?,
-        tag: claim.tag,
         said: Said::by_device(Some((claim.port, claim.payload)), device.as_ref()),
-        way: Way::Claimed,
+        way: Way::Claimed { tag: claim.tag },
     })
 }
 
@@ -98,14 +100,18 @@ fn authenticate<'k>(
     states: &ByPendant<PendantState>,
     now: Wall,
 ) -> Result<Arrived<'k>, Refusal> {
-    let natively = native(bytes, members).map(Arrived::Message);
-    match (natively, Frame::parse(bytes).filter(|_| members.speak_lorawan())) {
-        (Err(_), Some(Frame::Join(request))) => join(&request, members, states, now),
+    let why = match native(bytes, members) {
+        Ok(authentic) => return Ok(Arrived::Message(authentic)),
+        Err(why) if members.speak_lorawan() => why,
+        Err(why) => return Err(why),
+    };
+    match Frame::parse(bytes) {
+        Some(Frame::Join(request)) => join(&request, members, states, now),
         // A native frame may look like one of LoRaWAN; never does it bear its code.
-        (Err(why), Some(Frame::Data(frame))) => {
+        Some(Frame::Data(frame)) => {
             data(&frame, members, states).map(Arrived::Message).map_err(|other| why.max(other))
         }
-        (natively, _) => natively,
+        None => Err(why),
     }
 }
 
@@ -119,9 +125,8 @@ fn native<'k>(bytes: &[u8], members: &'k Members) -> Result<Authentic<'k>, Refus
     Ok(Authentic {
         member,
         counter: frame.counter(),
-        tag: frame.tag(),
         said: Said::natively(&message, pins),
-        way: Way::Native { echo: message.echo, key: downlink },
+        way: Way::Native { tag: frame.tag(), echo: message.echo, key: downlink },
     })
 }
 
@@ -139,7 +144,6 @@ fn data<'k>(
                 return Ok(Authentic {
                     member,
                     counter: uplink.counter(),
-                    tag: uplink.tag(),
                     said: Said::by_device(uplink.payload(), device.as_ref()),
                     way: Way::LoRaWan {
                         uplink,
@@ -164,9 +168,10 @@ fn join<'k>(
     let MemberKeys::LoRaWan { shared, .. } = &member.keys else {
         return Err(Refusal::UnknownPendant);
     };
-    let mut state = state.lorawan.clone();
-    Ok(match state.join(request, shared, now)? {
-        Request::New(offer, app_key) => Arrived::Joining(Joining { member, app_key, offer, state }),
+    Ok(match state.lorawan.join(request, shared, now)? {
+        Request::New { offer, app_key, nonces } => {
+            Arrived::Joining(Joining { member, app_key, nonces, offer })
+        }
         Request::Used(offer) => {
             let event = offer.map(|offer| member.event_id.of_join(offer.join_nonce));
             Arrived::JoinedAgain(pendant, event)
@@ -180,7 +185,7 @@ impl<'k> Authentic<'k> {
     }
 
     pub(super) fn pendant(&self) -> PendantId {
-        self.member.enrolment.pendant
+        self.member.pendant
     }
 
     pub(super) fn counter(&self) -> u32 {
@@ -191,13 +196,9 @@ impl<'k> Authentic<'k> {
     pub(super) fn event(&self, ordinal: u8) -> EventId {
         let life = match &self.way {
             Way::LoRaWan { uplink, .. } => uplink.life(),
-            Way::Native { .. } | Way::Claimed => 0,
+            Way::Native { .. } | Way::Claimed { .. } => 0,
         };
         self.member.event_id.of_frame(life, self.counter, ordinal)
-    }
-
-    pub(super) fn tag(&self) -> u64 {
-        self.tag
     }
 
     pub(super) fn said(&self) -> &Said {

@@ -17,6 +17,14 @@ pub enum Speech {
     EchoStream,
 }
 
+impl Speech {
+    /// Whether what comes so could be anybody's.
+    #[must_use]
+    pub const fn is_unvouched(self) -> bool {
+        !matches!(self, Self::LoRa)
+    }
+}
+
 /// What a frame claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim<'b> {

@@ -57,11 +57,11 @@ pub(super) fn deduplicate<'k>(
     now: Mono,
 ) -> Heard<'k> {
     let (newest, proven) = match authentic.way() {
-        Way::Native { echo, .. } => match state.judge_counter(authentic.counter()) {
+        Way::Native { tag, echo, .. } => match state.judge_counter(authentic.counter()) {
             CounterVerdict::TooOld => return Heard::TooOld,
             CounterVerdict::Used => {
                 return state
-                    .reply_to(authentic.counter(), authentic.tag())
+                    .reply_to(authentic.counter(), *tag)
                     .map_or(Heard::Used, |frame| Heard::Again(Some(DownlinkBytes::new(&frame))));
             }
             verdict => (verdict == CounterVerdict::Newest, state.salt != 0 && *echo == state.salt),
@@ -78,10 +78,10 @@ pub(super) fn deduplicate<'k>(
             }
             Standing::Next => (true, uplink.proves),
         },
-        Way::Claimed if state.is_claimed_again(authentic.tag(), now) => return Heard::Again(None),
-        Way::Claimed => (true, false),
+        Way::Claimed { tag } if state.is_claimed_again(*tag, now) => return Heard::Again(None),
+        Way::Claimed { .. } => (true, false),
     };
-    let vouched_for = !matches!(authentic.way(), Way::Claimed);
+    let vouched_for = !matches!(authentic.way(), Way::Claimed { .. });
     let in_order = newest || planted(Mutant::LateFramesAct);
     Heard::Fresh(Fresh {
         authentic,

@@ -35,37 +35,20 @@ pub struct Device {
     pub silence: Option<Downlink>,
 }
 
-/// What a payload meant: one thing, and how the device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// The gravest of what its signs mean.
-    pub trigger: Trigger,
-    /// Battery, percent of full; `None` if the device tells none.
-    pub battery_percent: Option<u8>,
-    /// Where it is, if it knows.
-    pub position: Option<Position>,
-    /// Temperature in or at the device, tenths of a degree Celsius.
-    pub temperature_decidegrees: Option<i16>,
-}
-
 impl Device {
-    /// Reads a payload. Without a sign it is a heartbeat. A sign without a meaning is
-    /// a panic: a false alarm is better than a press that nobody hears of.
+    /// Reads a payload: the gravest of what its signs mean, and what stands in it. Without
+    /// a sign it is a heartbeat. A sign without a meaning is a panic: a false alarm is
+    /// better than a press that nobody hears of.
     ///
     /// # Errors
     /// It is no payload of this device. Since it is authentic, it may be a press in a
     /// layout that the decoder does not know: it must be told, never dropped.
-    pub fn read(&self, port: u8, payload: &[u8]) -> Result<Said, Unreadable> {
+    pub fn read(&self, port: u8, payload: &[u8]) -> Result<(Trigger, Reading), Unreadable> {
         let reading = self.decoder.decode(port, payload)?;
         let meanings = reading
             .signs
             .iter()
             .map(|sign| self.triggers.get(sign).copied().unwrap_or(Trigger::Panic));
-        Ok(Said {
-            trigger: meanings.min().unwrap_or(Trigger::Heartbeat),
-            battery_percent: reading.battery_percent,
-            position: reading.position,
-            temperature_decidegrees: reading.temperature_decidegrees,
-        })
+        Ok((meanings.min().unwrap_or(Trigger::Heartbeat), reading))
     }
 }

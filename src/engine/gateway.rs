@@ -390,13 +390,10 @@ impl Gateway {
         hearing: Hearing,
         now: Now,
     ) {
-        let (link, ended) = (hearing.link, hearing.received.mono);
-        let latest = self.states.get(pendant).and_then(|state| state.latest);
-        if latest.is_some_and(|latest| latest.is_heard_beside(event, link, ended)) {
-            self.notice(Notice::HeardBeside { link, pendant });
-            self.heard_beside(event, &hearing);
+        if self.is_heard_beside(pendant, event, &hearing) {
             return;
         }
+        let (link, ended) = (hearing.link, hearing.received.mono);
         self.notice(Notice::HeardAgain { link, pendant });
         let Some((reply, windows)) = answer.filter(|_| self.acknowledges(link)) else { return };
         let receivers = self.receivers(&hearing);
@@ -457,7 +454,7 @@ impl Gateway {
         let mut known: BTreeMap<PendantId, PendantState> =
             std::mem::take(&mut self.states).into_iter().collect();
         let goes = |pendant: PendantId, state: &PendantState| {
-            members.get(pendant).is_none_or(|member| member.enrolment.id != state.enrolment)
+            members.get(pendant).is_none_or(|member| member.enrolment != state.enrolment)
         };
         let gone: Vec<PendantId> =
             known.iter().filter(|(id, state)| goes(**id, state)).map(|(id, _)| *id).collect();
@@ -470,7 +467,7 @@ impl Gateway {
         }
         let state = |(pendant, member): (PendantId, &Member)| {
             let known = known.remove(&pendant);
-            (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment.id)))
+            (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment)))
         };
         self.states = members.iter().map(state).collect();
         let timed = self.states.iter().filter(|_| !planted(Mutant::ForgetTimers));

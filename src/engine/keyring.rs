@@ -3,7 +3,7 @@
 use super::by_pendant::ByPendant;
 use super::device::Device;
 use super::event::{Authentication, Boot, EventIdKey};
-use super::lorawan::{Activation, Eui, LoRaWanKeys};
+use super::lorawan::{Activation, Eui};
 use super::name::Name;
 use super::pin::PinVerifier;
 use super::settings::Settings;
@@ -39,7 +39,7 @@ pub enum Secrets {
         pins: PinVerifier,
     },
     /// Of a LoRaWAN pendant, which has no digits.
-    LoRaWan(LoRaWanKeys),
+    LoRaWan(Activation),
     /// Of a pendant that nobody vouches for: none, but a number.
     Claimed {
         /// A Meshtastic node's number, or an Inovonics transmitter's.
@@ -47,10 +47,13 @@ pub enum Secrets {
     },
 }
 
-/// An enrolment with the keys that are derived from it once, not at every frame.
+/// What is needed of an enrolment, with the keys that are derived from it once, not at
+/// every frame.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub(super) enrolment: Enrolment,
+    pub(super) pendant: PendantId,
+    pub(super) enrolment: EnrolmentId,
+    pub(super) wearer: Name,
     pub(super) keys: MemberKeys,
     pub(super) event_id: EventIdKey,
 }
@@ -59,7 +62,7 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) enum MemberKeys {
     Native { uplink: UplinkKey, downlink: DownlinkKey, pins: PinVerifier },
-    LoRaWan { shared: LoRaWanKeys, device: Option<Device> },
+    LoRaWan { shared: Activation, device: Option<Device> },
     Claimed { device: Option<Device> },
 }
 
@@ -127,11 +130,8 @@ impl Member {
     /// unless it was given another.
     pub(super) fn dev_addr(&self) -> u32 {
         match &self.keys {
-            MemberKeys::LoRaWan { shared, .. } => match shared.activation {
-                Activation::Abp { dev_addr, .. } => dev_addr,
-                Activation::Otaa { .. } => self.enrolment.pendant.get(),
-            },
-            MemberKeys::Native { .. } | MemberKeys::Claimed { .. } => self.enrolment.pendant.get(),
+            MemberKeys::LoRaWan { shared: Activation::Abp { dev_addr, .. }, .. } => *dev_addr,
+            _ => self.pendant.get(),
         }
     }
 }
@@ -186,12 +186,12 @@ impl Keyring {
     pub(super) fn members(&self, settings: &Settings, boot: Boot) -> Members {
         let mut members = Members::default();
         let all = self.enrolments.values().map(|enrolment| {
-            let member = Member::of(enrolment.clone(), settings, boot);
+            let member = Member::of(enrolment, settings, boot);
             let listened_to = settings.lorawan.is_some();
             if let (MemberKeys::LoRaWan { shared, .. }, true) = (&member.keys, listened_to) {
                 members.addresses.entry(member.dev_addr()).or_default().push(enrolment.pendant);
-                if let Activation::Otaa { dev_eui, .. } = shared.activation {
-                    members.numbers.insert(dev_eui, enrolment.pendant);
+                if let Activation::Otaa { dev_eui, .. } = shared {
+                    members.numbers.insert(*dev_eui, enrolment.pendant);
                 }
             }
             if let Secrets::Claimed { number } = enrolment.secrets {
@@ -205,7 +205,7 @@ impl Keyring {
 }
 
 impl Member {
-    fn of(enrolment: Enrolment, settings: &Settings, boot: Boot) -> Self {
+    fn of(enrolment: &Enrolment, settings: &Settings, boot: Boot) -> Self {
         let (keys, event_id) = match &enrolment.secrets {
             Secrets::Native { key, pins } => (
                 MemberKeys::Native {
@@ -229,15 +229,21 @@ impl Member {
                 (MemberKeys::Claimed { device }, event_id)
             }
         };
-        Self { enrolment, keys, event_id }
+        Self {
+            pendant: enrolment.pendant,
+            enrolment: enrolment.id,
+            wearer: enrolment.wearer.clone(),
+            keys,
+            event_id,
+        }
     }
 }
 
 /// A device that joins keeps its key when it is enrolled anew, but its counter begins
 /// again here: the enrolment tells its events apart. One with a given session (ABP) counts
 /// on, and every gateway that has its keys gives one press one id.
-fn lorawan_event_ids(shared: &LoRaWanKeys, enrolment: EnrolmentId) -> EventIdKey {
-    match &shared.activation {
+fn lorawan_event_ids(shared: &Activation, enrolment: EnrolmentId) -> EventIdKey {
+    match shared {
         Activation::Otaa { app_key, .. } => {
             EventIdKey::derive(app_key.as_bytes(), &enrolment.to_le_bytes())
         }

@@ -19,6 +19,6 @@ mod vectors_test;
 pub(super) use downlink::DownlinkBytes;
 pub(super) use frame::{DataUp, Frame, JoinRequest};
 pub(super) use join::{Request, join_accept};
-pub use keys::{Activation, DevNonceRule, Eui, LoRaWanKeys, SecretKey};
+pub use keys::{Activation, DevNonceRule, Eui, SecretKey};
 pub use plan::{Plan, SubBand};
 pub(super) use session::{LoRaWanState, Offer, Standing, Uplink};

@@ -7,7 +7,7 @@ use super::event::{
     Authentication, Boot, Detail, Event, Freshness, FromPendant, HeardFrame, Kind, Stamp,
 };
 use super::keyring::Member;
-use super::lorawan::{DownlinkBytes, Plan, join_accept};
+use super::lorawan::{DownlinkBytes, Offer, Plan, join_accept};
 use super::mutant::{Mutant, planted};
 use super::pendant::{PendantState, Reply};
 use super::seam::{LinkId, Signal};
@@ -54,7 +54,8 @@ pub(super) fn record(
     slot: Slot,
     salt: u16,
 ) -> Record {
-    let fresh = decision.fresh();
+    let kind = decision.kind;
+    let (fresh, mut state, detail, answer) = decision.into_parts();
     let authentic = fresh.authentic();
     let member = authentic.member();
     let counter = authentic.counter();
@@ -71,27 +72,26 @@ pub(super) fn record(
     };
     let event = Event {
         id: authentic.event(ordinal),
-        kind: decision.kind,
+        kind,
         boot,
         number,
         received: hearing.received,
         from: Some(from(member, counter, heard)),
-        detail: decision.detail.clone(),
+        detail,
     };
-    let mut state = decision.state.clone();
     let reply = match authentic.way() {
-        Way::Native { key, .. } => {
+        Way::Native { tag, key, .. } => {
             let pendant = authentic.pendant();
-            let frame = decision.answer.seal(key, slot, pendant, counter, salt);
+            let frame = answer.seal(key, slot, pendant, counter, salt);
             if fresh.is_newest() {
                 // Whoever releases an old frame must not make the pendant's echo stale.
                 state.salt = salt;
             }
-            state.remember(Reply { counter, tag: authentic.tag(), frame });
+            state.remember(Reply { counter, tag: *tag, frame });
             Some(DownlinkBytes::new(&frame))
         }
-        Way::Claimed => {
-            state.claim(authentic.tag(), hearing.received.mono);
+        Way::Claimed { tag } => {
+            state.claim(*tag, hearing.received.mono);
             None
         }
         Way::LoRaWan { uplink, silencing } => {
@@ -107,9 +107,9 @@ pub(super) fn record(
 
 fn from(member: &Member, counter: u32, heard: HeardFrame) -> FromPendant {
     FromPendant {
-        pendant: member.enrolment.pendant.get(),
-        enrolment: member.enrolment.id,
-        wearer: member.enrolment.wearer.clone(),
+        pendant: member.pendant.get(),
+        enrolment: member.enrolment,
+        wearer: member.wearer.clone(),
         authentication: member.authentication(),
         counter,
         heard: Some(heard),
@@ -125,8 +125,11 @@ pub(super) fn record_join(
     (boot, number): (Boot, u64),
     (plan, life): (Plan, u32),
 ) -> Record {
-    let Joining { member, app_key, offer, state: mut lorawan } = joining;
-    lorawan.live(life);
+    let Joining { member, app_key, nonces, offer } = joining;
+    let mut state = before.clone();
+    if !planted(Mutant::ForgetJoins) {
+        state.lorawan.offer(Offer { life, ..offer }, nonces);
+    }
     let heard = HeardFrame {
         link: hearing.link,
         signal: hearing.signal,
@@ -146,6 +149,5 @@ pub(super) fn record_join(
         detail: Detail::None,
     };
     let reply = join_accept(app_key, offer, member.dev_addr(), plan);
-    let lorawan = if planted(Mutant::ForgetJoins) { before.lorawan.clone() } else { lorawan };
-    Record { event, state: PendantState { lorawan, ..before.clone() }, reply: Some(reply) }
+    Record { event, state, reply: Some(reply) }
 }

@@ -79,11 +79,11 @@ impl Said {
         let Some((port, bytes)) = payload else { return Self::only(Saying::Heartbeat) };
         match device.and_then(|device| device.read(port, bytes).ok()) {
             None => Self::only(Saying::Unknown),
-            Some(read) => Self {
-                battery_percent: read.battery_percent,
-                position: read.position,
-                temperature_decidegrees: read.temperature_decidegrees,
-                ..Self::only(read.trigger.into())
+            Some((trigger, reading)) => Self {
+                battery_percent: reading.battery_percent,
+                position: reading.position,
+                temperature_decidegrees: reading.temperature_decidegrees,
+                ..Self::only(trigger.into())
             },
         }
     }

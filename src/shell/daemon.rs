@@ -318,12 +318,14 @@ impl Daemon {
                 }
             }
             Output::Transmit(transmit) => {
-                let later = |at, wave| Later { at: self.clock.instant(at), wave };
                 let transmission = Transmission {
                     ticket: transmit.id.0,
                     at: self.clock.instant(transmit.at),
                     wave: links::wave(transmit.wave),
-                    or: transmit.or.map(|or| later(or.at, links::wave(or.wave))),
+                    or: transmit.or.map(|or| Later {
+                        at: self.clock.instant(or.at),
+                        wave: links::wave(or.wave),
+                    }),
                     bytes: transmit.frame,
                 };
                 if !self.links.transmit(transmit.link, transmission) {

@@ -18,7 +18,7 @@
 use super::durable_file;
 use super::store_key::StoreKey;
 use crate::engine::keyring::{Enrolment, EnrolmentId, Keyring, Secrets};
-use crate::engine::lorawan::{LoRaWanKeys, SecretKey};
+use crate::engine::lorawan::{Activation, SecretKey};
 use crate::engine::name::Name;
 use crate::engine::pin::PinVerifier;
 use aes::Aes128;
@@ -143,7 +143,7 @@ struct Content {
 #[derive(Serialize, Deserialize)]
 enum Sealed {
     Native { key: SecretKey, pins: PinVerifier },
-    LoRaWan(LoRaWanKeys),
+    LoRaWan(Activation),
     Claimed { number: u32 },
 }
 

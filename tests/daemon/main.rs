@@ -18,6 +18,9 @@ mod mosquitto;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
+#[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/alarm_receiver.rs"]
+mod receiver;
 #[path = "../support/schema.rs"]
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod schema;

@@ -22,7 +22,7 @@ struct Centre {
     words: mpsc::UnboundedReceiver<String>,
 }
 
-pub(crate) fn in_project(path: &str) -> PathBuf {
+fn in_project(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     assert!(path.exists(), "{} is missing: run tests/subscribers/install", path.display());
     path

@@ -85,26 +85,26 @@ fn the_gravest_meaning_counts_and_a_safe_never_hides_a_duress() {
         (Trigger::Heartbeat, Trigger::CheckIn, Trigger::CheckIn),
     ] {
         let device = device("milesight-ws136", &[(Sign::Key1, first), (Sign::Key2, second)]);
-        let heard = device.read(85, &both).expect("a payload");
-        assert_eq!((heard.trigger, heard.battery_percent), (said, Some(50)));
+        let (trigger, reading) = device.read(85, &both).expect("a payload");
+        assert_eq!((trigger, reading.battery_percent), (said, Some(50)));
     }
 }
 
 #[test]
 fn a_payload_without_a_sign_is_a_heartbeat_and_what_is_read_goes_with_it() {
     let device = device("sensecap-t1000", &[]);
-    let said =
+    let (trigger, reading) =
         device.read(5, &hex("06000008006462248D06CA502801587EC600FE000057")).expect("published");
-    assert_eq!((said.trigger, said.battery_percent), (Trigger::Heartbeat, Some(87)));
-    assert_eq!(said.temperature_decidegrees, Some(254));
-    assert_eq!(said.position.map(|place| place.latitude_e6), Some(22_576_838));
-    assert_eq!(device.read(5, &hex("0557020700")).expect("a status").trigger, Trigger::Heartbeat);
+    assert_eq!((trigger, reading.battery_percent), (Trigger::Heartbeat, Some(87)));
+    assert_eq!(reading.temperature_decidegrees, Some(254));
+    assert_eq!(reading.position.map(|place| place.latitude_e6), Some(22_576_838));
+    assert_eq!(device.read(5, &hex("0557020700")).expect("a status").0, Trigger::Heartbeat);
 }
 
 #[test]
 fn a_sign_without_a_meaning_is_a_panic() {
     let mut device = device("milesight-ws101", &[(Sign::PressShort, Trigger::CheckIn)]);
-    let said = |device: &Device| device.read(85, &hex("ff2e01")).expect("a press").trigger;
+    let said = |device: &Device| device.read(85, &hex("ff2e01")).expect("a press").0;
     assert_eq!(said(&device), Trigger::CheckIn);
     device.triggers.clear();
     assert_eq!(said(&device), Trigger::Panic);

@@ -3,9 +3,7 @@
 use crate::rig::Rig;
 use pendant_gateway::engine::device::{Decoder, Device, Downlink, Sign, Trigger};
 use pendant_gateway::engine::keyring::{Enrolment, Secrets};
-use pendant_gateway::engine::lorawan::{
-    Activation, DevNonceRule, Eui, LoRaWanKeys, Plan, SecretKey,
-};
+use pendant_gateway::engine::lorawan::{Activation, DevNonceRule, Eui, Plan, SecretKey};
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::seam::Transmit;
 use pendant_kit::lorawan::{Asks, DeviceSession, Heard, LoRaWanDevice};
@@ -71,7 +69,7 @@ impl Button {
             pendant: self.id,
             id: self.enrolment,
             wearer: Name::new("officer-3").expect("a valid name"),
-            secrets: Secrets::LoRaWan(LoRaWanKeys { activation: self.activation.clone() }),
+            secrets: Secrets::LoRaWan(self.activation.clone()),
         }
     }
 

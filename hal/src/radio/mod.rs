@@ -138,20 +138,22 @@ impl RadioSettings {
         }
     }
 
-    /// As what the radio is set in order to send a wave; `None` if it cannot.
-    fn sending(&self, wave: Wave) -> Option<Self> {
+    /// As what the radio is set in order to send a wave, and the shape of its frames; `None`
+    /// if it cannot.
+    fn sending(&self, wave: Wave) -> Option<(Self, Shape)> {
         let shape = wave.shape(self.shape())?;
         if wave != Wave::Native && self.private_network {
             return None;
         }
-        Some(Self {
+        let settings = Self {
             downlink_frequency_hz: wave.frequency_hz(self.downlink_frequency_hz),
             spreading_factor: shape.spreading_factor,
             bandwidth_hz: shape.bandwidth_hz,
             coding_rate_denominator: shape.coding_rate_denominator,
             preamble_symbols: shape.preamble_symbols,
             ..self.clone()
-        })
+        };
+        Some((settings, shape))
     }
 
     fn driver_terms(&self) -> Result<(SpreadingFactor, Bandwidth, CodingRate), SettingsFault> {

@@ -270,8 +270,7 @@ impl<C: Chip> Radio<C> {
 
     /// How a frame of so many bytes leaves in this wave.
     fn downlink(&mut self, wave: Wave, bytes: usize) -> Result<Downlink, SendFault> {
-        let settings = self.settings.sending(wave).ok_or(SendFault::Wave)?;
-        let shape = wave.shape(self.settings.shape()).ok_or(SendFault::Wave)?;
+        let (settings, shape) = self.settings.sending(wave).ok_or(SendFault::Wave)?;
         let (factor, bandwidth, rate) = settings.driver_terms().map_err(|_| SendFault::Wave)?;
         C::check(&settings).map_err(|_| SendFault::Wave)?;
         let inverted = wave != Wave::Native;

@@ -4,6 +4,7 @@
 
 use super::event::Malformed;
 use super::register::Heard;
+use crate::hex;
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -136,7 +137,7 @@ impl SigningKey {
     }
 
     fn sign(&self, text: &str) -> String {
-        self.pair.sign(text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.pair.sign(text.as_bytes()).as_ref())
     }
 }
 

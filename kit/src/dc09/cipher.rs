@@ -1,6 +1,7 @@
 //! Encryption of DC-09: AES-CBC with an initial vector of zeros; what is encrypted
 //! begins with random padding, which makes equal texts differ.
 
+use crate::hex;
 use aes::cipher::block_padding::NoPadding;
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use aes::{Aes128, Aes192, Aes256};
@@ -27,7 +28,7 @@ impl Cipher {
     /// Says what is wrong, without the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        match (text.len(), from_hex(text)) {
+        match (text.len(), hex::decode(text)) {
             (32 | 48 | 64, Some(key)) => Ok(Self(key)),
             _ => Err("a key has 32, 48 or 64 hexadecimal digits".to_owned()),
         }
@@ -60,7 +61,7 @@ impl Cipher {
     /// Decrypts hexadecimal digits; the padding is still before the text. `None` if
     /// they are none, no whole blocks, or give no ASCII text, as with another key.
     pub(super) fn decrypt(&self, digits: &str) -> Option<String> {
-        let mut bytes = from_hex(digits)?;
+        let mut bytes = hex::decode(digits)?;
         let done = match self.0.len() {
             16 => decryptor::<Aes128>(&self.0).decrypt_padded::<NoPadding>(&mut bytes),
             24 => decryptor::<Aes192>(&self.0).decrypt_padded::<NoPadding>(&mut bytes),
@@ -94,14 +95,6 @@ fn padding(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
     bytes.iter().map(|byte| b'A' + (byte >> 4)).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
-        return None;
-    }
-    let pairs = (0..text.len()).step_by(2).map(|place| &text[place..place + 2]);
-    pairs.map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }
 
 #[cfg(test)]

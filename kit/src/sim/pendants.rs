@@ -3,6 +3,7 @@
 use super::scenario::{Mistake, ScenarioError, read_text, wrong};
 use super::site_text::{self, CrewText, HabitText, WalkText};
 use super::wires::WireSettings;
+use crate::hex;
 use crate::pendant::PendantIdentity;
 use crate::site::Walk;
 use pendant_protocol::{Body, EnrolmentKey, PendantId};
@@ -179,13 +180,7 @@ pub fn parse_enrolment(text: &str) -> Result<PendantIdentity, &'static str> {
     let text: EnrolmentText =
         serde_json::from_str(text).map_err(|_| "no JSON object with `pendant` and `key`")?;
     let id: PendantId = text.pendant.parse().map_err(|_| "`pendant` is no pendant's number")?;
-    let mut key = [0u8; 16];
-    if text.key.len() != 32 || !text.key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err("`key` is not 32 hexadecimal digits");
-    }
-    for (place, byte) in key.iter_mut().enumerate() {
-        let digits = &text.key[2 * place..2 * place + 2];
-        *byte = u8::from_str_radix(digits, 16).expect("hexadecimal digits, just checked");
-    }
+    let key = hex::decode(&text.key).and_then(|key| key.try_into().ok());
+    let key = key.ok_or("`key` is not 32 hexadecimal digits")?;
     Ok(PendantIdentity { id, key: EnrolmentKey::from_bytes(key) })
 }

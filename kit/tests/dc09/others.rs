@@ -1,69 +1,19 @@
 //! pysiaalarm as the receiver: an implementation that others wrote.
 
-use crate::rig::{PATIENCE, Rig, event, heartbeat, id, panic};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use crate::alarm_receiver::Receiver;
+use crate::rig::{Rig, event, heartbeat, id, panic};
+use serde_json::json;
+
+const ACCOUNT: [&str; 2] = ["--account", "12AB"];
 
 /// 16, 24 and 32 bytes.
 const KEYS: [&str; 3] =
     ["AAAAAAAAAAAAAAAA", "0123456789ABCDEF01234567", "0123456789ABCDEF0123456789ABCDEF"];
 
-fn in_project(path: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    assert!(path.exists(), "{} is missing: run tests/subscribers/install", path.display());
-    path
-}
-
-/// The receiver's program. Dropped, it is killed.
-struct Receiver {
-    _child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    port: u16,
-}
-
-impl Receiver {
-    async fn start(more: &[&str]) -> Self {
-        let mut child = Command::new(in_project("target/subscribers/python/bin/python"))
-            .arg(in_project("tests/subscribers/python/receiver.py"))
-            .args(["--account", "12AB"])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the receiver starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut receiver = Self { _child: child, lines, port: 0 };
-        let port = receiver.says().await["listening"].as_u64().expect("a port");
-        receiver.port = port.try_into().expect("a port");
-        receiver
-    }
-
-    async fn says(&mut self) -> Value {
-        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("a line in time");
-        let line = line.expect("text").expect("it goes on; its stderr says why not");
-        serde_json::from_str(&line).expect("JSON")
-    }
-
-    /// The next event that it acknowledged.
-    async fn takes(&mut self) -> Value {
-        loop {
-            let said = self.says().await;
-            if said["type"] != "NULL" {
-                return said;
-            }
-        }
-    }
-}
-
 async fn takes_what_the_bridge_sends(transport: &[&str], key: Option<&str>) {
     let rig = Rig::new().await;
     let keyed: Vec<&str> = key.into_iter().flat_map(|key| ["--key", key]).collect();
-    let mut receiver = Receiver::start(&[transport, &keyed].concat()).await;
+    let mut receiver = Receiver::start(&[&ACCOUNT, transport, &keyed].concat()).await;
     let file = rig.file("key");
     let digits = key.unwrap_or_default().bytes().map(|byte| format!("{byte:02x}"));
     std::fs::write(&file, digits.collect::<String>()).expect("written");
@@ -114,7 +64,7 @@ async fn pysiaalarm_takes_encrypted_events_over_udp() {
 #[tokio::test]
 async fn pysiaalarm_takes_contact_id_and_refuses_what_it_does_not_know() {
     let rig = Rig::new().await;
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Receiver::start(&ACCOUNT).await;
     let mut bridge = rig.bridge(receiver.port, &["--codes", "contact-id"]).await;
     rig.publish(vec![event("urgent", "duress", 1, &json!(["HA", 121]))]).await;
     let said = receiver.takes().await;

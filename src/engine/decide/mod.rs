@@ -31,15 +31,16 @@ pub(super) struct Moment {
 /// event and one reply, whatever it says.
 pub(super) struct Decision<'k> {
     fresh: Fresh<'k>,
-    pub(super) state: PendantState,
+    state: PendantState,
     pub(super) kind: Kind,
-    pub(super) detail: Detail,
+    detail: Detail,
     pub(super) answer: DownlinkMessage,
 }
 
 impl<'k> Decision<'k> {
-    pub(super) fn fresh(&self) -> &Fresh<'k> {
-        &self.fresh
+    /// Takes it apart for its record; only [`decide`] puts one together.
+    pub(super) fn into_parts(self) -> (Fresh<'k>, PendantState, Detail, DownlinkMessage) {
+        (self.fresh, self.state, self.detail, self.answer)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::engine::notice::Notice;
 use crate::engine::record::Hearing;
 use crate::engine::seam::{LinkId, Output, TransmitId, TransmitOutcome};
 use crate::engine::time::Now;
+use pendant_protocol::PendantId;
 
 impl Gateway {
     /// Who may answer a frame, as far as it has been heard.
@@ -19,12 +20,25 @@ impl Gateway {
         receivers
     }
 
-    /// Another receiver heard a transmission that has been judged already.
-    pub(super) fn heard_beside(&mut self, event: EventId, hearing: &Hearing) {
-        if self.acknowledges(hearing.link) {
+    /// Whether another receiver heard a transmission that has been judged already; then it
+    /// may answer as well.
+    pub(super) fn is_heard_beside(
+        &mut self,
+        pendant: PendantId,
+        event: EventId,
+        hearing: &Hearing,
+    ) -> bool {
+        let (link, ended) = (hearing.link, hearing.received.mono);
+        let latest = self.states.get(pendant).and_then(|state| state.latest);
+        if !latest.is_some_and(|latest| latest.is_heard_beside(event, link, ended)) {
+            return false;
+        }
+        self.notice(Notice::HeardBeside { link, pendant });
+        if self.acknowledges(link) {
             self.custody.heard_too(event, ear(hearing));
             self.downlinks.heard_too(event, ear(hearing));
         }
+        true
     }
 
     /// A released answer goes to its link: at once where there is but one, else

@@ -4,7 +4,6 @@ use super::Gateway;
 use crate::engine::acknowledge::{NATIVE_WINDOWS, Window, windows_of};
 use crate::engine::authenticate::{Joining, Way};
 use crate::engine::event::{EventId, Kind};
-use crate::engine::notice::Notice;
 use crate::engine::record::{Hearing, record_join};
 use crate::engine::time::Now;
 use pendant_protocol::PendantId;
@@ -20,7 +19,7 @@ impl Gateway {
         match way {
             Way::Native { .. } => Some(NATIVE_WINDOWS),
             Way::LoRaWan { .. } => self.lorawan_windows(DATA_MS, hearing),
-            Way::Claimed => None,
+            Way::Claimed { .. } => None,
         }
     }
 
@@ -33,7 +32,7 @@ impl Gateway {
     /// leaves when they are safe (P1).
     pub(super) fn joins(&mut self, joining: Joining<'_>, hearing: Hearing, now: Now) {
         let Some(plan) = self.settings.lorawan else { return };
-        let pendant = joining.member.enrolment.pendant;
+        let pendant = joining.member.pendant;
         if self.states.get_mut(pendant).is_some_and(|state| !state.may_join(now.mono)) {
             return self.stale(pendant, hearing.link, now);
         }
@@ -54,16 +53,8 @@ impl Gateway {
         hearing: &Hearing,
         now: Now,
     ) {
-        let (link, ended) = (hearing.link, hearing.received.mono);
-        let latest = self.states.get(pendant).and_then(|state| state.latest);
-        let beside =
-            event.zip(latest).filter(|(event, latest)| latest.is_heard_beside(*event, link, ended));
-        match beside {
-            Some((event, _)) => {
-                self.notice(Notice::HeardBeside { link, pendant });
-                self.heard_beside(event, hearing);
-            }
-            None => self.stale(pendant, link, now),
+        if !event.is_some_and(|event| self.is_heard_beside(pendant, event, hearing)) {
+            self.stale(pendant, hearing.link, now);
         }
     }
 }

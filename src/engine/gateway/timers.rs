@@ -172,8 +172,8 @@ impl Gateway {
         let Some(member) = self.members.get(pendant) else { return };
         let from = FromPendant {
             pendant: pendant.get(),
-            enrolment: member.enrolment.id,
-            wearer: member.enrolment.wearer.clone(),
+            enrolment: member.enrolment,
+            wearer: member.wearer.clone(),
             authentication: member.authentication(),
             counter: fired.counter,
             heard: None,

@@ -3,7 +3,7 @@
 use super::crypto::{code_of, decipher};
 use super::downlink::DownlinkBytes;
 use super::frame::JoinRequest;
-use super::keys::{Activation, DevNonceRule, LoRaWanKeys, NET_ID, SecretKey};
+use super::keys::{Activation, DevNonceRule, NET_ID, SecretKey};
 use super::plan::Plan;
 use super::session::{LoRaWanState, Offer};
 use crate::engine::notice::Refusal;
@@ -17,14 +17,14 @@ const NONCES_BEGIN_UNIX_MS: i64 = 1_577_836_800_000;
 
 /// What an authentic request turns out to be.
 pub(in crate::engine) enum Request<'k> {
-    /// It is to be answered with this.
-    New(Offer, &'k SecretKey),
+    /// It is to be answered with this, if it is granted.
+    New { offer: Offer, app_key: &'k SecretKey, nonces: DevNonceRule },
     /// Its nonce was used: a replay, or a copy of the one that was answered with this.
     Used(Option<Offer>),
 }
 
 impl LoRaWanState {
-    /// Judges a request, and takes note of it if it is to be answered.
+    /// Judges a request; [`Self::offer`] takes note of one that is granted.
     ///
     /// A device may take only a JoinNonce above the last one that it saw, whichever
     /// gateway or store that came from. So they count the minutes since 2020, where the
@@ -33,12 +33,12 @@ impl LoRaWanState {
     /// # Errors
     /// It was not made with the device's key.
     pub(in crate::engine) fn join<'k>(
-        &mut self,
+        &self,
         request: &JoinRequest<'_>,
-        shared: &'k LoRaWanKeys,
+        shared: &'k Activation,
         now: Wall,
     ) -> Result<Request<'k>, Refusal> {
-        let Activation::Otaa { join_eui, app_key, nonces, .. } = &shared.activation else {
+        let Activation::Otaa { join_eui, app_key, nonces, .. } = shared else {
             return Err(Refusal::Forged);
         };
         if !request.is_made_with(app_key) || join_eui.is_some_and(|eui| eui != request.join_eui()) {
@@ -54,8 +54,7 @@ impl LoRaWanState {
             return Ok(Request::Used(self.offers.last().filter(same).copied()));
         };
         let offer = Offer { join_nonce, dev_nonce, life: 0 };
-        self.offer(offer, *nonces == DevNonceRule::Rising);
-        Ok(Request::New(offer, app_key))
+        Ok(Request::New { offer, app_key, nonces: *nonces })
     }
 
     /// `None` when they are used up.

@@ -55,7 +55,8 @@ pub enum DevNonceRule {
     Random,
 }
 
-/// How a device comes to its session.
+/// What `enroll` took down of a LoRaWAN pendant: how it comes to its session, and by which
+/// keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// Over the air: it joins.
@@ -80,13 +81,6 @@ pub enum Activation {
     },
 }
 
-/// What `enroll` took down of a LoRaWAN pendant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoRaWanKeys {
-    /// How it comes to its session.
-    pub activation: Activation,
-}
-
 /// The network's number: 0 is free for everybody's own use (NetID assignments of the
 /// LoRa Alliance).
 pub(super) const NET_ID: u32 = 0;
@@ -97,16 +91,16 @@ pub(in crate::engine) struct SessionKeys {
     pub(super) application: SecretKey,
 }
 
-impl LoRaWanKeys {
+impl Activation {
     /// The keys of the session that began with this join; without one, those given.
     /// `None` if the pendant comes to its sessions the other way.
     pub(super) fn of_session(&self, join: Option<Offer>) -> Option<SessionKeys> {
-        match (&self.activation, join) {
-            (Activation::Otaa { app_key, .. }, Some(join)) => Some(SessionKeys {
+        match (self, join) {
+            (Self::Otaa { app_key, .. }, Some(join)) => Some(SessionKeys {
                 network: derive(app_key, 1, NET_ID, join),
                 application: derive(app_key, 2, NET_ID, join),
             }),
-            (Activation::Abp { nwk_s_key, app_s_key, .. }, None) => {
+            (Self::Abp { nwk_s_key, app_s_key, .. }, None) => {
                 Some(SessionKeys { network: nwk_s_key.clone(), application: app_s_key.clone() })
             }
             _ => None,

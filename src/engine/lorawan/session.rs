@@ -2,7 +2,7 @@
 
 use super::downlink::{DownlinkBytes, data_downlink};
 use super::frame::{DataUp, Opened};
-use super::keys::{LoRaWanKeys, SessionKeys};
+use super::keys::{Activation, DevNonceRule, SessionKeys};
 use super::mac::Requests;
 use crate::engine::device::Downlink;
 use crate::engine::mutant::{Mutant, planted};
@@ -166,7 +166,7 @@ impl LoRaWanState {
     pub(in crate::engine) fn authenticate(
         &self,
         frame: &DataUp<'_>,
-        shared: &LoRaWanKeys,
+        shared: &Activation,
         highest: Option<u32>,
     ) -> Result<Uplink, Refusal> {
         // A given session has no beginning; it is there.
@@ -269,14 +269,7 @@ impl LoRaWanState {
         });
     }
 
-    /// The newest join gets what tells its events from all others.
-    pub(in crate::engine) fn live(&mut self, life: u32) {
-        if let Some(newest) = self.offers.last_mut() {
-            newest.life = life;
-        }
-    }
-
-    /// That of the running session.
+    /// What tells the running session's events from those of every other.
     pub(in crate::engine) fn life(&self) -> u32 {
         self.session.and_then(|session| session.join).map_or(0, |join| join.life)
     }
@@ -328,9 +321,9 @@ impl LoRaWanState {
         self.session.as_mut().filter(is_last)
     }
 
-    /// A device joins with this nonce.
-    pub(super) fn offer(&mut self, offer: Offer, rising: bool) {
-        if rising {
+    /// A device may begin this session.
+    pub(in crate::engine) fn offer(&mut self, offer: Offer, nonces: DevNonceRule) {
+        if nonces == DevNonceRule::Rising {
             self.nonces.clear();
         } else if self.nonces.len() >= NONCES_MAX {
             self.nonces.remove(0);
@@ -349,11 +342,6 @@ impl Uplink {
     pub(in crate::engine) fn counter(&self) -> u32 {
         // That it fits was a condition for taking the frame.
         self.session.counter(self.counter_up).unwrap_or(u32::MAX)
-    }
-
-    /// Its integrity code as a number, which tells a repetition from another frame.
-    pub(in crate::engine) fn tag(&self) -> u64 {
-        u32::from_le_bytes(self.code).into()
     }
 
     /// What tells this session's events from those of every other.

@@ -1,6 +1,7 @@
 //! `[[device]]`: LoRaWAN pendants, with keys from files.
 
 use super::plan::Plan;
+use crate::hex;
 use crate::lorawan::{DeviceSession, LoRaWanDevice};
 use crate::sim::WireSettings;
 use crate::sim::scenario::{Mistake, read_text};
@@ -133,7 +134,7 @@ fn number(text: &str, digits: usize) -> Option<u64> {
 fn keys<const N: usize>(path: &Path, names: [&str; N]) -> Result<[[u8; 16]; N], String> {
     let text = read_text(path).map_err(|error| error.to_string())?;
     let lines: Option<Vec<[u8; 16]>> =
-        text.lines().map(|line| bytes(line.trim())?.try_into().ok()).collect();
+        text.lines().map(|line| hex::decode(line.trim())?.try_into().ok()).collect();
     lines.and_then(|lines| lines.try_into().ok()).ok_or_else(|| {
         let names = names.join(", then ");
         format!(
@@ -141,12 +142,4 @@ fn keys<const N: usize>(path: &Path, names: [&str; N]) -> Result<[[u8; 16]; N], 
             path.display()
         )
     })
-}
-
-/// Bytes in hexadecimal digits.
-pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

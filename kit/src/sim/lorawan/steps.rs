@@ -1,6 +1,7 @@
 //! `[[step]]` of a device: what it says, and what must come of it.
 
-use super::settings::{DeviceSettings, bytes};
+use super::settings::DeviceSettings;
+use crate::hex;
 use crate::sim::scenario::{ScenarioError, wrong};
 use crate::sim::steps::StepText;
 use pendant_hal::sim::chance::Chance;
@@ -185,8 +186,7 @@ fn payload(text: &StepText, settings: &DeviceSettings) -> Result<Payload, Scenar
     if !PORTS.contains(&port) {
         return wrong(format!("port = {port}: write {} to {}", PORTS.start(), PORTS.end()));
     }
-    let hex = text.payload.as_deref().unwrap_or_default();
-    let Some(bytes) = bytes(hex) else {
+    let Some(bytes) = hex::decode(text.payload.as_deref().unwrap_or_default()) else {
         return wrong("`payload` is no bytes: write two hexadecimal digits for each");
     };
     let most = settings.plan.payload_bytes_max(settings.spreading_factor);
