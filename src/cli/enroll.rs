@@ -49,7 +49,7 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
         arguments.bought.secrets(config, &loaded.keyring, pendant)?
     } else {
         let pins = pin_entry::read(arguments.pins_fd)?;
-        Secrets::Native { key: new_key()?, pins: pins.verifier()? }
+        Secrets::Native { key: new_key()?, pins: Some(pins.verifier()?) }
     };
     let enrolment = make(arguments, secrets)?;
     write(config, &files, &enrolment, arguments)?;

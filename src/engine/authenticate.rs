@@ -125,7 +125,7 @@ fn native<'k>(bytes: &[u8], members: &'k Members) -> Result<Authentic<'k>, Refus
     Ok(Authentic {
         member,
         counter: frame.counter(),
-        said: Said::natively(&message, pins),
+        said: Said::natively(&message, pins.as_ref()),
         way: Way::Native { tag: frame.tag(), echo: message.echo, key: downlink },
     })
 }

@@ -35,8 +35,8 @@ pub enum Secrets {
     Native {
         /// The secret shared with the pendant.
         key: EnrolmentKey,
-        /// The wearer's PINs.
-        pins: PinVerifier,
+        /// The wearer's PINs. Until they are typed every PIN that is entered is wrong.
+        pins: Option<PinVerifier>,
     },
     /// Of a LoRaWAN pendant, which has no digits.
     LoRaWan(Activation),
@@ -61,7 +61,7 @@ pub(super) struct Member {
 /// See [`Secrets`].
 #[derive(Clone, Debug)]
 pub(super) enum MemberKeys {
-    Native { uplink: UplinkKey, downlink: DownlinkKey, pins: PinVerifier },
+    Native { uplink: UplinkKey, downlink: DownlinkKey, pins: Option<PinVerifier> },
     LoRaWan { shared: Activation, device: Option<Device> },
     Claimed { device: Option<Device> },
 }

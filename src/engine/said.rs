@@ -64,7 +64,7 @@ impl Said {
     }
 
     /// What a native message says. The PIN is judged here, so that no digit goes on.
-    pub(super) fn natively(message: &Message, pins: &PinVerifier) -> Self {
+    pub(super) fn natively(message: &Message, pins: Option<&PinVerifier>) -> Self {
         let fourteenths = message.status.battery.fourteenths();
         Self {
             battery_percent: fourteenths.map(|level| (u16::from(level) * 100 / 14) as u8),
@@ -90,13 +90,15 @@ impl Said {
 }
 
 impl Saying {
-    fn natively(body: &Body, pins: &PinVerifier) -> Self {
+    fn natively(body: &Body, pins: Option<&PinVerifier>) -> Self {
         match *body {
             Body::Heartbeat { .. } => Self::Heartbeat,
             Body::SessionStart { minutes, .. } => Self::SessionStart { minutes },
             Body::SessionExtend { minutes, .. } => Self::SessionExtend { minutes },
             Body::CheckIn { .. } => Self::CheckIn,
-            Body::Pin(digits) => Self::Pin(pins.judge(digits)),
+            Body::Pin(digits) => {
+                Self::Pin(pins.map_or(Entered::Wrong, |pins| pins.judge(digits)))
+            }
             Body::DiscreetPanic { .. } => Self::DiscreetPanic,
             Body::Panic { .. } => Self::Panic,
             Body::ManDown { .. } => Self::ManDown,

@@ -5,7 +5,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to do about a file of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +20,43 @@ pub enum Existing {
 /// then the directory synced. It belongs to the owner of its directory, so that
 /// what root enrols the gateway's own user can read.
 pub(super) fn write(path: &Path, bytes: &[u8], existing: Existing) -> io::Result<()> {
-    let (directory, name) = directory_and_name(path)?;
-    let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let temporary = directory.join(format!(".{name}.{random:016x}.tmp"));
-    let written = write_new(&temporary, bytes, directory).and_then(|()| match existing {
-        Existing::Replace => std::fs::rename(&temporary, path),
-        Existing::Keep => Ok(renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE)?),
-    });
-    if written.is_err() {
-        // It may not be there at all; what counts is the error before.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written?;
+    Staged::new(path, bytes)?.place(existing)?;
+    let (directory, _) = directory_and_name(path)?;
     File::open(directory)?.sync_all()
+}
+
+/// A file that is written and synced, but under another name: once it is dropped it is
+/// gone.
+pub(super) struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    pub(super) fn new(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let (directory, name) = directory_and_name(path)?;
+        let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let temporary = directory.join(format!(".{name}.{random:016x}.tmp"));
+        let staged = Self { temporary, path: path.to_owned() };
+        write_new(&staged.temporary, bytes, directory)?;
+        Ok(staged)
+    }
+
+    /// Gives it its name; durable once its directory is synced.
+    pub(super) fn place(self, existing: Existing) -> io::Result<()> {
+        let (temporary, path) = (&self.temporary, &self.path);
+        match existing {
+            Existing::Replace => std::fs::rename(temporary, path),
+            Existing::Keep => Ok(renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)?),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // It has its name by now, or may not be there at all.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8], directory: &Path) -> io::Result<()> {

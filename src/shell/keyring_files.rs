@@ -31,9 +31,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 pub use super::durable_file::Existing;
+pub use many::NotWritten;
+
+mod many;
 
 type Cipher = ccm::Ccm<Aes128, U16, U13>;
 
@@ -145,13 +149,20 @@ enum Sealed {
     Native { key: SecretKey, pins: PinVerifier },
     LoRaWan(Activation),
     Claimed { number: u32 },
+    /// A native pendant whose wearer has typed no PINs yet. Last, so that what older
+    /// versions wrote keeps its meaning.
+    WithoutPins { key: SecretKey },
 }
 
 impl From<&Secrets> for Sealed {
     fn from(secrets: &Secrets) -> Self {
         match secrets {
             Secrets::Native { key, pins } => {
-                Self::Native { key: SecretKey::from_bytes(*key.as_bytes()), pins: pins.clone() }
+                let key = SecretKey::from_bytes(*key.as_bytes());
+                match pins {
+                    Some(pins) => Self::Native { key, pins: pins.clone() },
+                    None => Self::WithoutPins { key },
+                }
             }
             Secrets::LoRaWan(keys) => Self::LoRaWan(keys.clone()),
             Secrets::Claimed { number } => Self::Claimed { number: *number },
@@ -162,8 +173,12 @@ impl From<&Secrets> for Sealed {
 impl From<Sealed> for Secrets {
     fn from(sealed: Sealed) -> Self {
         match sealed {
-            Sealed::Native { key, pins } => {
-                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins }
+            Sealed::Native { key, pins } => Self::Native {
+                key: EnrolmentKey::from_bytes(*key.as_bytes()),
+                pins: Some(pins),
+            },
+            Sealed::WithoutPins { key } => {
+                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins: None }
             }
             Sealed::LoRaWan(keys) => Self::LoRaWan(keys),
             Sealed::Claimed { number } => Self::Claimed { number },
@@ -237,7 +252,7 @@ impl KeyringFiles {
         let former = std::mem::replace(&mut enrolment.wearer, wearer);
         match (&mut enrolment.secrets, pins) {
             (_, None) => {}
-            (Secrets::Native { pins: former, .. }, Some(pins)) => *former = pins,
+            (Secrets::Native { pins: former, .. }, Some(pins)) => *former = Some(pins),
             (Secrets::LoRaWan(_) | Secrets::Claimed { .. }, Some(_)) => {
                 return Err(BindError::NoPins);
             }
@@ -257,6 +272,13 @@ impl KeyringFiles {
             EnrolmentFault::Io(error) => BindError::of(error),
             fault => BindError::Damaged(DamagedEnrolment { path, fault }),
         })
+    }
+
+    /// When a pendant was enrolled or handed over last, if its file says so.
+    #[must_use]
+    pub fn changed(&self, pendant: PendantId) -> Option<SystemTime> {
+        let path = self.directory.join(file_name(pendant));
+        std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
     }
 
     fn put(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
@@ -396,15 +418,15 @@ mod tests {
             wearer: Name::new("m.okafor").expect("a name"),
             secrets: Secrets::Native {
                 key: EnrolmentKey::from_bytes([0xA5; 16]),
-                pins: PinVerifier::new([7; 32], pin("2580"), pin("7391")),
+                pins: Some(PinVerifier::new([7; 32], pin("2580"), pin("7391"))),
             },
         }
     }
 
     fn secrets(enrolment: &Enrolment) -> (&EnrolmentKey, &PinVerifier) {
         match &enrolment.secrets {
-            Secrets::Native { key, pins } => (key, pins),
-            other => panic!("a native pendant, not {other:?}"),
+            Secrets::Native { key, pins: Some(pins) } => (key, pins),
+            other => panic!("a native pendant with PINs, not {other:?}"),
         }
     }
 

@@ -18,7 +18,7 @@ fn handed_over(pendant: &Pendant) -> Enrolment {
         wearer: Name::new("guard-2").expect("a valid name"),
         secrets: Secrets::Native {
             key: pendant.key.clone(),
-            pins: PinVerifier::new([3; 32], digits(NEXT_SAFE), digits(NEXT_DURESS)),
+            pins: Some(PinVerifier::new([3; 32], digits(NEXT_SAFE), digits(NEXT_DURESS))),
         },
         ..pendant.enrolment()
     }
