@@ -1,6 +1,7 @@
 //! `enroll`: a native pendant gets a key and its wearer's PINs, and what it must be
 //! given is printed once; a pendant that was bought brings its own along.
 
+use super::provisioning::{self, key_hex};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
 use super::{enroll_bought, pin_entry};
 use crate::config::Config;
@@ -9,9 +10,12 @@ use crate::engine::name::Name;
 use crate::shell::keyring_files::{self, Existing, KeyringFiles};
 use crate::shell::store_key::StoreKey;
 use pendant_protocol::{EnrolmentKey, PendantId};
-use std::fmt::Write;
-use std::io::ErrorKind;
+use std::fmt::{self, Write};
+use std::io::{ErrorKind, IsTerminal};
 use zeroize::Zeroizing;
+
+/// A sheet with its QR code has some 3,000.
+const SHEET_BYTES_MAX: usize = 4096;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -30,6 +34,9 @@ pub(super) struct Arguments {
     /// Print what the pendant must be given as JSON
     #[arg(long)]
     json: bool,
+    /// Draw the QR code also where the output is no terminal
+    #[arg(long, conflicts_with_all = ["json", "joins", "dev_addr", "node"])]
+    qr: bool,
     #[command(flatten)]
     bought: enroll_bought::BoughtArguments,
 }
@@ -51,9 +58,9 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
         let pins = pin_entry::read(arguments.pins_fd)?;
         Secrets::Native { key: new_key()?, pins: Some(pins.verifier()?) }
     };
-    let enrolment = make(arguments, secrets)?;
+    let enrolment = make(pendant, arguments.wearer.clone(), secrets)?;
     write(config, &files, &enrolment, arguments)?;
-    if let Err(failure) = print(&sheet(&enrolment, arguments.json)) {
+    if let Err(failure) = print(&sheet(&enrolment, arguments)) {
         if matches!(enrolment.secrets, Secrets::Native { .. }) {
             tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
         }
@@ -85,7 +92,7 @@ fn write(
     })
 }
 
-fn new_key() -> Result<EnrolmentKey, Failure> {
+pub(super) fn new_key() -> Result<EnrolmentKey, Failure> {
     let mut key = Zeroizing::new([0; 16]);
     getrandom::fill(key.as_mut()).map_err(no_chance)?;
     Ok(EnrolmentKey::from_bytes(*key))
@@ -95,31 +102,26 @@ fn no_chance(error: getrandom::Error) -> Failure {
     Failure::failed(format!("no random numbers: {error}"))
 }
 
-fn make(arguments: &Arguments, secrets: Secrets) -> Result<Enrolment, Failure> {
-    Ok(Enrolment {
-        pendant: arguments.pendant,
-        // 0 is never an enrolment; it comes up once in 2^64.
-        id: getrandom::u64().map_err(no_chance)?.max(1),
-        wearer: arguments.wearer.clone(),
-        secrets,
-    })
-}
-
-fn key_hex(key: &EnrolmentKey) -> Zeroizing<String> {
-    // All room at once: growing would leave copies behind.
-    let mut hex = Zeroizing::new(String::with_capacity(32));
-    for byte in key.as_bytes() {
-        write!(hex, "{byte:02x}").expect("a String takes everything");
-    }
-    hex
+/// An enrolment, told from all others.
+pub(super) fn make(
+    pendant: PendantId,
+    wearer: Name,
+    secrets: Secrets,
+) -> Result<Enrolment, Failure> {
+    // 0 is never an enrolment; it comes up once in 2^64.
+    let id = getrandom::u64().map_err(no_chance)?.max(1);
+    Ok(Enrolment { pendant, id, wearer, secrets })
 }
 
 /// What the pendant must be given, or that it is enrolled.
-fn sheet(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
+fn sheet(enrolment: &Enrolment, arguments: &Arguments) -> Zeroizing<String> {
+    let drawn = arguments.qr || std::io::stdout().is_terminal();
     match &enrolment.secrets {
-        Secrets::Native { key, .. } if json => sheet_as_json(enrolment, key),
-        Secrets::Native { key, .. } => sheet_for_people(enrolment, key),
-        Secrets::LoRaWan(_) | Secrets::Claimed { .. } => sheet_without_key(enrolment, json),
+        Secrets::Native { key, .. } if arguments.json => sheet_as_json(enrolment, key),
+        Secrets::Native { key, .. } => sheet_for_people(enrolment, key, drawn),
+        Secrets::LoRaWan(_) | Secrets::Claimed { .. } => {
+            sheet_without_key(enrolment, arguments.json)
+        }
     }
 }
 
@@ -139,30 +141,45 @@ fn sheet_without_key(enrolment: &Enrolment, json: bool) -> Zeroizing<String> {
     })
 }
 
+/// In a text that is wiped, and does not grow: that would leave copies behind.
+fn wiped(text: fmt::Arguments<'_>) -> Zeroizing<String> {
+    let mut sheet = Zeroizing::new(String::with_capacity(SHEET_BYTES_MAX));
+    sheet.write_fmt(text).expect("a String takes everything");
+    debug_assert!(sheet.len() <= SHEET_BYTES_MAX);
+    sheet
+}
+
 fn sheet_as_json(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
     // Numbers and names need no escaping: `Name` sees to that.
-    Zeroizing::new(format!(
-        "{{\"pendant\":\"{}\",\"wearer\":\"{}\",\"enrolment\":\"{:016x}\",\"key\":\"{}\"}}\n",
+    wiped(format_args!(
+        "{{\"pendant\":\"{}\",\"wearer\":\"{}\",\"enrolment\":\"{:016x}\",\"key\":\"{}\",\
+         \"provisioning\":\"{}\"}}\n",
         enrolment.pendant,
         enrolment.wearer,
         enrolment.id,
-        *key_hex(key)
+        *key_hex(key),
+        *provisioning::text(enrolment.pendant, key)
     ))
 }
 
-fn sheet_for_people(enrolment: &Enrolment, key: &EnrolmentKey) -> Zeroizing<String> {
-    Zeroizing::new(format!(
+fn sheet_for_people(enrolment: &Enrolment, key: &EnrolmentKey, drawn: bool) -> Zeroizing<String> {
+    let code = match drawn {
+        true => provisioning::qr_code(&provisioning::text(enrolment.pendant, key)),
+        false => Zeroizing::default(),
+    };
+    wiped(format_args!(
         "Pendant {pendant} is enrolled for {wearer} (enrolment {id:016x}).\n\
          \n\
          Give the pendant, by cable, with its maker's provisioning tool:\n\
          \x20 pendant number  {pendant}\n\
          \x20 key (AES-128)   {key}\n\
-         \n\
+         {code}\n\
          The key is shown this once. Do not write it down or send it; clear the screen when done.\n\
          The PINs stay here: the pendant does not know them.\n",
         pendant = enrolment.pendant,
         wearer = enrolment.wearer,
         id = enrolment.id,
         key = *key_hex(key),
+        code = *code,
     ))
 }

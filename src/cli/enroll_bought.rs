@@ -1,58 +1,70 @@
 //! `enroll` of a pendant that was bought: its numbers and keys stand on its label.
 
+use super::bought::{Nonces, Number, parse_address, parse_eui, read_key};
 use super::secret_entry::{QuietTerminal, ask, read_descriptor};
+use super::tr005::{self, Label};
 use super::{Failure, tell};
 use crate::config::Config;
 use crate::engine::keyring::{Keyring, Secrets};
-use crate::engine::lorawan::{Activation, DevNonceRule, Eui, SecretKey};
+use crate::engine::lorawan::{Activation, Eui, SecretKey};
 use pendant_protocol::PendantId;
+use std::vec::IntoIter;
 use zeroize::Zeroizing;
 
-/// Two keys of 32 digits with line ends, and room to see that there is more.
-const KEYS_BYTES_MAX: u64 = 128;
+/// Two keys of 32 digits, or a label's text and a key, with line ends, and room to see
+/// that there is more.
+const LINES_BYTES_MAX: u64 = 640;
+/// After so many labels that could not be read something else is wrong.
+const SCANS_MAX: usize = 5;
 
 #[derive(clap::Args)]
 pub(super) struct BoughtArguments {
     /// DevEUI of a LoRaWAN pendant that joins: 16 hexadecimal digits, on its label
-    #[arg(long, value_name = "EUI", value_parser = parse_eui, conflicts_with = "pins_fd")]
+    #[arg(long, value_name = "EUI", value_parser = parse_eui, group = "joins",
+          conflicts_with = "pins_fd")]
     dev_eui: Option<Eui>,
+    /// Scan the QR code on the label of a LoRaWAN pendant that joins (TR005): a scanner types its
+    /// text; the AppKey is asked for
+    #[arg(long, group = "joins", conflicts_with_all = ["pins_fd", "join_eui"])]
+    scan: bool,
     /// JoinEUI (AppEUI) that it calls; any if left out
     #[arg(long, value_name = "EUI", value_parser = parse_eui, requires = "dev_eui")]
     join_eui: Option<Eui>,
     /// How it numbers its joins: as LoRaWAN 1.0.4 (rising), or 1.0.2 and 1.0.3 (random)
-    #[arg(long, value_enum, default_value_t = Nonces::Random, requires = "dev_eui")]
+    #[arg(long, value_enum, default_value_t = Nonces::Random, requires = "joins")]
     nonces: Nonces,
     /// Address of a LoRaWAN pendant that was given its session (ABP): 8 hexadecimal digits
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address,
-          conflicts_with_all = ["dev_eui", "pins_fd"])]
+          conflicts_with_all = ["joins", "pins_fd"])]
     dev_addr: Option<u32>,
     /// Number of a Meshtastic node or an Inovonics transmitter, which nobody vouches for: 8
     /// hexadecimal digits
     #[arg(long, value_name = "NUMBER", value_parser = parse_address,
-          conflicts_with_all = ["dev_eui", "dev_addr", "pins_fd", "keys_fd"])]
+          conflicts_with_all = ["joins", "dev_addr", "pins_fd", "keys_fd"])]
     node: Option<u32>,
-    /// Read keys from this open file descriptor: AppKey, or NwkSKey and AppSKey, a line each
+    /// Read secrets from this open file descriptor: AppKey, or NwkSKey and AppSKey, or with --scan
+    /// the QR code's text and the AppKey, a line each
     #[arg(long, value_name = "N", conflicts_with = "pins_fd")]
     keys_fd: Option<u32>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Nonces {
-    Random,
-    Rising,
+/// Where what nobody may see comes from.
+enum Entry {
+    Lines(IntoIter<Zeroizing<String>>),
+    Typed { _unseen: QuietTerminal },
 }
 
 impl BoughtArguments {
     /// Whether the pendant was bought, and brings along what it has.
     pub(super) fn are_given(&self) -> bool {
-        self.dev_eui.is_some() || self.dev_addr.is_some() || self.node.is_some()
+        self.scan || self.dev_eui.is_some() || self.dev_addr.is_some() || self.node.is_some()
     }
 
     /// Keys belong to a device that is named.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.keys_fd.is_some() && !self.are_given() {
             return Err(Failure::refused(
-                "--keys-fd is for a pendant with --dev-eui or --dev-addr",
+                "--keys-fd is for a pendant with --dev-eui, --scan or --dev-addr",
             ));
         }
         Ok(())
@@ -66,50 +78,86 @@ impl BoughtArguments {
         keyring: &Keyring,
         pendant: PendantId,
     ) -> Result<Secrets, Failure> {
-        look_before(config, keyring, pendant, self)?;
-        let secrets = self.read()?;
+        let look_before = |number| look_before(config, keyring, pendant, number);
+        let secrets = if let Some(number) = self.node {
+            look_before(Number::Node(number))?;
+            Secrets::Claimed { number }
+        } else if let Some(dev_addr) = self.dev_addr {
+            look_before(Number::DevAddr(dev_addr))?;
+            let mut entry = self.entry(&["NwkSKey", "AppSKey"])?;
+            let (nwk_s_key, app_s_key) = (entry.key("NwkSKey")?, entry.key("AppSKey")?);
+            Secrets::LoRaWan(Activation::Abp { dev_addr, nwk_s_key, app_s_key })
+        } else if let Some(dev_eui) = self.dev_eui {
+            look_before(Number::DevEui(dev_eui))?;
+            let app_key = self.entry(&["AppKey"])?.key("AppKey")?;
+            self.joining(dev_eui, self.join_eui, app_key)
+        } else {
+            let mut entry = self.entry(&["the QR code's text", "AppKey"])?;
+            let label = entry.label()?;
+            tell(&in_words(&label));
+            look_before(Number::DevEui(label.dev_eui))?;
+            self.joining(label.dev_eui, Some(label.join_eui), entry.key("AppKey")?)
+        };
         refuse_the_same_session(keyring, pendant, &secrets)?;
         Ok(secrets)
     }
 
-    fn read(&self) -> Result<Secrets, Failure> {
-        if let Some(number) = self.node {
-            return Ok(Secrets::Claimed { number });
-        }
-        let activation = match (self.dev_eui, self.dev_addr) {
-            (Some(dev_eui), _) => {
-                let [app_key] = self.keys(["AppKey"])?;
-                Activation::Otaa {
-                    dev_eui,
-                    join_eui: self.join_eui,
-                    app_key,
-                    nonces: match self.nonces {
-                        Nonces::Random => DevNonceRule::Random,
-                        Nonces::Rising => DevNonceRule::Rising,
-                    },
-                }
-            }
-            (None, dev_addr) => {
-                let [nwk_s_key, app_s_key] = self.keys(["NwkSKey", "AppSKey"])?;
-                Activation::Abp { dev_addr: dev_addr.unwrap_or_default(), nwk_s_key, app_s_key }
-            }
-        };
-        Ok(Secrets::LoRaWan(activation))
+    fn joining(&self, dev_eui: Eui, join_eui: Option<Eui>, app_key: SecretKey) -> Secrets {
+        let nonces = self.nonces.into();
+        Secrets::LoRaWan(Activation::Otaa { dev_eui, join_eui, app_key, nonces })
     }
 
-    fn keys<const N: usize>(&self, names: [&str; N]) -> Result<[SecretKey; N], Failure> {
-        let texts = match self.keys_fd {
-            Some(descriptor) => from_descriptor(descriptor, names)?,
-            None => from_installer(names)?,
-        };
-        let mut keys = names.map(|_| SecretKey::from_bytes([0; 16]));
-        for ((key, text), name) in keys.iter_mut().zip(&texts).zip(names) {
-            *key = read_key(text).ok_or_else(|| {
-                Failure::failed(format!("{name} has 32 hexadecimal digits; nothing was changed"))
-            })?;
+    fn entry(&self, names: &[&str]) -> Result<Entry, Failure> {
+        if let Some(descriptor) = self.keys_fd {
+            return Ok(Entry::Lines(lines(descriptor, names)?.into_iter()));
         }
-        Ok(keys)
+        let unseen = QuietTerminal::open("keys", "--keys-fd")?;
+        tell(
+            "Scan, type or paste what stands on the pendant's label or in its maker's file; nothing is shown.",
+        );
+        Ok(Entry::Typed { _unseen: unseen })
     }
+}
+
+impl Entry {
+    fn next(&mut self, name: &str) -> Result<Zeroizing<String>, Failure> {
+        match self {
+            Self::Lines(lines) => Ok(lines.next().expect("as many lines as are asked for")),
+            Self::Typed { .. } => ask(name),
+        }
+    }
+
+    fn key(&mut self, name: &str) -> Result<SecretKey, Failure> {
+        read_key(&self.next(name)?).ok_or_else(|| {
+            Failure::failed(format!("{name} has 32 hexadecimal digits; nothing was changed"))
+        })
+    }
+
+    /// Scanners misread: whoever stands there scans once more.
+    fn label(&mut self) -> Result<Label, Failure> {
+        let mut tries = 1;
+        loop {
+            match tr005::parse(&self.next("QR code")?) {
+                Ok(label) => return Ok(label),
+                Err(fault) if tries == SCANS_MAX || matches!(self, Self::Lines(_)) => {
+                    return Err(Failure::failed(format!(
+                        "the QR code's text: {fault}; nothing was changed"
+                    )));
+                }
+                Err(fault) => tell(&format!("That was no label: {fault}.")),
+            }
+            tries += 1;
+        }
+    }
+}
+
+/// For whoever holds the label to compare.
+fn in_words(label: &Label) -> String {
+    let Label { dev_eui, join_eui, vendor, vendor_profile } = label;
+    format!(
+        "The label says: DevEUI {dev_eui}, JoinEUI {join_eui}, maker {vendor:04x}, its profile \
+         {vendor_profile:04x}."
+    )
 }
 
 /// A device with a given session (ABP) counts on in it, or begins again and repeats the
@@ -138,26 +186,14 @@ fn look_before(
     config: &Config,
     keyring: &Keyring,
     pendant: PendantId,
-    arguments: &BoughtArguments,
+    number: Number,
 ) -> Result<(), Failure> {
-    refuse_unheard(config, arguments)?;
-    let other = keyring.iter().find(|other| {
-        let same = match &other.secrets {
-            Secrets::Native { .. } => false,
-            Secrets::Claimed { number } => Some(*number) == arguments.node,
-            Secrets::LoRaWan(Activation::Otaa { dev_eui, .. }) => {
-                Some(*dev_eui) == arguments.dev_eui
-            }
-            Secrets::LoRaWan(Activation::Abp { dev_addr, .. }) => {
-                Some(*dev_addr) == arguments.dev_addr
-            }
-        };
-        same && other.pendant != pendant
-    });
-    if let Some(other) = other {
+    if let Some(text) = number.unheard(config) {
+        return Err(Failure::failed(text));
+    }
+    if let Some(other) = number.enrolled_as(keyring, pendant) {
         return Err(Failure::failed(format!(
-            "that device is enrolled already, as pendant {}; revoke it first",
-            other.pendant
+            "that device is enrolled already, as pendant {other}; revoke it first"
         )));
     }
     if !config.pendants.devices.contains_key(&pendant) {
@@ -169,62 +205,14 @@ fn look_before(
     Ok(())
 }
 
-fn refuse_unheard(config: &Config, arguments: &BoughtArguments) -> Result<(), Failure> {
-    let text = match arguments.node {
-        Some(_) if !config.hears_unvouched() => {
-            "no [[link]] listens to such pendants: it has codec = \"meshtastic\" or \"echostream\""
-        }
-        None if config.lorawan.is_none() => {
-            "this gateway does not listen to LoRaWAN: write a section [lorawan] into the configuration"
-        }
-        _ => return Ok(()),
-    };
-    Err(Failure::failed(text))
-}
-
-fn from_descriptor<const N: usize>(
-    descriptor: u32,
-    names: [&str; N],
-) -> Result<Vec<Zeroizing<String>>, Failure> {
-    let text = read_descriptor(descriptor, "keys", KEYS_BYTES_MAX)?;
+fn lines(descriptor: u32, names: &[&str]) -> Result<Vec<Zeroizing<String>>, Failure> {
+    let text = read_descriptor(descriptor, "keys", LINES_BYTES_MAX)?;
     let lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
-    if lines.len() != N {
+    if lines.len() != names.len() {
         let names = names.join(", then ");
         return Err(Failure::refused(format!(
             "file descriptor {descriptor} must give a line each: {names}"
         )));
     }
     Ok(lines)
-}
-
-fn from_installer<const N: usize>(names: [&str; N]) -> Result<Vec<Zeroizing<String>>, Failure> {
-    let _quiet = QuietTerminal::open("keys", "--keys-fd")?;
-    tell(
-        "Type or paste what stands on the pendant's label or in its maker's file; nothing is shown.",
-    );
-    names.into_iter().map(ask).collect()
-}
-
-/// Digits as makers print them, with or without signs between the bytes.
-fn read_key(text: &str) -> Option<SecretKey> {
-    let mut key = Zeroizing::new([0; 16]);
-    let mut digits = text.trim().chars().filter(|sign| !matches!(sign, ' ' | ':' | '-'));
-    for byte in key.iter_mut() {
-        let (high, low) = (digits.next()?.to_digit(16)?, digits.next()?.to_digit(16)?);
-        *byte = (high * 16 + low) as u8;
-    }
-    digits.next().is_none().then(|| SecretKey::from_bytes(*key))
-}
-
-fn parse_eui(text: &str) -> Result<Eui, String> {
-    let digits: String = text.chars().filter(|sign| !matches!(sign, ':' | '-')).collect();
-    let whole = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let number = whole.then(|| u64::from_str_radix(&digits, 16).ok()).flatten();
-    number.map(Eui).ok_or_else(|| "an EUI has 16 hexadecimal digits".to_owned())
-}
-
-fn parse_address(text: &str) -> Result<u32, String> {
-    let whole = text.len() == 8 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let number = whole.then(|| u32::from_str_radix(text, 16).ok()).flatten();
-    number.ok_or_else(|| "a device's address or number has 8 hexadecimal digits".to_owned())
 }

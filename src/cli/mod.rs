@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod bind;
+mod bought;
 mod broker_files;
 mod check;
 mod check_bought;
@@ -10,15 +11,20 @@ mod control_client;
 mod enroll;
 mod enroll_bought;
 mod pendants;
+mod pendants_export;
+mod pendants_file;
+mod pendants_import;
 mod pin_entry;
 mod pin_rules;
 mod progress;
+mod provisioning;
 mod queue;
 mod revoke;
 mod run;
 mod secret_entry;
 mod status;
 mod survey;
+mod tr005;
 
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::engine::name::Name;
@@ -31,7 +37,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost
   1  `check` found something wrong, or the command could not be carried out
-  2  the command line or the configuration is refused; nothing was done
+  2  the command line, the configuration or an imported file is refused; nothing was done
   3  `queue` was carried out, and found that a part of the journal is lost";
 
 /// A gateway for lone workers' pendants.
@@ -55,7 +61,7 @@ enum Command {
     Enroll(enroll::Arguments),
     /// Take a pendant's enrolment away: nothing it says counts any more
     Revoke(revoke::Arguments),
-    /// List the enrolled pendants, or hand one over to another wearer
+    /// List the enrolled pendants, hand one over to another wearer, import or export many
     Pendants(pendants::Arguments),
     /// Look at the journal of what waits for the centre; never changes it
     Queue(queue::Arguments),

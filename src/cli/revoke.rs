@@ -1,29 +1,55 @@
-//! `revoke`: a pendant is unknown from now on.
+//! `revoke`: pendants are unknown from now on. As many as can be: one that is not
+//! enrolled keeps none of the others in force.
 
-use super::{Exit, Failure, control_client, print};
+use super::{Exit, Failure, control_client, print, print_json, tell};
 use crate::config::Config;
 use crate::shell::keyring_files;
 use pendant_protocol::PendantId;
+use serde_json::json;
 use std::io::ErrorKind;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The pendant's number, six hexadecimal digits
-    pendant: PendantId,
+    /// Pendants' numbers, six hexadecimal digits each
+    #[arg(required = true)]
+    pendants: Vec<PendantId>,
+    /// Print which were revoked, and why others were not, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn revoke(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
-    let pendant = arguments.pendant;
-    keyring_files::remove(&config.store.directory, pendant).map_err(|error| {
-        match error.kind() {
-            ErrorKind::NotFound => Failure::failed(format!(
-                "pendant {pendant} is not enrolled; `pendants` lists those that are"
+    let (mut revoked, mut failed) = (Vec::new(), Vec::new());
+    for pendant in &arguments.pendants {
+        match keyring_files::remove(&config.store.directory, *pendant) {
+            Ok(()) => revoked.push(pendant.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => failed.push((
+                pendant,
+                format!("pendant {pendant} is not enrolled; `pendants` lists those that are"),
             )),
-            _ => Failure::failed(format!("{}: {error}", config.store.directory.display())),
+            Err(error) => {
+                let directory = config.store.directory.display();
+                failed.push((pendant, format!("pendant {pendant}: {directory}: {error}")));
+            }
         }
-    })?;
+    }
     // First of all: that nobody reads what is printed must not keep it from the gateway.
-    let exit = control_client::reload(&config.control.socket);
-    print(&format!("Pendant {pendant} is revoked.\n"))?;
-    Ok(exit)
+    let reloaded = match revoked.is_empty() {
+        true => Exit::Done,
+        false => control_client::reload(&config.control.socket),
+    };
+    if arguments.json {
+        let failed: Vec<_> = failed
+            .iter()
+            .map(|(pendant, text)| json!({ "pendant": pendant.to_string(), "error": text }))
+            .collect();
+        print_json(&json!({ "revoked": revoked, "failed": failed }))?;
+    } else {
+        let lines = revoked.iter().map(|pendant| format!("Pendant {pendant} is revoked.\n"));
+        print(&lines.collect::<String>())?;
+        for (_, text) in &failed {
+            tell(text);
+        }
+    }
+    Ok(if failed.is_empty() { reloaded } else { Exit::Failed })
 }

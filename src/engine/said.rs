@@ -96,9 +96,7 @@ impl Saying {
             Body::SessionStart { minutes, .. } => Self::SessionStart { minutes },
             Body::SessionExtend { minutes, .. } => Self::SessionExtend { minutes },
             Body::CheckIn { .. } => Self::CheckIn,
-            Body::Pin(digits) => {
-                Self::Pin(pins.map_or(Entered::Wrong, |pins| pins.judge(digits)))
-            }
+            Body::Pin(digits) => Self::Pin(pins.map_or(Entered::Wrong, |pins| pins.judge(digits))),
             Body::DiscreetPanic { .. } => Self::DiscreetPanic,
             Body::Panic { .. } => Self::Panic,
             Body::ManDown { .. } => Self::ManDown,

@@ -146,12 +146,19 @@ struct Content {
 /// [`Secrets`], as they are written.
 #[derive(Serialize, Deserialize)]
 enum Sealed {
-    Native { key: SecretKey, pins: PinVerifier },
+    Native {
+        key: SecretKey,
+        pins: PinVerifier,
+    },
     LoRaWan(Activation),
-    Claimed { number: u32 },
+    Claimed {
+        number: u32,
+    },
     /// A native pendant whose wearer has typed no PINs yet. Last, so that what older
     /// versions wrote keeps its meaning.
-    WithoutPins { key: SecretKey },
+    WithoutPins {
+        key: SecretKey,
+    },
 }
 
 impl From<&Secrets> for Sealed {
@@ -173,10 +180,9 @@ impl From<&Secrets> for Sealed {
 impl From<Sealed> for Secrets {
     fn from(sealed: Sealed) -> Self {
         match sealed {
-            Sealed::Native { key, pins } => Self::Native {
-                key: EnrolmentKey::from_bytes(*key.as_bytes()),
-                pins: Some(pins),
-            },
+            Sealed::Native { key, pins } => {
+                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins: Some(pins) }
+            }
             Sealed::WithoutPins { key } => {
                 Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins: None }
             }
@@ -274,13 +280,6 @@ impl KeyringFiles {
         })
     }
 
-    /// When a pendant was enrolled or handed over last, if its file says so.
-    #[must_use]
-    pub fn changed(&self, pendant: PendantId) -> Option<SystemTime> {
-        let path = self.directory.join(file_name(pendant));
-        std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
-    }
-
     fn put(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
         let name = file_name(enrolment.pendant);
         durable_file::write(&self.directory.join(&name), &self.seal(enrolment, &name)?, existing)
@@ -341,6 +340,13 @@ impl KeyringFiles {
 #[must_use]
 pub fn is_enrolled(store_directory: &Path, pendant: PendantId) -> bool {
     keyring_directory(store_directory).join(file_name(pendant)).exists()
+}
+
+/// When a pendant was enrolled or handed over last, if its file says so. Needs no key.
+#[must_use]
+pub fn changed(store_directory: &Path, pendant: PendantId) -> Option<SystemTime> {
+    let path = keyring_directory(store_directory).join(file_name(pendant));
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Revokes: removes a pendant's enrolment for good. Needs no key, so that a
