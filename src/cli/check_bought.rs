@@ -1,5 +1,6 @@
-//! `check` of pendants that were bought: whether what was enrolled and what the
-//! configuration says of it fit each other. It says nothing of what signs mean.
+//! `check` of what is enrolled: whether it and what the configuration says of pendants that
+//! were bought fit each other, and who has typed no PINs yet. It says nothing of what signs
+//! mean.
 
 use super::check::Findings;
 use crate::config::Config;
@@ -7,8 +8,15 @@ use crate::engine::keyring::{Enrolment, Keyring, Secrets};
 
 pub(super) fn examine(config: &Config, keyring: &Keyring, findings: &mut Findings) {
     for enrolment in keyring.iter() {
+        let pendant = enrolment.pendant;
+        if matches!(enrolment.secrets, Secrets::Native { pins: None, .. }) {
+            findings.advice(
+                &format!("pendant {pendant}"),
+                format!("pendant {pendant} has no PINs: no PIN ends what it begins"),
+                &format!("let its wearer type them: pendants bind {pendant} --wearer …"),
+            );
+        }
         if let Some((text, remedy)) = fault(config, enrolment) {
-            let pendant = enrolment.pendant;
             findings.wrong(
                 &format!("pendant {pendant}"),
                 format!("pendant {pendant} {text}"),

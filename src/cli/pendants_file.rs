@@ -135,16 +135,16 @@ fn columns(
         return None;
     };
     let mut columns = Vec::new();
-    for name in names.iter() {
+    for (at, name) in names.iter().enumerate() {
         match COLUMNS.into_iter().find(|column| column.eq_ignore_ascii_case(name)) {
             Some(column) if columns.contains(&column) => {
                 found.refuse(line, Some(column), "this column is named twice");
             }
             Some(column) => columns.push(column),
             None => {
-                let shown: String = name.chars().take(32).collect();
                 let all = COLUMNS.join(", ");
-                found.refuse(line, None, format!("no column {shown:?} is known; there are: {all}"));
+                let name = shown(at, name);
+                found.refuse(line, None, format!("{name} is no known column; there are: {all}"));
             }
         }
     }
@@ -154,6 +154,13 @@ fn columns(
         }
     }
     found.mistakes.is_empty().then_some(columns)
+}
+
+/// How an unknown column is called. In a file whose first line is that of a pendant it may
+/// be a secret: what could be one is not repeated.
+fn shown(at: usize, name: &str) -> String {
+    let harmless = name.len() <= 20 && !name.contains(|sign: char| sign.is_ascii_digit());
+    if harmless { format!("{name:?}") } else { format!("what stands first in column {}", at + 1) }
 }
 
 /// The fields of one line, wiped when they are dropped.
@@ -460,8 +467,14 @@ mod tests {
             ("number,wearer,number\n", "line 1, column number: this column is named twice"),
             (
                 "number,wearer,pin\n",
-                "line 1: no column \"pin\" is known; there are: number, wearer",
+                "line 1: \"pin\" is no known column; there are: number, wearer",
             ),
+            // A file without the names: its first line is that of a pendant.
+            (
+                "number,2B7E151628AED2A6ABF7158809CF4F3C\n",
+                "line 1: what stands first in column 2 is no known column",
+            ),
+            ("27491836,wearer\n", "line 1: what stands first in column 1 is no known column"),
             ("number,\"wearer\n", "line 1: a quotation mark is not closed"),
             ("number,wearer\n\n", "line 1: no pendant stands below"),
         ] {

@@ -231,7 +231,7 @@ fn enrol(
         .collect::<Result<Vec<_>, Failure>>()?;
     let store_key =
         StoreKey::read_or_make(&store.key_file, &store.directory).map_err(Failure::failed)?;
-    let keys_out = arguments.keys_out.as_deref();
+    let keys_out = arguments.keys_out.as_deref().filter(|_| has_native(&enrolments));
     if let Some(path) = keys_out {
         write_keys(path, &keys_as_lines(&enrolments))?;
     }
@@ -299,7 +299,7 @@ fn report(arguments: &Arguments, enrolments: &[Enrolment]) -> Result<(), Failure
     }
     let count = enrolments.len();
     tell(&format!("{count} {} imported.", if count == 1 { "pendant" } else { "pendants" }));
-    if let Some(path) = keys_out {
+    if let Some(path) = keys_out.filter(|_| has_native(enrolments)) {
         let path = path.display();
         tell(&format!(
             "The keys stand in {path}: give them to the pendants, then remove it (rm {path})."

@@ -80,6 +80,16 @@ fn a_running_gateway_learns_of_enrolments_at_once() {
     let asked = gateway(&site, "{\"pendants\":1}\n");
     site.run(&["revoke", "000130"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    // Many at once are one change: this gateway answers one question.
+    site.write("many.csv", "number,wearer\n000140,a\n000141,b\n", 0o600);
+    let many = site.path("many.csv").display().to_string();
+    let asked = gateway(&site, "{\"pendants\":3}\n");
+    let said = site.run(&["pendants", "import", &many]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    assert!(said.err.contains("The running gateway knows it."), "{}", said.err);
+    let asked = gateway(&site, "{\"pendants\":1}\n");
+    site.run(&["revoke", "000140", "000141"]).expect(0);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
     // It is written, so the sheet is printed; but that it is not in force is a failure.
     let asked = gateway(&site, "{\"error\":\"the keyring cannot be read\"}\n");
     let said = site.enroll("000131", &pins(), &[]).expect(1);

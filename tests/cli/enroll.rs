@@ -58,6 +58,74 @@ fn a_pendant_is_enrolled_listed_and_revoked() {
     assert!(said.err.contains("1 pendant enrolled"), "{}", said.err);
 }
 
+/// One that was lost must not stay in force because another number was mistyped.
+#[test]
+fn several_are_revoked_as_far_as_they_are_enrolled() {
+    let site = Site::new();
+    for pendant in ["00012f", "000130", "000131"] {
+        site.enroll(pendant, &pins(), &[]).expect(0);
+    }
+    let said = site.run(&["revoke", "00012f", "0001ff", "000130"]).expect(1);
+    assert_eq!(said.out, "Pendant 00012f is revoked.\nPendant 000130 is revoked.\n");
+    assert!(said.err.contains("pendant 0001ff is not enrolled"), "{}", said.err);
+    let said = site.run(&["revoke", "0001ff", "000131", "--json"]).expect(1);
+    let told = json(&said);
+    assert_eq!(told["revoked"], serde_json::json!(["000131"]));
+    assert_eq!(told["failed"][0]["pendant"], "0001ff");
+    let said = site.run(&["revoke", "0001ff"]).expect(1);
+    assert!(!said.err.contains("gateway"), "nothing for it to know: {}", said.err);
+    site.run(&["revoke"]).expect(2);
+    site.enroll("000131", &pins(), &[]).expect(0);
+    assert_eq!(
+        json(&site.run(&["revoke", "000131", "--json"]).expect(0))["failed"],
+        serde_json::json!([])
+    );
+}
+
+/// Not into files, pipes and logs, unless somebody asks for it.
+#[test]
+fn the_key_s_qr_code_is_drawn_on_terminals_and_on_demand() {
+    let site = Site::new();
+    let plain = site.enroll("00012f", &pins(), &[]).expect(0).out;
+    assert!(!plain.contains('█') && !plain.contains('\u{1b}'), "{plain}");
+    let drawn = site.enroll("000130", &pins(), &["--qr"]).expect(0).out;
+    assert!(drawn.contains("\u{1b}[30;47m") && drawn.contains('█'), "{drawn}");
+    assert!(drawn.lines().last().is_some_and(|line| line.contains("The PINs stay here")));
+    let told = json(&site.enroll("000131", &pins(), &["--json"]).expect(0));
+    let key = told["key"].as_str().expect("printed").to_uppercase();
+    assert_eq!(told["provisioning"], format!("LWP1:000131:{key}"));
+    site.enroll("000132", &pins(), &["--json", "--qr"]).expect(2);
+
+    site.write("pins", &pins(), 0o600);
+    let config = site.path("gateway.toml").display().to_string();
+    let pins = site.path("pins").display().to_string();
+    let line = format!(
+        "exec {PROGRAM} --config {config} enroll --pendant 000133 --wearer m --pins-fd 3 3<{pins}"
+    );
+    let mut terminal = Terminal::new(&line);
+    terminal.wait_for("it will know it when it starts.");
+    assert!(terminal.child.wait().expect("it ends").success(), "{}", terminal.shown);
+    assert!(terminal.shown.contains("\u{1b}[30;47m"), "{}", terminal.shown);
+}
+
+/// A phone has some 40 columns.
+#[test]
+fn the_list_fits_the_terminal() {
+    let site = Site::new();
+    for wearer in ["m", "a-wearer-with-the-longest-name.1"] {
+        let pendant = if wearer == "m" { "00012f" } else { "000130" };
+        let enroll = ["enroll", "--pendant", pendant, "--wearer", wearer, "--pins-fd", "0"];
+        run(site.command(&enroll), &pins()).expect(0);
+    }
+    let config = site.path("gateway.toml").display().to_string();
+    let mut terminal =
+        Terminal::new(&format!("stty cols 40; {PROGRAM} --config {config} pendants"));
+    terminal.wait_for("2 pendants enrolled");
+    terminal.child.wait().expect("it ends");
+    assert!(terminal.shown.lines().all(|line| line.len() <= 40), "{}", terminal.shown);
+    assert!(terminal.shown.lines().count() == 4, "{}", terminal.shown);
+}
+
 #[test]
 fn an_enrolment_is_replaced_only_on_demand() {
     let site = Site::new();

@@ -1,7 +1,7 @@
 //! `enroll` of pendants that were bought.
 
-use super::enroll::json;
-use super::{Said, Site, pins, run};
+use super::enroll::{Terminal, json};
+use super::{PROGRAM, Said, Site, pins, run};
 
 const KEY: &str = "2B7E151628AED2A6ABF7158809CF4F3C";
 const DEVICE: &str = "[lorawan]\nregion = \"EU868\"\n\
@@ -33,6 +33,71 @@ fn a_device_that_joins_is_taken_down_and_its_key_is_shown_to_nobody() {
     let file = std::fs::read(site.path("store/keyring/000130.enrolment")).expect("written");
     assert!(!file.windows(4).any(|bytes| bytes == [0x2B, 0x7E, 0x15, 0x16]), "in clear");
     site.run(&["revoke", "000130"]).expect(0);
+}
+
+const LABEL: &str = "LW:D0:24E124C0002A0001:24E124ABCDEF0001:AABB1122:PSEKRIT:CD492";
+
+#[test]
+fn a_label_is_scanned_and_nothing_secret_of_it_is_shown() {
+    let site = site();
+    let lines = format!("{LABEL}\n{KEY}\n");
+    let said = enroll(&site, "000130", &lines, &["--scan", "--nonces", "rising"]).expect(0);
+    let says = "DevEUI 24e124abcdef0001, JoinEUI 24e124c0002a0001, maker aabb, its profile 1122";
+    assert!(said.err.contains(says), "{}", said.err);
+    let shown = format!("{}{}", said.out, said.err).to_uppercase();
+    assert!(!shown.contains("SEKRIT") && !shown.contains(&KEY[..8]), "{shown}");
+    let listed = json(&site.run(&["pendants", "export", "--json"]).expect(0));
+    assert_eq!(listed["pendants"][0]["join_eui"], "24e124c0002a0001");
+
+    let misread = lines.replace("ABCDEF0001", "ABCDEF0002");
+    for (lines, code, words) in [
+        (misread.as_str(), 1, "the QR code's text: its CheckSum does not fit"),
+        ("LW:D0:24E124C0002A0001\n00\n", 1, "ends before its DevEUI"),
+        (LABEL, 2, "a line each: the QR code's text, then AppKey"),
+        (&format!("{LABEL}\n{}\n", &KEY[1..]), 1, "AppKey has 32 hexadecimal digits"),
+    ] {
+        let said = enroll(&site, "000130", lines, &["--scan", "--replace"]).expect(code);
+        assert!(said.err.contains(words), "{}", said.err);
+    }
+    for more in [["--dev-eui", "24E124ABCDEF0001"], ["--join-eui", "24E124ABCDEF0001"]] {
+        enroll(&site, "000130", &lines, &[&["--scan", "--replace"][..], &more].concat()).expect(2);
+    }
+    let said = enroll(&site, "000131", &lines, &["--scan"]).expect(1);
+    assert!(said.err.contains("already, as pendant 000130"), "{}", said.err);
+}
+
+#[test]
+fn a_scanner_types_unseen_and_may_misread_once() {
+    let site = site();
+    let config = site.path("gateway.toml").display().to_string();
+    let line =
+        format!("{PROGRAM} --config {config} enroll --pendant 000130 --wearer m.okafor --scan");
+    let mut terminal = Terminal::new(&line);
+    for (prompt, typed) in
+        [("QR code: ", "LWÖD0Ö24E124C0002A0001"), ("QR code: ", LABEL), ("AppKey: ", KEY)]
+    {
+        terminal.wait_for(prompt);
+        terminal.types(&format!("{typed}\n"));
+    }
+    terminal.wait_for("it will know it when it starts.");
+    let shown = &terminal.shown;
+    assert!(terminal.child.wait().expect("it ends").success(), "{shown}");
+    assert!(shown.contains("set the scanner to this computer's keyboard"), "{shown}");
+    assert!(!shown.contains("SEKRIT") && !shown.contains(&KEY[..8]), "{shown}");
+}
+
+/// The new device takes the place of the broken one: same pendant, same wearer.
+#[test]
+fn a_broken_device_is_replaced_by_another_and_its_own_number_is_free_again() {
+    let site = site();
+    enroll(&site, "000130", KEY, &["--dev-eui", "24E124ABCDEF0001"]).expect(0);
+    let other = ["--dev-eui", "24E124ABCDEF0002", "--replace", "--json"];
+    let said = enroll(&site, "000130", KEY, &other).expect(0);
+    assert_eq!(json(&said)["pendant"], "000130");
+    let listed = json(&site.run(&["pendants", "export", "--json"]).expect(0));
+    assert_eq!(listed["pendants"][0]["dev_eui"], "24e124abcdef0002");
+    assert_eq!(listed["pendants"].as_array().map(Vec::len), Some(1));
+    enroll(&site, "000131", KEY, &["--dev-eui", "24E124ABCDEF0001"]).expect(0);
 }
 
 #[test]

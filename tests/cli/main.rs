@@ -6,6 +6,7 @@ mod control;
 mod devices;
 mod enroll;
 mod enroll_bought;
+mod import;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/pendant.rs"]
 mod pendant;
@@ -235,12 +236,40 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
     let store_key = fs::read_to_string(site.path("store/store.key")).expect("made");
     let client_key = fs::read_to_string(site.path("gateway.key")).expect("written");
     let client_key = client_key.lines().nth(1).expect("the first line of the key");
+    let app_key = "2B7E151628AED2A6ABF7158809CF4F3C";
+    let label = "LW:D0:24E124C0002A0001:24E124ABCDEF0001:AABB1122:OMINE47:PSEKRIT47";
+    site.write(
+        "many.csv",
+        &format!(
+            "number,wearer,qr_code,app_key,node\n000150,a,,,\n000151,b,{label},{app_key},\n\
+             000152,c,{label}:C0000,{app_key},\n000153,d,,{app_key}0,\n000154,e,{label},,1234abcd\n\
+             000155,f,{app_key},{app_key},{app_key}\n{app_key},{app_key},,,\n"
+        ),
+        0o600,
+    );
+    let many = site.path("many.csv").display().to_string();
+    site.write("good.csv", "number,wearer\n000156,g\n", 0o600);
+    let good = site.path("good.csv").display().to_string();
+    let keys = site.path("keys.csv").display().to_string();
     let raw_key: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).expect("hexadecimal"))
         .collect();
 
-    let mut texts = vec![sheet.err.clone(), sheet.out.replace(&key, "")];
-    let commands: [&[&str]; 15] = [
+    let capitals = key.to_uppercase();
+    let shown = sheet.out.replacen(&key, "", 1).replacen(&capitals, "", 1);
+    let mut texts = vec![sheet.err.clone(), shown];
+    let scan = ["enroll", "--pendant", "000157", "--wearer", "m", "--scan", "--keys-fd", "0"];
+    let said = run(site.command(&scan), &format!("{label}\n{app_key}\n"));
+    texts.push(said.out + &said.err);
+    let commands: [&[&str]; 23] = [
+        &["pendants", "import", &many],
+        &["pendants", "import", &many, "--json"],
+        &["pendants", "import", &many, "--dry-run"],
+        &["pendants", "import", &good, "--keys-out", &keys],
+        &["pendants", "import", "--help"],
+        &["pendants", "export"],
+        &["pendants", "export", "--json"],
+        &["revoke", "000156", "--json"],
         &["check"],
         &["check", "--json"],
         &["pendants"],
@@ -267,7 +296,11 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         assert_ne!(said.code, Some(0));
         texts.push(said.out + &said.err);
     }
-    for secret in [SAFE, DURESS, &key, store_key.trim(), client_key, "correct-horse-47"] {
+    let keys = fs::read_to_string(keys).expect("written");
+    let imported = keys.trim_end().rsplit(':').next().expect("a key");
+    let secrets = [SAFE, DURESS, &key, &capitals, store_key.trim(), client_key, "correct-horse-47"];
+    let of_others = [app_key, "MINE47", "SEKRIT47", imported];
+    for secret in secrets.into_iter().chain(of_others) {
         for text in &texts {
             assert!(!text.contains(secret), "{text}");
         }

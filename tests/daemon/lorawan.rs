@@ -17,17 +17,17 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-const FORWARDER: Eui = Eui([0xAA, 0x55, 0x5A, 0, 0, 0, 1, 1]);
+pub(crate) const FORWARDER: Eui = Eui([0xAA, 0x55, 0x5A, 0, 0, 0, 1, 1]);
 /// The one channel of a gateway's own radio.
 const CHANNEL_HZ: u32 = 868_100_000;
-const DEV_EUI: u64 = 0x24E1_24AB_CDEF_0001;
+pub(crate) const DEV_EUI: u64 = 0x24E1_24AB_CDEF_0001;
 const PRESS: &[u8] = &[0x01, 0x75, 0x10, 0xFF, 0x2E, 0x01];
 const CONFIRMED: Asks =
     Asks { confirmed: true, answer: false, link_check: false, device_time: false };
 
 /// What the installer adds to the configuration. In the United States, where no airtime has
 /// to be earned before the first answer.
-fn lines(server: SocketAddr) -> String {
+pub(crate) fn lines(server: SocketAddr) -> String {
     format!(
         "[lorawan]\nregion = \"US915\"\nsub_band = 2\n\
          [[pendant]]\nnumber = \"000130\"\ndevice = \"milesight-ws101\"\n\
@@ -47,13 +47,13 @@ fn signal() -> Signal {
 }
 
 /// The way between the button and the roof.
-struct Roof {
-    forwarder: Forwarder,
+pub(crate) struct Roof {
+    pub(crate) forwarder: Forwarder,
 }
 
 impl Roof {
     /// Says something; gives the answer, and how long after the frame it is to leave.
-    async fn carry(&mut self, frame: &[u8]) -> (Downlink, u32) {
+    pub(crate) async fn carry(&mut self, frame: &[u8]) -> (Downlink, u32) {
         let stamp = self.forwarder.counter(Instant::now());
         self.forwarder.push(stamp, &signal(), frame).await.expect("acknowledged");
         let accepted = async {

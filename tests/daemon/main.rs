@@ -46,6 +46,7 @@ mod deadline;
 mod disk;
 mod end_to_end;
 mod failover;
+mod import;
 mod kill;
 mod lorawan;
 mod network;

@@ -432,6 +432,33 @@ fn a_device_that_is_enrolled_anew_has_ids_of_its_own() {
     assert_eq!((rig.count("panic"), ids.len()), (6, rig.seen.len()));
 }
 
+/// A broken device's pendant goes on with another device, even of a maker who gives all
+/// the same key: what the old one says counts no more.
+#[test]
+fn a_device_that_took_another_s_place_is_heard_and_the_old_one_is_not() {
+    let mut old = random(1);
+    let mut rig = on(&[&old]);
+    old.join(&mut rig);
+    old.exchange(&mut rig, SHORT, CONFIRMED).expect("acknowledged");
+    // Within the same minute, and with the same DevNonce, equal keys would make equal sessions.
+    rig.run_ms(60_000);
+    let mut new = Button::same_place(&old, 0x24E1_2400_0000_0999);
+    rig.keyring.insert(new.enrolment());
+    rig.input(Input::Keyring(rig.keyring.clone()));
+
+    assert!(old.exchange(&mut rig, SHORT, CONFIRMED).is_none(), "its session is over");
+    let request = old.device.join();
+    rig.frame(0, &request);
+    rig.run_ms(7_000);
+    assert!(rig.downlinks.is_empty(), "it is unknown");
+    assert_eq!((rig.count("joined"), rig.count("panic")), (1, 1));
+
+    new.join(&mut rig);
+    new.exchange(&mut rig, SHORT, CONFIRMED).expect("acknowledged");
+    assert!(old.exchange(&mut rig, SHORT, CONFIRMED).is_none());
+    assert_eq!((rig.count("joined"), rig.count("panic")), (2, 2));
+}
+
 /// The journal is lost, moved away or put back, the keyring stays: the centre knows the old
 /// ids, and takes none of them for a new press.
 #[test]

@@ -103,3 +103,22 @@ fn the_session_goes_on_and_only_the_new_wearer_s_pins_count() {
         );
     }
 }
+
+/// As `pendants import` leaves a pendant until its wearer has typed PINs.
+#[test]
+fn without_pins_a_pendant_calls_for_help_and_no_pin_ends_anything() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[]);
+    let secrets = Secrets::Native { key: pendant.key.clone(), pins: None };
+    rig.keyring.insert(Enrolment { secrets, ..pendant.enrolment() });
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.exchange(&mut pendant, start(30)), Some(Outcome::SessionStarted));
+    for any in [SAFE, DURESS, "0000"] {
+        assert_eq!(rig.exchange(&mut pendant, pin(any)), Some(Outcome::WrongPin), "{any}");
+    }
+    rig.exchange(&mut pendant, PANIC);
+    assert_eq!((rig.count("panic"), rig.count("session_ended"), rig.count("duress")), (1, 0, 0));
+    hand_over(&mut rig, &pendant);
+    assert_eq!(rig.exchange(&mut pendant, pin(NEXT_SAFE)), Some(Outcome::Ended));
+}

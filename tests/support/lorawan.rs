@@ -44,6 +44,20 @@ impl Button {
         Self { id: id(number), device, activation, enrolment: 0x2000 + u64::from(number) }
     }
 
+    /// Another device with the same key, enrolled as the same pendant.
+    pub fn same_place(old: &Self, dev_eui: u64) -> Self {
+        let mut new = old.clone();
+        new.device = LoRaWanDevice::new(dev_eui, old.device.app_key);
+        new.activation = Activation::Otaa {
+            dev_eui: Eui(dev_eui),
+            join_eui: Some(Eui(new.device.join_eui)),
+            app_key: SecretKey::from_bytes(new.device.app_key),
+            nonces: DevNonceRule::Random,
+        };
+        new.enrolled_again();
+        new
+    }
+
     /// One that was given a session.
     pub fn personalised(number: u32, dev_addr: u32) -> Self {
         let mut button = Self::new(number, DevNonceRule::Rising);
