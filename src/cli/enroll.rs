@@ -3,7 +3,7 @@
 
 use super::provisioning::{self, key_hex};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
-use super::{enroll_bought, pin_entry};
+use super::{enroll_bought, pendants, pin_entry};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
@@ -60,13 +60,13 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     };
     let enrolment = make(pendant, arguments.wearer.clone(), secrets)?;
     write(config, &files, &enrolment, arguments)?;
-    if let Err(failure) = print(&sheet(&enrolment, arguments)) {
-        if matches!(enrolment.secrets, Secrets::Native { .. }) {
-            tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
-        }
-        return Err(failure);
+    let printed = print(&sheet(&enrolment, arguments));
+    if printed.is_err() && matches!(enrolment.secrets, Secrets::Native { .. }) {
+        tell("The pendant's key could not be printed and is lost; enrol again with --replace.");
     }
-    Ok(control_client::reload(&config.control.socket))
+    // That nobody reads what is printed must not keep it from the gateway.
+    let exit = control_client::reload(&config.control.socket);
+    printed.map(|()| exit)
 }
 
 fn taken(pendant: PendantId) -> Failure {
@@ -113,9 +113,15 @@ pub(super) fn make(
     Ok(Enrolment { pendant, id, wearer, secrets })
 }
 
+/// A terminal, and not one that is known to be too narrow.
+fn terminal_takes_a_qr_code() -> bool {
+    let columns = pendants::terminal_columns().unwrap_or(provisioning::QR_COLUMNS);
+    std::io::stdout().is_terminal() && columns >= provisioning::QR_COLUMNS
+}
+
 /// What the pendant must be given, or that it is enrolled.
 fn sheet(enrolment: &Enrolment, arguments: &Arguments) -> Zeroizing<String> {
-    let drawn = arguments.qr || std::io::stdout().is_terminal();
+    let drawn = arguments.qr || terminal_takes_a_qr_code();
     match &enrolment.secrets {
         Secrets::Native { key, .. } if arguments.json => sheet_as_json(enrolment, key),
         Secrets::Native { key, .. } => sheet_for_people(enrolment, key, drawn),

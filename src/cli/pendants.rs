@@ -4,7 +4,6 @@
 
 use super::bought::kind;
 use super::{Exit, Failure, Json, bind, print, print_json, tell};
-use super::{pendants_export, pendants_import};
 use crate::config::{Config, devices};
 use crate::engine::device::Profile;
 use crate::engine::keyring::{Enrolment, Secrets};
@@ -12,6 +11,10 @@ use crate::shell::keyring_files::{KeyringFiles, LoadedKeyring};
 use crate::shell::store_key::StoreKey;
 use pendant_protocol::PendantId;
 use serde_json::{Value, json};
+
+mod export;
+mod file;
+mod import;
 
 /// What stands under a pendant's line is set in by so much.
 const INDENT: &str = "        ";
@@ -34,9 +37,9 @@ enum Action {
     /// Hand a pendant over to another wearer, who types PINs of their own
     Bind(bind::Arguments),
     /// Enrol many pendants from a file: all of them, or none
-    Import(pendants_import::Arguments),
+    Import(import::Arguments),
     /// Print all enrolled pendants without secrets, as comma-separated values
-    Export(pendants_export::Arguments),
+    Export(export::Arguments),
 }
 
 pub(super) fn pendants(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -44,8 +47,8 @@ pub(super) fn pendants(config: &Config, arguments: &Arguments) -> Result<Exit, F
         None => list(config, arguments.list.json),
         Some(Action::List(Json { json })) => list(config, *json),
         Some(Action::Bind(arguments)) => bind::bind(config, arguments),
-        Some(Action::Import(arguments)) => pendants_import::import(config, arguments),
-        Some(Action::Export(arguments)) => pendants_export::export(config, arguments),
+        Some(Action::Import(arguments)) => import::import(config, arguments),
+        Some(Action::Export(arguments)) => export::export(config, arguments),
     }
 }
 
@@ -57,7 +60,8 @@ fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         let damaged: Vec<String> = loaded.damaged.iter().map(ToString::to_string).collect();
         print_json(&json!({ "pendants": pendants, "damaged": damaged }))?;
     } else {
-        let columns = terminal_columns();
+        // What a program reads is not wrapped.
+        let columns = terminal_columns().filter(|columns| *columns >= COLUMNS_MIN);
         let text: String =
             loaded.keyring.iter().map(|enrolment| in_words(config, enrolment, columns)).collect();
         print(&text)?;
@@ -68,13 +72,13 @@ fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     Ok(exit(&loaded))
 }
 
-pub(super) fn tell_damaged(loaded: &LoadedKeyring) {
+fn tell_damaged(loaded: &LoadedKeyring) {
     for fault in &loaded.damaged {
         tell(&fault.to_string());
     }
 }
 
-pub(super) fn exit(loaded: &LoadedKeyring) -> Exit {
+fn exit(loaded: &LoadedKeyring) -> Exit {
     if loaded.damaged.is_empty() { Exit::Done } else { Exit::Failed }
 }
 
@@ -107,10 +111,10 @@ fn in_words(config: &Config, enrolment: &Enrolment, columns: Option<usize>) -> S
     text
 }
 
-/// How wide the terminal is, if the output is one. What a program reads is not wrapped.
-fn terminal_columns() -> Option<usize> {
+/// How wide the terminal is, if the output is one that says so.
+pub(super) fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns >= COLUMNS_MIN)
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// A line, wrapped at its spaces; what is wrapped is set in.
@@ -135,12 +139,12 @@ fn wrapped(line: &str, columns: Option<usize>) -> String {
 }
 
 /// What is known of a pendant's device, if it was bought.
-pub(super) fn profile(config: &Config, pendant: PendantId) -> Option<&'static Profile> {
+fn profile(config: &Config, pendant: PendantId) -> Option<&'static Profile> {
     devices::named(&config.pendants.devices.get(&pendant)?.profile)
 }
 
 /// The keyring; empty if there never was a store key.
-pub(super) fn load(config: &Config) -> Result<LoadedKeyring, Failure> {
+fn load(config: &Config) -> Result<LoadedKeyring, Failure> {
     let store = &config.store;
     let Some(key) =
         StoreKey::read_if_made(&store.key_file, &store.directory).map_err(Failure::failed)?

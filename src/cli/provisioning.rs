@@ -12,6 +12,8 @@ const TEXT_BYTES: usize = 44;
 const VERSION_MAX: Version = Version::new(3);
 /// Readers need a margin of four modules on each side.
 const MARGIN: i32 = 4;
+/// So wide is the code with its margin, one module a column.
+pub(super) const QR_COLUMNS: usize = 37;
 /// Black on white whatever the terminal's own colours are.
 const BLACK_ON_WHITE: &str = "\x1b[30;47m";
 const USUAL_COLOURS: &str = "\x1b[0m\n";
@@ -129,7 +131,7 @@ mod tests {
         assert!(drawn.lines().count() <= 19, "{}", *drawn);
         for line in drawn.lines() {
             let signs = line.chars().count() - BLACK_ON_WHITE.len() - "\x1b[0m".len();
-            assert!(signs <= 37, "{signs} columns");
+            assert_eq!(signs, QR_COLUMNS);
         }
     }
 }

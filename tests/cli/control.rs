@@ -1,8 +1,9 @@
 //! What passes between commands and the running gateway, a pretended one here.
 
-use super::{Site, pins};
+use super::{PROGRAM, Site, pins, run};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::thread::JoinHandle;
 
 /// Answers one connection; gives what was asked.
@@ -90,6 +91,15 @@ fn a_running_gateway_learns_of_enrolments_at_once() {
     let asked = gateway(&site, "{\"pendants\":1}\n");
     site.run(&["revoke", "000140", "000141"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    // Nor does it depend on whether anybody reads what is printed.
+    let asked = gateway(&site, "{\"pendants\":2}\n");
+    let full =
+        "exec \"$0\" --config \"$1\" enroll --pendant 000142 --wearer m --pins-fd 0 >/dev/full";
+    let mut command = Command::new("sh");
+    command.args(["-c", full, PROGRAM]).arg(site.path("gateway.toml"));
+    let said = run(command, &pins()).expect(1);
+    assert_eq!(asked.join().expect("answered"), "{\"ask\":\"reload\"}\n");
+    assert!(said.err.contains("could not be printed and is lost"), "{}", said.err);
     // It is written, so the sheet is printed; but that it is not in force is a failure.
     let asked = gateway(&site, "{\"error\":\"the keyring cannot be read\"}\n");
     let said = site.enroll("000131", &pins(), &[]).expect(1);

@@ -1,8 +1,9 @@
 //! `pendants export`: who is enrolled, for a spreadsheet or another gateway. No secrets:
 //! an import of it makes new keys for native pendants, and has to be given the others'.
 
-use super::bought::kind;
-use super::{Exit, Failure, pendants, print, print_json};
+use super::{exit, load, profile, tell_damaged};
+use crate::cli::bought::kind;
+use crate::cli::{Exit, Failure, print, print_json};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::lorawan::Activation;
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn export(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = pendants::load(config)?;
+    let loaded = load(config)?;
     let rows = loaded.keyring.iter().map(|enrolment| row(config, enrolment));
     if arguments.json {
         let pendants: Vec<_> = rows.map(as_object).collect();
@@ -36,15 +37,15 @@ pub(super) fn export(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
         let lines = rows.map(|row| row.map(Option::unwrap_or_default).join(",") + "\n");
         let header = COLUMNS.join(",") + "\n";
         print(&std::iter::once(header).chain(lines).collect::<String>())?;
-        pendants::tell_damaged(&loaded);
+        tell_damaged(&loaded);
     }
-    Ok(pendants::exit(&loaded))
+    Ok(exit(&loaded))
 }
 
 /// One pendant's values, in the order of the columns.
 fn row(config: &Config, enrolment: &Enrolment) -> [Option<String>; COLUMNS.len()] {
     let Enrolment { pendant, wearer, secrets, .. } = enrolment;
-    let device = pendants::profile(config, *pendant).map(|profile| profile.name.clone());
+    let device = profile(config, *pendant).map(|profile| profile.name.clone());
     let (mut dev_eui, mut join_eui, mut dev_addr, mut node, mut has_pins) = Default::default();
     match secrets {
         Secrets::Native { pins, .. } => {

@@ -1,11 +1,10 @@
 //! `pendants import`: many pendants from a file, all of them or none.
 
-use super::bought::{Number, kind};
-use super::pendants_file::{self, Found, Mistake, Row};
-use super::progress::Progress;
-use super::{
-    Exit, Failure, control_client, enroll, pendants, print, print_json, provisioning, tell,
-};
+use super::file::{self, Found, Mistake, Row};
+use super::load;
+use crate::cli::bought::{Number, kind};
+use crate::cli::progress::Progress;
+use crate::cli::{Exit, Failure, control_client, enroll, print, print_json, provisioning, tell};
 use crate::config::{Config, secret_file_fault};
 use crate::engine::keyring::{Enrolment, Keyring, Secrets};
 use crate::shell::keyring_files::{self, KeyringFiles};
@@ -42,7 +41,7 @@ pub(super) struct Arguments {
 
 pub(super) fn import(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let source = Source::read(&arguments.file)?;
-    let mut found = pendants_file::read(&source.bytes);
+    let mut found = file::read(&source.bytes);
     if let Some(fault) = source.fault.as_ref().filter(|_| found.holds_keys) {
         let remedy = format!("chmod 600 {}", arguments.file.display());
         return Err(Failure::refused(format!("{fault}; close it: {remedy}. Nothing was imported")));
@@ -50,7 +49,7 @@ pub(super) fn import(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     if let Some(path) = arguments.keys_out.as_ref().filter(|path| path.exists()) {
         return Err(keys_out_is_there(path));
     }
-    judge(config, &pendants::load(config)?.keyring, &mut found);
+    judge(config, &load(config)?.keyring, &mut found);
     if !found.mistakes.is_empty() {
         return refuse(arguments, found.mistakes);
     }
