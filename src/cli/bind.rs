@@ -1,8 +1,9 @@
 //! `pendants bind`: a pendant is handed over to another wearer, at a change of
 //! shift. Its key and its running session stay; the PINs are the new wearer's.
 
-use super::{Exit, Failure, control_client, parse_name, pin_entry, print, print_json};
+use super::{Exit, Failure, control_client, parse_name, pin_entry, print, print_json, tell};
 use crate::config::{Config, Store};
+use crate::engine::keyring::Secrets;
 use crate::engine::name::Name;
 use crate::shell::keyring_files::{BindError, KeyringFiles};
 use crate::shell::store_key::StoreKey;
@@ -35,7 +36,12 @@ pub(super) fn bind(config: &Config, arguments: &Arguments) -> Result<Exit, Failu
         .ok_or_else(|| refused(BindError::NotEnrolled))?;
     let files = KeyringFiles::new(&store.directory, &key);
     // Before the wearer types anything; asked again when writing.
-    files.find(pendant).map_err(refused)?;
+    let present = files.find(pendant).map_err(refused)?;
+    if arguments.keep_pins && matches!(present.secrets, Secrets::Native { pins: None, .. }) {
+        tell(&format!(
+            "Pendant {pendant} has no PINs yet: without --keep-pins its wearer types them."
+        ));
+    }
     let pins = match arguments.keep_pins {
         true => None,
         false => Some(pin_entry::read(arguments.pins_fd)?.verifier()?),

@@ -62,6 +62,8 @@ fn many_are_imported_and_each_native_one_s_key_is_printed_once() {
     assert_eq!(said.out.matches("no PINs yet: pendants bind ").count(), 2, "{}", said.out);
     let found = json(&site.run(&["check", "--json"]))["findings"].to_string();
     assert_eq!(found.matches("has no PINs").count(), 2, "{found}");
+    let keep = ["pendants", "bind", "00012f", "--wearer", "m.okafor", "--keep-pins"];
+    assert!(site.run(&keep).expect(0).err.contains("has no PINs yet"));
     // The wearer types them.
     let bind = ["pendants", "bind", "00012f", "--wearer", "m.okafor", "--pins-fd", "0"];
     run(site.command(&bind), &pins()).expect(0);
