@@ -21,6 +21,7 @@ mod outbox;
 pub mod radio;
 pub mod region;
 mod schedule;
+pub mod sensitivity;
 pub mod serial;
 #[cfg(feature = "sim")]
 pub mod sim;

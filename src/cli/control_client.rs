@@ -14,8 +14,8 @@ use std::time::Duration;
 /// few hundred small files.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// An answer names at most the links and brokers, some 100 bytes each.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// The longest answer is a survey of 4096 rows of some 250 bytes.
+const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {

@@ -17,6 +17,7 @@ mod session;
 mod vectors_test;
 
 pub(super) use downlink::DownlinkBytes;
+pub use frame::counter_in_clear;
 pub(super) use frame::{DataUp, Frame, JoinRequest};
 pub(super) use join::{Request, join_accept};
 pub use keys::{Activation, DevNonceRule, Eui, SecretKey};

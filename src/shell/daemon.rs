@@ -17,10 +17,10 @@ use super::{journal_files, journal_words};
 use crate::config::Config;
 use crate::engine::journal::recover::Findings;
 use crate::engine::keyring::Keyring;
+use crate::engine::lorawan;
 use crate::engine::notice::Notice;
 use crate::engine::seam::{
-    BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, Signal,
-    TransmitOutcome,
+    BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, TransmitOutcome,
 };
 use crate::engine::time::{Mono, Wall};
 use crate::engine::{Gateway, Seed};
@@ -122,7 +122,7 @@ struct Daemon {
 #[derive(Clone, Copy)]
 struct Hearing {
     link: LinkId,
-    signal: Signal,
+    signal: pendant_hal::Signal,
     ended: Mono,
     /// As it stands in clear; `None` if it is no frame of a pendant.
     counter: Option<u32>,
@@ -368,8 +368,11 @@ impl Daemon {
             LinkEvent::Received(reception) => {
                 let ended = self.clock.mono(reception.ended);
                 let signal = links::signal(&reception.signal);
-                let counter = SealedUplink::parse(&reception.bytes).ok().map(|f| f.counter());
-                self.hearing = Some(Hearing { link, signal, ended, counter });
+                let counter = SealedUplink::parse(&reception.bytes)
+                    .map(|frame| frame.counter())
+                    .ok()
+                    .or_else(|| lorawan::counter_in_clear(&reception.bytes).map(u32::from));
+                self.hearing = Some(Hearing { link, signal: reception.signal, ended, counter });
                 self.input(Input::Frame { link, ended, signal, bytes: reception.bytes });
                 self.hearing = None;
             }
@@ -413,7 +416,7 @@ impl Daemon {
             (
                 Notice::Heard { pendant, .. } | Notice::HeardBeside { pendant, .. },
                 Some(Hearing { link, signal, .. }),
-            ) => (link, Fact::Heard(*pendant, signal)),
+            ) => (link, Fact::Heard(*pendant, links::signal(&signal))),
             (Notice::Link { link, up: false }, _) => (*link, Fact::LinkLost),
             _ => return,
         };
@@ -429,7 +432,11 @@ impl Daemon {
     fn answer(&mut self, asked: Asked) {
         let answer = match asked.question {
             Question::Status => self.status(),
-            Question::Survey => self.survey.rows(self.clock.now().mono, self.teller.links()),
+            Question::Survey => {
+                let mut answer = self.survey.rows(self.clock.now().mono, self.teller.links());
+                answer["boot"] = boot_text(self.engine.status().boot).into();
+                answer
+            }
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),
@@ -485,7 +492,7 @@ impl Daemon {
         let now = self.clock.now();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "boot": format!("{:016x}", engine.boot),
+            "boot": boot_text(engine.boot),
             "uptime_s": now.mono.us() / 1_000_000,
             "clock": match now.wall {
                 Wall::Unset => json!({ "set": false }),
@@ -581,6 +588,11 @@ impl LinkState {
 
 fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells the runs of a gateway apart.
+fn boot_text(boot: u64) -> String {
+    format!("{boot:016x}")
 }
 
 impl Signals {

@@ -3,8 +3,10 @@
 //! It holds apparent facts only (P5): number, counter, time and signal of frames,
 //! which anyone with a receiver has as well; never what a frame meant.
 
-use crate::engine::seam::{LinkId, Signal};
+use crate::engine::seam::LinkId;
 use crate::engine::time::Mono;
+use crate::margin::Heard;
+use pendant_hal::Signal;
 use pendant_protocol::PendantId;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,11 +21,28 @@ const FRAMES_MAX: usize = 32;
 const SKIPPED_MIN: u32 = 64;
 /// Most rows. The one that was silent for longest gives way.
 const ROWS_MAX: usize = 4096;
+/// Latest receptions of all pendants together that are told one by one. Who asks every
+/// second misses none at up to so many a second; a radio at SF7 hears 16.
+const RECENT_MAX: usize = 256;
 
 /// What was heard of late.
 #[derive(Debug, Default)]
 pub struct Survey {
     ears: BTreeMap<(PendantId, LinkId), Ear>,
+    recent: VecDeque<Reception>,
+    /// Receptions since the start.
+    receptions: u64,
+}
+
+/// A frame came through a link, for the first time or again.
+#[derive(Debug)]
+struct Reception {
+    /// Rises by one a reception, from 1 on.
+    number: u64,
+    of: (PendantId, LinkId),
+    counter: u32,
+    signal: Signal,
+    at: Mono,
 }
 
 #[derive(Debug)]
@@ -43,6 +62,13 @@ impl Survey {
         signal: Signal,
         at: Mono,
     ) {
+        self.note(Reception {
+            number: self.receptions + 1,
+            of: (pendant, link),
+            counter,
+            signal,
+            at,
+        });
         let newest = self.counters(pendant, at).max();
         if newest.is_some_and(|newest| counter.abs_diff(newest) >= SKIPPED_MIN) {
             self.of_mut(pendant).for_each(|ear| ear.heard.clear());
@@ -65,23 +91,57 @@ impl Survey {
         }
     }
 
-    /// All rows, by pendant and link; `names` are the links'.
+    fn note(&mut self, reception: Reception) {
+        self.receptions = reception.number;
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(reception);
+    }
+
+    /// All rows, by pendant and link, and the latest receptions in the order of hearing;
+    /// `names` are the links'.
     #[must_use]
     pub fn rows(&self, now: Mono, names: &[String]) -> Value {
         let row = |(&(pendant, link), ear): (&(PendantId, LinkId), &Ear)| {
             let frames = ear.recent(now).count();
+            let heard = heard(&ear.signal);
+            let margin = heard.spreading_factor.and_then(|factor| heard.margin_at(factor));
             json!({
                 "pendant": pendant.to_string(),
                 "link": names.get(usize::from(link.0)),
                 "last_heard_s": now.ms_since(ear.last) / 1000,
-                "rssi_dbm": ear.signal.rssi_dbm,
-                "snr_db": ear.signal.snr_quarter_db.map(|quarters| f32::from(quarters) / 4.0),
+                "rssi_dbm": heard.rssi_dbm,
+                "snr_db": heard.snr_db,
+                "spreading_factor": heard.spreading_factor,
+                "bandwidth_hz": heard.bandwidth_hz,
+                "margin_db": margin.map(|margin| (margin.db * 10.0).round() / 10.0),
                 "frequency_error_hz": ear.signal.frequency_error_hz,
                 "frames": frames,
                 "lost_percent": self.lost_percent(pendant, frames, now),
             })
         };
-        json!({ "minutes": WINDOW_MINUTES, "rows": self.ears.iter().map(row).collect::<Vec<_>>() })
+        let reception = |reception: &Reception| {
+            let heard = heard(&reception.signal);
+            let (pendant, link) = reception.of;
+            json!({
+                "number": reception.number,
+                "pendant": pendant.to_string(),
+                "link": names.get(usize::from(link.0)),
+                "counter": reception.counter,
+                "age_ms": now.ms_since(reception.at),
+                "rssi_dbm": heard.rssi_dbm,
+                "snr_db": heard.snr_db,
+                "spreading_factor": heard.spreading_factor,
+                "bandwidth_hz": heard.bandwidth_hz,
+            })
+        };
+        json!({
+            "minutes": WINDOW_MINUTES,
+            "rows": self.ears.iter().map(row).collect::<Vec<_>>(),
+            "receptions": self.receptions,
+            "recent": self.recent.iter().map(reception).collect::<Vec<_>>(),
+        })
     }
 
     /// How many of the counters between the lowest and the highest that any link
@@ -111,6 +171,15 @@ impl Ear {
     }
 }
 
+fn heard(signal: &Signal) -> Heard {
+    Heard {
+        rssi_dbm: signal.rssi_dbm,
+        snr_db: signal.snr_quarter_db.map(|quarters| f64::from(quarters) / 4.0),
+        spreading_factor: signal.spreading_factor,
+        bandwidth_hz: signal.bandwidth_hz,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +198,15 @@ mod tests {
         let frequency_error_hz = Some(-1_250);
         let snr_quarter_db = Some(-13);
         let rssi_dbm = Some(rssi_dbm);
-        Signal { rssi_dbm, snr_quarter_db, frequency_error_hz, ..Signal::default() }
+        let (spreading_factor, bandwidth_hz) = (Some(9), Some(125_000));
+        Signal {
+            rssi_dbm,
+            snr_quarter_db,
+            spreading_factor,
+            bandwidth_hz,
+            frequency_error_hz,
+            ..Signal::default()
+        }
     }
 
     fn rows(survey: &Survey, now: Mono) -> Vec<Value> {
@@ -157,7 +234,8 @@ mod tests {
         assert_eq!(rows.len(), 2);
         let expected = json!({
             "pendant": "000007", "link": "roof", "last_heard_s": 18, "rssi_dbm": -92,
-            "snr_db": -3.25, "frequency_error_hz": -1_250, "frames": 10, "lost_percent": 0,
+            "snr_db": -3.25, "spreading_factor": 9, "bandwidth_hz": 125_000, "margin_db": 9.3,
+            "frequency_error_hz": -1_250, "frames": 10, "lost_percent": 0,
         });
         assert_eq!(rows[0], expected);
         assert_eq!((&rows[1]["frames"], &rows[1]["lost_percent"]), (&json!(5), &json!(50)));
@@ -196,5 +274,31 @@ mod tests {
         assert_eq!(rows.len(), ROWS_MAX);
         assert_eq!(rows[0]["pendant"], "000002", "the longest silent gave way");
         assert_eq!(rows[0]["frames"], FRAMES_MAX);
+    }
+
+    #[test]
+    fn the_latest_receptions_are_told_one_by_one_and_numbered() {
+        let mut survey = Survey::default();
+        let names = ["roof".to_owned(), "hall".to_owned()];
+        assert_eq!(survey.rows(at(0), &names)["recent"], json!([]));
+        survey.hear((pendant(7), LinkId(1)), 41, signal(-90), at(1_000));
+        survey.hear((pendant(7), LinkId(1)), 41, signal(-92), at(3_000));
+        survey.hear((pendant(8), LinkId(9)), 5, Signal::default(), at(3_500));
+        let told = survey.rows(at(4_000), &names);
+        assert_eq!(told["receptions"], 3);
+        let again = json!({
+            "number": 2, "pendant": "000007", "link": "hall", "counter": 41, "age_ms": 1_000,
+            "rssi_dbm": -92, "snr_db": -3.25, "spreading_factor": 9, "bandwidth_hz": 125_000,
+        });
+        assert_eq!(told["recent"][1], again, "a repetition is a reception of its own");
+        let stranger = &told["recent"][2];
+        assert_eq!((&stranger["link"], &stranger["rssi_dbm"]), (&Value::Null, &Value::Null));
+        for counter in 0..1_000 {
+            survey.hear((pendant(9), LinkId(0)), counter, signal(-90), at(5_000));
+        }
+        let told = survey.rows(at(6_000), &names);
+        let numbers = told["recent"].as_array().expect("a list");
+        assert_eq!((numbers.len(), &told["receptions"]), (RECENT_MAX, &json!(1_003)));
+        assert_eq!(numbers[RECENT_MAX - 1]["number"], 1_003, "the oldest give way");
     }
 }

@@ -145,6 +145,10 @@ impl Player {
         for row in survey["rows"].as_array_mut().expect("rows") {
             row["last_heard_s"].take();
         }
+        for reception in survey["recent"].as_array_mut().expect("receptions") {
+            reception["age_ms"].take();
+        }
+        survey["boot"].take();
         let mut pendants = self.ask(&["pendants"]);
         // Made at random by each life's enrolment.
         pendants["pendants"][0]["enrolment"].take();

@@ -16,9 +16,8 @@
 //!   seen.
 //! - What lasts less than one symbol does no harm: the code corrects it.
 
-use super::waves::{
-    Air, Arrival, Band, Wave, decibels, limit_snr_db, milliwatts, quarter_db, whole_db,
-};
+use super::waves::{Air, Arrival, Band, Wave, decibels, milliwatts, quarter_db, whole_db};
+use crate::sensitivity::limit_snr_db;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -7,7 +7,8 @@
 
 use super::demodulator::{Demodulator, Sight, Tuning};
 use super::ether::{Air, Antenna, Arrival, Ether, Port, Wave};
-use super::waves::{Band, decibels, limit_snr_db, milliwatts};
+use super::waves::{Band, decibels, milliwatts};
+use crate::sensitivity::limit_snr_db;
 use tokio::time::{Instant, sleep_until};
 
 /// Waves that are remembered because they may have disturbed one that is not over.

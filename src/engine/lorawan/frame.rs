@@ -77,6 +77,16 @@ impl JoinRequest<'_> {
     }
 }
 
+/// The low half of the counter of what looks like a data frame: anyone who hears it can
+/// read that. Nothing is believed by it.
+#[must_use]
+pub fn counter_in_clear(bytes: &[u8]) -> Option<u16> {
+    match Frame::parse(bytes)? {
+        Frame::Data(frame) => Some(frame.counter_low()),
+        Frame::Join(_) => None,
+    }
+}
+
 /// On the air the lowest byte goes first.
 fn eui(bytes: &[u8]) -> Eui {
     Eui(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
