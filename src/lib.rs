@@ -2,10 +2,11 @@
 //! kept durably and told to the monitoring centre.
 //!
 //! [`engine`] decides and is pure; [`shell`] carries; [`config`] checks what an
-//! installer wrote; [`cli`] is one file a subcommand.
+//! installer wrote; [`cli`] is one file a subcommand; [`plot`] draws for pages and reports.
 
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod margin;
+pub mod plot;
 pub mod shell;
