@@ -45,6 +45,14 @@ pub struct Margin {
     pub at_least: bool,
 }
 
+impl Margin {
+    /// Decibels to one place, as they are told.
+    #[must_use]
+    pub fn rounded_db(&self) -> f64 {
+        (self.db * 10.0).round() / 10.0
+    }
+}
+
 impl Heard {
     /// What the margin would be at this spreading factor with the same power; `None` if
     /// the receiver measured nothing.
@@ -87,7 +95,7 @@ mod tests {
 
     fn at(heard: Heard, spreading_factor: u8) -> (f64, bool) {
         let margin = heard.margin_at(spreading_factor).expect("measured");
-        ((margin.db * 10.0).round() / 10.0, margin.at_least)
+        (margin.rounded_db(), margin.at_least)
     }
 
     #[test]

@@ -64,7 +64,7 @@ enum Command {
     Queue(queue::Arguments),
     /// Ask the running gateway how it is
     Status(Json),
-    /// Show how each pendant was heard of late: signal, frames, losses
+    /// Walk test: how each pendant is heard, live and place by place, with a report
     Survey(survey::Arguments),
     /// Print the effective configuration, or the documented default
     Config(config::Arguments),
@@ -135,7 +135,9 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Status(Json { json }) => status::status(&text_only()?, json)?,
-        Command::Survey(arguments) => survey::survey(&text_only()?, &arguments)?,
+        Command::Survey(arguments) => {
+            survey::survey(|| text_only().map_err(Failure::from), &arguments)?
+        }
         Command::Config(arguments) => config::config(path, &arguments)?,
     };
     Ok(ExitCode::from(exit as u8))

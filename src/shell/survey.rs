@@ -18,7 +18,7 @@ const WINDOW_MS: u64 = WINDOW_MINUTES * 60_000;
 const FRAMES_MAX: usize = 32;
 /// A pendant that has lost power skips a block of counters (docs/protocol.md);
 /// what lies between two counters so far apart was never sent.
-const SKIPPED_MIN: u32 = 64;
+pub const SKIPPED_MIN: u32 = 64;
 /// Most rows. The one that was silent for longest gives way.
 const ROWS_MAX: usize = 4096;
 /// Latest receptions of all pendants together that are told one by one. Who asks every
@@ -115,7 +115,7 @@ impl Survey {
                 "snr_db": heard.snr_db,
                 "spreading_factor": heard.spreading_factor,
                 "bandwidth_hz": heard.bandwidth_hz,
-                "margin_db": margin.map(|margin| (margin.db * 10.0).round() / 10.0),
+                "margin_db": margin.map(|margin| margin.rounded_db()),
                 "frequency_error_hz": ear.signal.frequency_error_hz,
                 "frames": frames,
                 "lost_percent": self.lost_percent(pendant, frames, now),

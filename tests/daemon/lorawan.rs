@@ -11,6 +11,7 @@ use pendant_hal::sim::forwarder::{Downlink, Forwarder};
 use pendant_hal::sim::socket::EtherServer;
 use pendant_hal::sim::waves::Air;
 use pendant_kit::lorawan::{Asks, LoRaWanDevice};
+use serde_json::json;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -127,6 +128,11 @@ async fn a_button_joins_is_pressed_and_is_known_after_a_crash() {
     assert_eq!(place, (&923.3.into(), &"SF12BW500".into()));
     assert!(session.hear(&answer.bytes).expect("for this device").acknowledges);
     next_of(&mut centre, "panic").await;
+    let survey = world.site.command(&["survey", "--json"]).output().expect("survey runs");
+    let survey: serde_json::Value = serde_json::from_slice(&survey.stdout).expect("JSON");
+    let row = &survey["rows"][0];
+    let how = [&row["pendant"], &row["link"], &row["frames"], &row["spreading_factor"]];
+    assert_eq!(json!(how), json!(["000130", "roof", 2, 9]), "{survey}");
 
     world.site.kill_9();
     world.site.start().await;

@@ -1,0 +1,133 @@
+//! The file in which a walk test is kept as it goes, so that a session that is cut off
+//! loses nothing: JSON, one line a fact, appended.
+
+use super::super::Failure;
+use super::walk::{FORMAT, Line, Walk};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A walk test of eight hours that hears a frame a second has some 6 MiB.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Open for appending.
+#[derive(Debug)]
+pub(super) struct WorkFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl WorkFile {
+    /// A new one. What is there already is not touched.
+    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+        let file = File::options().append(true).create_new(true).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::refused(format!(
+                "{} exists already; go on with it by --resume, or name another by --out",
+                path.display()
+            )),
+            _ => failed(path, &error),
+        })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// One to go on with, and the walk so far. Half a line at its end is cut off.
+    pub(super) fn resume(path: &Path) -> Result<(Self, Walk), Failure> {
+        let (walk, whole_bytes) = read(path)?;
+        let file = File::options().append(true).open(path).map_err(|error| failed(path, &error))?;
+        file.set_len(whole_bytes).map_err(|error| failed(path, &error))?;
+        Ok((Self { path: path.to_owned(), file }, walk))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Each line is with the system when this returns; with [`Self::sync`], on the medium.
+    pub(super) fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
+        let mut text = String::new();
+        for line in lines {
+            text += &serde_json::to_string(line).map_err(Failure::failed)?;
+            text.push('\n');
+        }
+        self.file.write_all(text.as_bytes()).map_err(|error| failed(&self.path, &error))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Failure> {
+        self.file.sync_data().map_err(|error| failed(&self.path, &error))
+    }
+}
+
+/// The walk in a file, and how many bytes of it are whole lines.
+pub(super) fn read(path: &Path) -> Result<(Walk, u64), Failure> {
+    let length = std::fs::metadata(path).map_err(|error| failed(path, &error))?.len();
+    if length > BYTES_MAX {
+        return Err(Failure::failed(format!("{} is too long for a walk test", path.display())));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| failed(path, &error))?;
+    parse(&text).map_err(|fault| Failure::failed(format!("{}: {fault}", path.display())))
+}
+
+fn parse(text: &str) -> Result<(Walk, u64), String> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let mut lines = whole.lines().zip(1..).map(|(line, number)| {
+        serde_json::from_str(line)
+            .map_err(|error| format!("line {number} is none of a walk test: {error}"))
+    });
+    let Some(Line::Walk(head)) = lines.next().transpose()? else {
+        return Err("this is no walk test: `survey` writes them".to_owned());
+    };
+    if head.format != FORMAT {
+        return Err(format!("it has format {}, and this command reads {FORMAT}", head.format));
+    }
+    let mut walk = Walk::new(head);
+    for line in lines {
+        walk.apply(line?);
+    }
+    Ok((walk, whole.len() as u64))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::walk::tests::{at_place, head};
+    use super::*;
+
+    #[test]
+    fn half_a_line_at_the_end_is_cut_off_and_the_rest_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("walk.jsonl");
+        let mut file = WorkFile::create(&path).expect("a new file");
+        let lines = [Line::Walk(head()), at_place(Some("lobby"), 1_000_000)];
+        file.append(&lines).expect("written");
+        file.sync().expect("synced");
+        let again = WorkFile::create(&path).expect_err("it exists");
+        assert!(again.text.contains("--resume"), "{}", again.text);
+
+        let whole = std::fs::read(&path).expect("the file");
+        let torn = [whole.as_slice(), br#"{"line":"place","la"#].concat();
+        std::fs::write(&path, torn).expect("written");
+        let (mut file, walk) = WorkFile::resume(&path).expect("a walk test");
+        assert_eq!(walk.place(), Some("lobby"));
+        file.append(&[at_place(Some("cellar"), 1_001_000)]).expect("written");
+        let (walk, _) = read(&path).expect("whole again");
+        assert_eq!((walk.place(), walk.stretches.len()), (Some("cellar"), 2));
+    }
+
+    #[test]
+    fn what_is_no_walk_test_is_refused_with_the_reason() {
+        let head = serde_json::to_string(&Line::Walk(head())).expect("JSON");
+        for (text, words) in [
+            (String::new(), "this is no walk test"),
+            ("{\"line\":\"missed\",\"receptions\":1}\n".into(), "this is no walk test"),
+            (head.replace("\"format\":1", "\"format\":9") + "\n", "it has format 9"),
+            (format!("{head}\nnonsense\n"), "line 2 is none of a walk test"),
+        ] {
+            let fault = parse(&text).expect_err(words);
+            assert!(fault.contains(words), "{fault}");
+        }
+    }
+}
