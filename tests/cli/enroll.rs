@@ -1,10 +1,10 @@
 //! `enroll`, `revoke` and `pendants`.
 
+pub(super) use super::terminal::Terminal;
 use super::{DURESS, PROGRAM, SAFE, Said, Site, pins, run};
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 pub(super) fn json(said: &Said) -> serde_json::Value {
     serde_json::from_str(&said.out).expect("JSON")
@@ -186,40 +186,6 @@ fn pins_come_from_any_descriptor() {
     let arguments = ["enroll", "--pendant", "000130", "--wearer", "m", "--pins-fd", "77"];
     let said = site.run(&arguments).expect(2);
     assert!(said.err.contains("PINs from file descriptor 77"), "{}", said.err);
-}
-
-/// The program at a terminal of its own, which `script` of util-linux gives it.
-pub(super) struct Terminal {
-    pub(super) child: Child,
-    pub(super) shown: String,
-}
-
-impl Terminal {
-    pub(super) fn new(line: &str) -> Self {
-        let child = Command::new("script")
-            .args(["-q", "-e", "-c", line, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("`script` of util-linux is there");
-        Self { child, shown: String::new() }
-    }
-
-    pub(super) fn wait_for(&mut self, words: &str) {
-        let output = self.child.stdout.as_mut().expect("piped");
-        let from = self.shown.len();
-        while !self.shown[from..].ends_with(words) {
-            let mut byte = [0];
-            let read = output.read(&mut byte).expect("readable");
-            assert_eq!(read, 1, "ended before {words:?}: {}", self.shown);
-            self.shown.push(char::from(byte[0]));
-        }
-    }
-
-    pub(super) fn types(&mut self, text: &str) {
-        let input = self.child.stdin.as_mut().expect("piped");
-        input.write_all(text.as_bytes()).expect("the terminal takes it");
-    }
 }
 
 #[test]

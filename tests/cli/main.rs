@@ -14,6 +14,9 @@ mod queue;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/rig.rs"]
 mod rig;
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../support/terminal.rs"]
+mod terminal;
 
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,

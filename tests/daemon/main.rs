@@ -36,6 +36,9 @@ mod system;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/tap.rs"]
 mod tap;
+#[path = "../support/terminal.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
+mod terminal;
 
 mod alarm_receiver;
 mod bad_input;
@@ -56,5 +59,6 @@ mod refusals;
 mod service;
 mod store_and_forward;
 mod subscribers;
+mod survey;
 mod twins;
 mod works;

@@ -148,3 +148,31 @@ fn catch_signals(events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(wait)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const PANIC: &str = "TERMINAL_PANICS";
+
+    /// Runs itself at a terminal, where it leaves by a panic.
+    #[test]
+    fn a_panic_is_seen_and_the_terminal_is_given_back() {
+        if std::env::var_os(PANIC).is_some() {
+            let terminal = Terminal::open().expect("a terminal");
+            terminal.show(&["shown".to_owned()]).expect("written");
+            panic!("on purpose");
+        }
+        let program = std::env::current_exe().expect("this program");
+        let name = "cli::survey::terminal::tests::a_panic_is_seen_and_the_terminal_is_given_back";
+        let line = format!("{PANIC}=1 {program:?} --exact {name} --nocapture; stty -a");
+        let output = Command::new("script").args(["-q", "-c", &line, "/dev/null"]).output();
+        let said = String::from_utf8_lossy(&output.expect("`script` runs").stdout).into_owned();
+        let (entered, rest) = said.split_once(ENTER).expect("the other screen");
+        let (shown, told) = rest.split_once(LEAVE).expect("and back");
+        assert!(!entered.contains("shown") && shown.contains("shown"), "{said:?}");
+        assert!(told.contains("on purpose"), "told where it can be read: {said:?}");
+        assert!(told.contains(" icanon") && told.contains(" echo "), "{said:?}");
+    }
+}
