@@ -28,6 +28,8 @@ pub(super) struct Row {
     pub(super) last_heard_s: u64,
     pub(super) frames: u64,
     pub(super) lost_percent: Option<u64>,
+    /// How far the pendant's carrier was off.
+    pub(super) frequency_error_hz: Option<i32>,
     #[serde(flatten)]
     pub(super) heard: Heard,
 }

@@ -67,6 +67,10 @@ pub(super) fn live(config: &Config, arguments: &LiveArguments) -> Result<Exit, F
         typing: Typing::default(),
         naming: false,
     };
+    live.ask()?;
+    if let Some(fault) = live.fault {
+        return Err(Failure::failed(fault));
+    }
     let terminal = Terminal::open().map_err(|e| Failure::failed(format!("the terminal: {e}")))?;
     let ended = live.walk(&terminal);
     drop(terminal);
@@ -90,7 +94,6 @@ impl Live<'_> {
     /// Until the installer ends it; gives the name that was typed.
     fn walk(&mut self, terminal: &Terminal) -> Result<Option<String>, Failure> {
         let pause = Duration::from_secs(self.arguments.every.unwrap_or(1));
-        self.ask()?;
         let mut next_ask = Instant::now() + pause;
         loop {
             self.show(terminal);

@@ -122,20 +122,21 @@ fn print_once(config: &Config, arguments: &LiveArguments) -> Result<(), Failure>
 fn table(answer: &Answer, spreading_factor: Option<u8>) -> String {
     let minutes = answer.minutes;
     let mut text = format!(
-        "pendant  last heard  RSSI dBm  SNR dB  SF  margin dB  frames in {minutes} min  lost  link\n"
+        "pendant  last heard  RSSI dBm  SNR dB  SF  margin dB  error Hz  frames in {minutes} min  lost  link\n"
     );
     for row in &answer.rows {
         let lost = row.lost_percent.map_or("-".to_owned(), |lost| format!("{lost} %"));
         // Names are checked, but a terminal obeys some bytes: nothing goes there raw.
         let link = row.link.as_deref().unwrap_or("removed").escape_debug().to_string();
         text += &format!(
-            "{:7}  {:>10}  {:>8}  {:>6}  {:>2}  {:>9}  {:>width$}  {lost:>5}  {link}\n",
+            "{:7}  {:>10}  {:>8}  {:>6}  {:>2}  {:>9}  {:>8}  {:>width$}  {lost:>5}  {link}\n",
             row.pendant.escape_debug().to_string(),
             ago(Some(row.last_heard_s)),
             number(row.heard.rssi_dbm),
             number(row.heard.snr_db),
             number(row.heard.spreading_factor.or(spreading_factor)),
             margin_text(row.heard.margin(spreading_factor)),
+            number(row.frequency_error_hz),
             row.frames,
             width = "frames in  min".len() + minutes.to_string().len(),
         );
@@ -196,17 +197,20 @@ mod tests {
     fn rows_become_a_table() {
         let answer = json!({ "minutes": 15, "boot": "a", "receptions": 0, "recent": [], "rows": [
             { "pendant": "00012f", "link": "roof", "last_heard_s": 7, "rssi_dbm": -101,
-              "snr_db": -3.25, "spreading_factor": 9, "bandwidth_hz": 125_000, "frames": 12,
-              "lost_percent": 8 },
+              "snr_db": -3.25, "spreading_factor": 9, "bandwidth_hz": 125_000,
+              "frequency_error_hz": -1250, "frames": 12, "lost_percent": 8 },
             { "pendant": "000130", "link": null, "last_heard_s": 7200, "rssi_dbm": null,
               "snr_db": null, "frames": 0, "lost_percent": null },
         ]});
         let answer: Answer = serde_json::from_value(answer).expect("an answer");
         assert_eq!(
             table(&answer, None),
-            "pendant  last heard  RSSI dBm  SNR dB  SF  margin dB  frames in 15 min  lost  link\n\
-             00012f          7 s      -101   -3.25   9        9.3                12    8 %  roof\n\
-             000130          2 h         -       -   -          -                 0      -  removed\n"
+            "pendant  last heard  RSSI dBm  SNR dB  SF  margin dB  error Hz  frames in 15 min  lost  \
+             link\n\
+             00012f          7 s      -101   -3.25   9        9.3     -1250                12    8 %  \
+             roof\n\
+             000130          2 h         -       -   -          -         -                 0      -  \
+             removed\n"
         );
         let only = table(&answer.of_pendant(Some("000130")), Some(12));
         assert!(only.contains("000130") && !only.contains("00012f"), "{only}");

@@ -296,7 +296,7 @@ pub(super) mod tests {
             let (rssi_dbm, snr_db) = (Some(*rssi_dbm), Some(*snr_db));
             let unix_ms = walk.until_unix_ms + 1_000;
             walk.apply(Line::Frame(Frame {
-                number: 1,
+                number: unix_ms,
                 unix_ms,
                 pendant: pendant.into(),
                 link: Some((*link).into()),

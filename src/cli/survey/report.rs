@@ -1,13 +1,15 @@
 //! The report of a walk test: one HTML file to hand over, without scripts and without
 //! anything from elsewhere. It prints, and follows the reader's dark or light.
 
+mod tables;
+
 use super::super::{Exit, Failure, print, print_json};
 use super::places::{
     GOOD_FRAMES_MIN, GOOD_LOST_PERCENT, GOOD_MARGIN_DB, Place, Receiver, Summary, Verdict,
     WEAK_LOST_PERCENT, WEAK_MARGIN_DB, places,
 };
 use super::walk::{Frame, Walk};
-use super::{margin_text, time_text, work_file};
+use super::{time_text, work_file};
 use crate::margin::SPREADING_FACTORS;
 use crate::plot::{self, Line, Plot, Shade, TimeLabels, escaped};
 use serde_json::{Value, json};
@@ -102,7 +104,8 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{opacity:.75}dd{margin:0}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884;vertical-align:top}
-.n{text-align:right;white-space:nowrap}.v{font-weight:600;white-space:nowrap}
+tr>th:first-child{min-width:7rem;max-width:16rem}th[scope=row]{font-weight:400}
+.n{text-align:right}td.n{white-space:nowrap}.v{font-weight:600;white-space:nowrap}
 .good{color:#1b7a2b}.weak{color:#8a5a00}.poor,.not_heard{color:#b3261e}.use{font-weight:700}
 @media(prefers-color-scheme:dark){.good{color:#7bcf80}.weak{color:#f0b95c}
 .poor,.not_heard{color:#ff8a80}}
@@ -122,9 +125,12 @@ fn html(walk: &Walk) -> String {
         plot::STYLE
     );
     text += &facts(walk, &places);
-    text += &place_table(&places);
-    text += &margin_table(&places);
-    text += &receiver_table(&places);
+    let pendants: BTreeSet<&str> =
+        places.iter().filter_map(|place| place.pendant.as_deref()).collect();
+    let several = pendants.len() > 1;
+    text += &tables::of_places(&places, several);
+    text += &tables::of_margins(&places, several);
+    text += &tables::of_receivers(&places, several);
     text += &plots(walk);
     text += &judgement();
     text + "</body>\n</html>\n"
@@ -139,6 +145,8 @@ fn facts(walk: &Walk, places: &[Place]) -> String {
     };
     let verdicts = [Verdict::Good, Verdict::Weak, Verdict::Poor, Verdict::NotHeard];
     let result: Vec<String> = verdicts.into_iter().filter_map(count).collect();
+    let pendants: BTreeSet<&str> =
+        places.iter().filter_map(|place| place.pendant.as_deref()).collect();
     let mut text = "<dl>\n".to_owned();
     for (name, value) in [
         ("Site", head.site.clone()),
@@ -146,7 +154,7 @@ fn facts(walk: &Walk, places: &[Place]) -> String {
         ("From", time(head.began_unix_ms)),
         ("Until", time(walk.until_unix_ms)),
         ("Tested by", head.by.clone().unwrap_or_else(|| "not stated".to_owned())),
-        ("Pendant", head.pendant.clone().unwrap_or_else(|| "all that were heard".to_owned())),
+        ("Pendants", pendants.into_iter().collect::<Vec<_>>().join(", ")),
         ("Result", result.join(", ")),
     ] {
         let _ = writeln!(text, "<dt>{name}</dt><dd>{}</dd>", escaped(&value));
@@ -162,141 +170,21 @@ fn facts(walk: &Walk, places: &[Place]) -> String {
     text
 }
 
-/// A table with these columns; the first `names` of them are text.
-fn table(columns: &[&str], names: usize, rows: impl Iterator<Item = Vec<String>>) -> String {
-    let class = |column: usize| if column < names { "" } else { " class=\"n\"" };
-    let mut text = "<div class=\"wide\"><table>\n<tr>".to_owned();
-    for (column, name) in columns.iter().enumerate() {
-        let _ = write!(text, "<th scope=\"col\"{}>{name}</th>", class(column));
-    }
-    text += "</tr>\n";
-    for row in rows {
-        text += "<tr>";
-        for (column, cell) in row.iter().enumerate() {
-            let _ = write!(text, "<td{}>{cell}</td>", class(column));
-        }
-        text += "</tr>\n";
-    }
-    text + "</table></div>\n"
-}
-
-fn place_table(places: &[Place]) -> String {
-    let row = |place: &Place| {
-        let class = match place.verdict {
-            Verdict::Good => "good",
-            Verdict::Weak => "weak",
-            Verdict::Poor => "poor",
-            Verdict::NotHeard => "not_heard",
-        };
-        let verdict = place.verdict.text();
-        let perhaps = match place.perhaps_lost {
-            0 => String::new(),
-            lost => format!(" (and up to {lost} on the way here or from here)"),
-        };
-        let best = place.receivers.first().map_or("-", |receiver| &receiver.link);
-        let signal = &place.signal;
-        vec![
-            escaped(&place.label),
-            escaped(place.pendant.as_deref().unwrap_or("-")),
-            format!("<span class=\"v {class}\">{verdict}</span>"),
-            escaped(&place.reasons.join("; ")),
-            escaped(best),
-            place.heard.to_string(),
-            format!("{}{perhaps}", place.lost),
-            both(signal.rssi_median_dbm, signal.rssi_min_dbm),
-            both(signal.snr_median_db, signal.snr_min_db),
-            escaped(&margin_text(signal.margin)),
-        ]
-    };
-    let columns = [
-        "Place",
-        "Pendant",
-        "Verdict",
-        "Why",
-        "Best receiver",
-        "Frames heard",
-        "Lost",
-        "RSSI dBm, median (lowest)",
-        "SNR dB, median (lowest)",
-        "Margin dB",
-    ];
-    format!("<h2>Places</h2>\n{}", table(&columns, 5, places.iter().map(row)))
-}
-
-fn both(median: Option<f64>, lowest: Option<f64>) -> String {
-    match (median, lowest) {
-        (Some(median), Some(lowest)) => format!("{median} ({lowest})"),
-        _ => "-".to_owned(),
-    }
-}
-
-fn margin_table(places: &[Place]) -> String {
-    let row = |place: &Place| {
-        let mut cells =
-            vec![escaped(&place.label), escaped(place.pendant.as_deref().unwrap_or("-"))];
-        cells.extend(SPREADING_FACTORS.zip(&place.signal.margins).map(|(factor, margin)| {
-            let margin = escaped(&margin_text(*margin));
-            match place.signal.spreading_factors.contains(&factor) {
-                true => format!("<span class=\"use\">{margin} *</span>"),
-                false => margin,
-            }
-        }));
-        cells
-    };
-    let mut columns = vec!["Place".to_owned(), "Pendant".to_owned()];
-    columns.extend(SPREADING_FACTORS.map(|factor| format!("SF{factor}")));
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let heard = places.iter().filter(|place| place.heard > 0).map(row);
-    format!(
-        "<h2>Margin at each spreading factor, dB</h2>\n{}<p>* in use. What is known of the others \
-         is computed from the same signal. A higher spreading factor reaches farther and keeps the \
-         channel busy for longer.</p>\n",
-        table(&columns, 2, heard)
-    )
-}
-
-fn receiver_table(places: &[Place]) -> String {
-    let rows = places.iter().flat_map(|place| {
-        place.receivers.iter().map(|receiver| {
-            let signal = &receiver.signal;
-            vec![
-                escaped(&place.label),
-                escaped(place.pendant.as_deref().unwrap_or("-")),
-                escaped(&receiver.link),
-                format!("{} of {}", receiver.heard, place.heard),
-                both(signal.rssi_median_dbm, signal.rssi_min_dbm),
-                both(signal.snr_median_db, signal.snr_min_db),
-                escaped(&margin_text(signal.margin)),
-            ]
-        })
-    });
-    let columns = [
-        "Place",
-        "Pendant",
-        "Receiver",
-        "Frames",
-        "RSSI dBm, median (lowest)",
-        "SNR dB, median (lowest)",
-        "Margin dB",
-    ];
-    format!("<h2>Receivers</h2>\n{}", table(&columns, 3, rows))
-}
-
 /// Frames farther apart are not joined by a line.
 const GAP_S: f64 = 120.0;
 
 fn plots(walk: &Walk) -> String {
     let seconds = |unix_ms: u64| unix_ms as f64 / 1000.0;
+    // A hair of daylight between neighbours.
+    let hair_s = seconds(walk.until_unix_ms - walk.head.began_unix_ms) * 0.002;
     let shades: Vec<Shade> = walk
         .stretches
         .iter()
         .enumerate()
         .filter_map(|(index, stretch)| {
-            Some(Shade {
-                name: stretch.label.as_deref()?,
-                from_s: seconds(stretch.from_unix_ms),
-                until_s: seconds(walk.ended_unix_ms(index)),
-            })
+            let from_s = seconds(stretch.from_unix_ms);
+            let until_s = (seconds(walk.ended_unix_ms(index)) - hair_s).max(from_s);
+            Some(Shade { name: stretch.label.as_deref()?, from_s, until_s })
         })
         .collect();
     let frames: Vec<&Frame> = walk.stretches.iter().flat_map(|stretch| &stretch.frames).collect();
@@ -380,11 +268,12 @@ mod tests {
             "<dd>1970-01-01 00:16:40 UTC</dd>",
             "<dd>M. Okafor &amp; Söhne</dd>",
             "<dd>1 good, 1 weak, 1 not heard</dd>",
-            "<td>cellar stairs</td><td>00012f</td><td><span class=\"v weak\">weak</span></td>\
-             <td>the margin is below 10 dB; 25 % of the frames were lost</td><td>hall</td>\
-             <td class=\"n\">3</td><td class=\"n\">1 (and up to 6 on the way here or from here)</td>\
-             <td class=\"n\">-118 (-118)</td><td class=\"n\">-5 (-6)</td><td class=\"n\">7.5</td>",
-            "<td>lobby</td><td>00012f</td><td>hall</td><td class=\"n\">1 of 3</td>",
+            "<th scope=\"row\">cellar stairs</th><td><span class=\"v weak\">weak</span></td>\
+             <td class=\"n\">3</td><td class=\"n\">1</td><td class=\"n\">7.5</td>\
+             <td class=\"n\">-118 (-118)</td><td class=\"n\">-5 (-6)</td><td>hall</td>\
+             <td>the margin is below 10 dB; 25 % of the frames were lost; \
+             up to 6 more were lost on the way here or from here</td>",
+            "<th scope=\"row\">lobby</th><td>hall</td><td class=\"n\">1 of 3</td>",
             "<span class=\"use\">7.5 *</span>",
             "Up to 7 receptions are missing",
         ] {
@@ -411,10 +300,11 @@ mod tests {
             ..head()
         });
         mark(&mut walk, Some(evil));
-        say(&mut walk, evil, &[(1, evil, -80, 9.0), (2, "<b>", -81, 9.0)]);
+        say(&mut walk, evil, &[(1, evil, -80, 9.0), (2, "<u>", -81, 9.0)]);
+        say(&mut walk, "<i>", &[(1, evil, -80, 9.0)]);
         let html = html(&walk);
         assert!(!html.contains("<script"), "{html}");
-        assert!(!html.contains("<b>\"") && !html.contains("<td><b>"), "{html}");
+        assert!(!html.contains("<u>") && !html.contains("<i>"), "{html}");
         assert!(html.contains("&lt;script&gt;"), "{html}");
     }
 

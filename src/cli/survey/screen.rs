@@ -182,6 +182,7 @@ mod tests {
             last_heard_s,
             frames: 12,
             lost_percent: Some(8),
+            frequency_error_hz: None,
             heard: Heard {
                 rssi_dbm: Some(-101),
                 snr_db: Some(-3.25),

@@ -100,8 +100,10 @@ impl Walk {
                 let frames = Vec::new();
                 self.stretches.push(Stretch { label, from_unix_ms: unix_ms, frames });
             }
+            // A session that was cut off may not know it yet and write beside its successor.
+            Line::Frame(frame) if frame.number <= self.newest => {}
             Line::Frame(frame) => {
-                self.newest = self.newest.max(frame.number);
+                self.newest = frame.number;
                 self.passed(frame.unix_ms);
                 if let Some(stretch) = self.stretches.last_mut() {
                     stretch.frames.push(frame);
@@ -265,7 +267,10 @@ pub(super) mod tests {
         }
         assert_eq!(again.stretches, walk.stretches);
         assert_eq!(again.head.by.as_deref(), Some("m.okafor"));
-        again.take(&answer("a", 4, &[1, 2, 3, 4]), 1_009_000);
+        let after = again.take(&answer("a", 4, &[1, 2, 3, 4]), 1_009_000);
+        again.apply(at_place(Some("cellar"), 1_010_000));
+        after.into_iter().for_each(|line| again.apply(line));
+        assert_eq!(counters(&again.stretches[1]), [0; 0], "written twice, heard once");
         assert_eq!(counters(&again.stretches[0]), [1, 2, 3, 4], "what came in between is kept");
     }
 }

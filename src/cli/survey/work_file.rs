@@ -33,9 +33,11 @@ impl WorkFile {
 
     /// One to go on with, and the walk so far. Half a line at its end is cut off.
     pub(super) fn resume(path: &Path) -> Result<(Self, Walk), Failure> {
-        let (walk, whole_bytes) = read(path)?;
+        let (walk, torn_at) = read(path)?;
         let file = File::options().append(true).open(path).map_err(|error| failed(path, &error))?;
-        file.set_len(whole_bytes).map_err(|error| failed(path, &error))?;
+        if let Some(whole_bytes) = torn_at {
+            file.set_len(whole_bytes).map_err(|error| failed(path, &error))?;
+        }
         Ok((Self { path: path.to_owned(), file }, walk))
     }
 
@@ -58,18 +60,20 @@ impl WorkFile {
     }
 }
 
-/// The walk in a file, and how many bytes of it are whole lines.
-pub(super) fn read(path: &Path) -> Result<(Walk, u64), Failure> {
+/// The walk in a file, and how many bytes of it are whole lines, if half a line follows.
+pub(super) fn read(path: &Path) -> Result<(Walk, Option<u64>), Failure> {
     let length = std::fs::metadata(path).map_err(|error| failed(path, &error))?.len();
     if length > BYTES_MAX {
         return Err(Failure::failed(format!("{} is too long for a walk test", path.display())));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| failed(path, &error))?;
-    parse(&text).map_err(|fault| Failure::failed(format!("{}: {fault}", path.display())))
+    let bytes = std::fs::read(path).map_err(|error| failed(path, &error))?;
+    parse(&bytes).map_err(|fault| Failure::failed(format!("{}: {fault}", path.display())))
 }
 
-fn parse(text: &str) -> Result<(Walk, u64), String> {
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+fn parse(bytes: &[u8]) -> Result<(Walk, Option<u64>), String> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let torn_at = (whole < bytes.len()).then_some(whole as u64);
+    let whole = std::str::from_utf8(&bytes[..whole]).map_err(|error| error.to_string())?;
     let mut lines = whole.lines().zip(1..).map(|(line, number)| {
         serde_json::from_str(line)
             .map_err(|error| format!("line {number} is none of a walk test: {error}"))
@@ -84,7 +88,7 @@ fn parse(text: &str) -> Result<(Walk, u64), String> {
     for line in lines {
         walk.apply(line?);
     }
-    Ok((walk, whole.len() as u64))
+    Ok((walk, torn_at))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
@@ -108,7 +112,7 @@ mod tests {
         assert!(again.text.contains("--resume"), "{}", again.text);
 
         let whole = std::fs::read(&path).expect("the file");
-        let torn = [whole.as_slice(), br#"{"line":"place","la"#].concat();
+        let torn = [whole.as_slice(), b"{\"line\":\"place\",\"label\":\"K\xc3"].concat();
         std::fs::write(&path, torn).expect("written");
         let (mut file, walk) = WorkFile::resume(&path).expect("a walk test");
         assert_eq!(walk.place(), Some("lobby"));
@@ -126,7 +130,7 @@ mod tests {
             (head.replace("\"format\":1", "\"format\":9") + "\n", "it has format 9"),
             (format!("{head}\nnonsense\n"), "line 2 is none of a walk test"),
         ] {
-            let fault = parse(&text).expect_err(words);
+            let fault = parse(text.as_bytes()).expect_err(words);
             assert!(fault.contains(words), "{fault}");
         }
     }
