@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
 use std::sync::Arc;
-use support::{Running, Site, URGENT};
+use support::{Running, Site, URGENT, news_there};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -164,7 +164,7 @@ async fn fault_by(scripts: &'static [Script]) -> (BrokerFault, bool) {
     let broker = Broker::start(&site, scripts).await;
     let mut running = Running::start(site.settings(broker.port));
     let fault = running.fault().await;
-    let was_up = matches!(running.news.try_recv(), Ok((_, BrokerInput::Up { .. })));
+    let was_up = matches!(news_there(&mut running.news), Some(BrokerInput::Up { .. }));
     running.handle.stop().await;
     (fault, was_up)
 }

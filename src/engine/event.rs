@@ -3,6 +3,7 @@
 mod id;
 
 use super::air::Sign;
+use super::certificate::{CertificateOf, Unfit};
 use super::device::Position;
 use super::keyring::EnrolmentId;
 use super::name::Name;
@@ -127,6 +128,13 @@ pub enum Kind {
     AirtimeSpent,
     /// A LoRaWAN pendant was given a session: it was switched on, or begins anew.
     Joined,
+    /// A certificate ends in 30, 7 or 1 days; it has ended; a later one is in use.
+    CertificateEnding,
+    CertificateEnded,
+    CertificateRenewed,
+    /// New files for TLS cannot be used, and the former stay in use; they are good now.
+    CertificateRefused,
+    CertificateAccepted,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -201,7 +209,12 @@ impl Kind {
             | Self::ClockSet
             | Self::JammingSuspected
             | Self::JammingOver
-            | Self::AirtimeSpent => Lane::Trouble,
+            | Self::AirtimeSpent
+            | Self::CertificateEnding
+            | Self::CertificateEnded
+            | Self::CertificateRenewed
+            | Self::CertificateRefused
+            | Self::CertificateAccepted => Lane::Trouble,
         }
     }
 
@@ -269,6 +282,11 @@ impl Kind {
             Self::JammingOver => "jamming_over",
             Self::AirtimeSpent => "airtime_spent",
             Self::Joined => "joined",
+            Self::CertificateEnding => "certificate_ending",
+            Self::CertificateEnded => "certificate_ended",
+            Self::CertificateRenewed => "certificate_renewed",
+            Self::CertificateRefused => "certificate_refused",
+            Self::CertificateAccepted => "certificate_accepted",
         }
     }
 
@@ -458,6 +476,26 @@ pub enum Detail {
         noise_dbm: Option<i16>,
         /// Its usual level, dBm, if it is known.
         usual_dbm: Option<i16>,
+    },
+    /// A certificate of a broker's line.
+    Certificate {
+        /// Which line.
+        broker: BrokerId,
+        /// Whose.
+        of: CertificateOf,
+        /// Its last second, counted from 1970.
+        ends_unix_s: i64,
+        /// Whole days until then; `None` if the clock was not set.
+        days_left: Option<u32>,
+    },
+    /// Files for TLS that are not taken into use.
+    Unfit {
+        /// For which line.
+        broker: BrokerId,
+        /// Whose certificate it is about.
+        of: CertificateOf,
+        /// Why.
+        why: Unfit,
     },
 }
 

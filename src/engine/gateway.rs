@@ -4,6 +4,7 @@
 mod air;
 mod answers;
 mod brokers;
+mod certificates;
 mod joins;
 #[cfg(feature = "leaks")]
 pub mod leak;
@@ -16,6 +17,7 @@ use super::age::{Age, AgeClock};
 use super::air::AirWatch;
 use super::authenticate::{Arrived, arrive};
 use super::by_pendant::ByPendant;
+use super::certificate::CertificateWatch;
 use super::chance::{Chance, Seed};
 use super::claimed::brought;
 use super::command::{CentreSilence, Commands};
@@ -122,6 +124,7 @@ pub struct Gateway {
     air: AirWatch,
     refusal_told: BTreeMap<(BrokerId, u8), Mono>,
     brokers: Vec<BrokerWatch>,
+    certificates: CertificateWatch,
     /// What memory had to give up, until there is room to tell it.
     dropped: [Option<Shed>; 3],
     /// What the start has to tell, until the journal has room for it.
@@ -191,6 +194,7 @@ impl Gateway {
             air: AirWatch::default(),
             refusal_told: BTreeMap::new(),
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
+            certificates: CertificateWatch::default(),
             to_tell,
             stopping: false,
             outputs: VecDeque::new(),
@@ -232,6 +236,7 @@ impl Gateway {
         self.hand_over_due(now);
         self.handle_silence(now);
         self.handle_brokers(now);
+        self.handle_certificates(now);
         self.handle_air(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
         self.pump(now);
@@ -256,6 +261,7 @@ impl Gateway {
             self.downlinks.next_deadline(),
             self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
             self.air.next_deadline(),
+            self.certificates.next_deadline(),
         ];
         parts.into_iter().flatten().min()
     }

@@ -3,6 +3,7 @@
 
 use super::age::Age;
 use super::air::Sign;
+use super::certificate::{CertificateOf, Unfit};
 use super::device::Position;
 use super::event::{
     Authentication, Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX,
@@ -102,7 +103,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
     }
 }
 
-fn details() -> [Detail; 13] {
+fn details() -> [Detail; 15] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -132,6 +133,17 @@ fn details() -> [Detail; 13] {
             noise_dbm: Some(i16::MIN),
             usual_dbm: Some(i16::MIN),
         },
+        Detail::Certificate {
+            broker: BrokerId(0),
+            of: CertificateOf::Authority,
+            ends_unix_s: i64::MIN,
+            days_left: Some(u32::MAX),
+        },
+        Detail::Unfit {
+            broker: BrokerId(0),
+            of: CertificateOf::Authority,
+            why: Unfit::BrokerUntrusted,
+        },
     ]
 }
 
@@ -146,6 +158,8 @@ fn is_of_the_gateway(detail: &Detail) -> bool {
         | Detail::Refused { .. }
         | Detail::Link(_)
         | Detail::Air { .. }
+        | Detail::Certificate { .. }
+        | Detail::Unfit { .. }
         | Detail::Broker(_) => true,
         Detail::None
         | Detail::Session { .. }
@@ -222,8 +236,10 @@ fn the_longest_event_fits_the_wire() {
             continue;
         }
         // A time that can be printed is longer than one that cannot.
-        if let Detail::Session { due_unix_ms, .. } = &mut event.detail {
-            *due_unix_ms = Some(0);
+        match &mut event.detail {
+            Detail::Session { due_unix_ms, .. } => *due_unix_ms = Some(0),
+            Detail::Certificate { ends_unix_s, .. } => *ends_unix_s = 0,
+            _ => {}
         }
         event.received.wall =
             Wall::Set { unix_ms: 0, uncertainty_ms: u32::MAX, source: WallSource::Unverified };

@@ -8,6 +8,7 @@ mod age;
 pub mod air;
 mod authenticate;
 mod by_pendant;
+pub mod certificate;
 mod chance;
 pub mod claimed;
 pub mod command;

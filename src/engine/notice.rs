@@ -2,6 +2,7 @@
 //! variant that a covert fact could select does not exist (P5).
 
 use super::air::Sign;
+use super::certificate::Expiry;
 use super::event::Lane;
 use super::seam::{BrokerId, DiskFault, LinkId};
 use pendant_protocol::PendantId;
@@ -67,6 +68,8 @@ pub enum Notice {
         /// Whether it is connected.
         up: bool,
     },
+    /// A certificate's end has come nearer, or (`Far`) a later one has replaced it.
+    Certificate(Expiry),
     /// A broker refused an event, or nobody subscribes to it; it is kept.
     BrokerRefused {
         /// Which.

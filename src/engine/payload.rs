@@ -193,6 +193,19 @@ impl Voice {
                 json.member("noise_dbm", noise_dbm);
                 json.member("usual_dbm", usual_dbm);
             }),
+            Detail::Certificate { broker, of, ends_unix_s, days_left } => {
+                json.object("certificate", |json| {
+                    json.member("broker", name_of(&self.brokers, broker.0));
+                    json.member("of", of.as_str());
+                    json.member("ends", rfc3339(ends_unix_s.saturating_mul(1000)));
+                    json.member("days_left", days_left);
+                });
+            }
+            Detail::Unfit { broker, of, why } => json.object("unfit", |json| {
+                json.member("broker", name_of(&self.brokers, broker.0));
+                json.member("of", of.as_str());
+                json.member("why", why.as_str());
+            }),
             Detail::GivenUp { ref pendants } => json.object("given_up", |json| {
                 for (pendant, count) in pendants {
                     json.member(&format!("{pendant:06x}"), *count);

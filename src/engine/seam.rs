@@ -2,6 +2,7 @@
 //! outputs until there are none.
 
 use super::air::AirReport;
+use super::certificate::{CertificateOf, Unfit};
 use super::event::Lane;
 use super::keyring::Keyring;
 use super::name::Name;
@@ -172,6 +173,22 @@ pub enum BrokerInput {
     Receipt(Vec<u8>),
     /// Payload of a message on the command topic.
     CentreMessage(Vec<u8>),
+    /// A certificate is in use on this line from now on.
+    Certificate {
+        /// Whose.
+        of: CertificateOf,
+        /// Its last second, counted from 1970.
+        ends_unix_s: i64,
+    },
+    /// New files for TLS are not taken into use; the former ones stay, if there are any.
+    CertificateRefused {
+        /// Whose certificate it is about.
+        of: CertificateOf,
+        /// Why.
+        why: Unfit,
+    },
+    /// What was refused is mended.
+    CertificateAccepted,
 }
 
 /// What is to be done outside.

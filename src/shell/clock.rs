@@ -60,14 +60,22 @@ impl Clock {
         self.start + Duration::from_micros(mono.us())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the shell's clock is where time comes in")]
     fn wall(&self) -> Wall {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let unix_ms =
-            since_1970.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
+        let unix_ms = unix_ms();
         if unix_ms < NEVER_SET_BEFORE_MS {
             return Wall::Unset;
         }
         Wall::Set { unix_ms, uncertainty_ms: self.uncertainty_ms, source: self.source }
     }
+}
+
+/// The system clock's second, counted from 1970, by which TLS judges certificates.
+pub fn unix_s() -> i64 {
+    unix_ms().div_euclid(1000)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell's clock is where time comes in")]
+fn unix_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }

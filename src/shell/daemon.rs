@@ -13,8 +13,9 @@ use super::store_key::StoreKey;
 use super::survey::Survey;
 use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
-use super::{journal_files, journal_words};
+use super::{certificate_words, journal_files, journal_words};
 use crate::config::Config;
+use crate::engine::certificate::Expiry;
 use crate::engine::journal::recover::Findings;
 use crate::engine::keyring::Keyring;
 use crate::engine::lorawan;
@@ -271,7 +272,10 @@ impl Daemon {
             Woken::Disk(done) => self.input(Input::Disk(done)),
             Woken::Broker(broker, news) => self.input(Input::Broker(broker, news)),
             Woken::Asked(asked) => self.answer(asked),
-            Woken::Reload => self.reload_or_say(),
+            Woken::Reload => {
+                self.reload_or_say();
+                self.uplinks.iter().for_each(|(_, uplink)| uplink.look_at_files());
+            }
             Woken::Stop if self.stop_by.is_none() => {
                 drop(sd_notify::notify(&[NotifyState::Stopping]));
                 self.stop_by = Some(Instant::now() + STOP_WAIT);
@@ -479,8 +483,10 @@ impl Daemon {
 
     fn status(&mut self) -> Value {
         let engine = self.engine.status();
-        let brokers: Vec<Value> =
-            self.uplinks.iter().map(|(name, uplink)| broker_json(name, uplink)).collect();
+        let brokers = BrokerId::all().zip(&self.uplinks).map(|(id, (name, uplink))| {
+            broker_json(name, uplink, self.engine.ending_certificate(id))
+        });
+        let brokers: Vec<Value> = brokers.collect();
         let links: Vec<Value> = self
             .link_states
             .iter()
@@ -618,15 +624,19 @@ fn uplinks(
     lines.collect()
 }
 
-fn broker_json(name: &str, uplink: &UplinkHandle) -> Value {
+fn broker_json(name: &str, uplink: &UplinkHandle, ending: Option<Expiry>) -> Value {
     let status = uplink.status();
     let status = status.borrow();
+    let trouble = status.certificate_trouble.clone();
+    let troubles: Vec<String> =
+        trouble.into_iter().chain(ending.map(certificate_words::words)).collect();
     json!({
         "name": name,
         "connected": status.connected,
         "fault": status.fault.as_ref().map(ToString::to_string),
         "connections": status.connections,
         "certificate_ends_unix_s": status.certificate_ends_unix_s,
+        "certificate_trouble": (!troubles.is_empty()).then(|| troubles.join("; ")),
     })
 }
 

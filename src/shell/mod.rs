@@ -1,6 +1,7 @@
 //! The thin tokio shell: it carries inputs to the engine and outputs from it, and
 //! decides nothing.
 
+pub mod certificate_words;
 pub mod clock;
 pub mod control;
 pub mod daemon;

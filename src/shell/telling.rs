@@ -1,6 +1,8 @@
 //! Notices become counters and log lines. Lines of one kind are limited, so that
 //! a jammer cannot fill the log; the counters count all.
 
+use super::certificate_words;
+use crate::engine::certificate::Nearness;
 use crate::engine::notice::{Notice, Refusal};
 use crate::engine::seam::BrokerId;
 use std::collections::BTreeMap;
@@ -128,6 +130,15 @@ impl Teller {
                 "the centre's regular message does not come: is the centre running, and may it \
                  publish to lonework/v1/<site>/<gateway>/command?"
             ),
+            Notice::Certificate(expiry) => {
+                let (broker, text) =
+                    (self.broker_name(expiry.broker), certificate_words::words(expiry));
+                match expiry.near {
+                    Nearness::Far => tracing::info!(broker, "{text}"),
+                    Nearness::Ended => tracing::error!(broker, "{text}"),
+                    _ => tracing::warn!(broker, "{text}"),
+                }
+            }
             Notice::BrokerRefused { broker, reason } => self.publish_refused(broker, reason),
             Notice::ReceiptUnreadable => {
                 counters.receipts_unreadable += 1;

@@ -10,17 +10,26 @@
 
 mod connection;
 mod correlation;
+mod dial;
 mod fault;
+mod identity;
+mod renewal;
 
 pub use fault::{Awaited, BrokerFault};
 
+use crate::engine::certificate::CertificateOf;
 use crate::engine::name::Name;
 use crate::engine::seam::{Answer, BrokerId, BrokerInput, Publish};
-use crate::shell::tls::TlsFiles;
+use crate::shell::clock::unix_s;
+use crate::shell::tls::{ClientTls, TlsFiles};
 use connection::{Connection, Ended};
+use dial::{Dialling, Undialled, dial};
+use identity::{Identity, Verdict};
+use renewal::Looked;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -122,6 +131,8 @@ pub struct UplinkStatus {
     pub messages_dropped: u64,
     /// When our certificate ends, seconds since 1970, if its dates can be read.
     pub certificate_ends_unix_s: Option<i64>,
+    /// Why new certificate files are not used.
+    pub certificate_trouble: Option<String>,
 }
 
 /// Why an offer was not accepted. The engine will have to offer it again.
@@ -140,6 +151,7 @@ pub struct UplinkHandle {
     answers: mpsc::Sender<Answer>,
     status: watch::Receiver<UplinkStatus>,
     stop: watch::Sender<bool>,
+    look: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -165,6 +177,11 @@ impl UplinkHandle {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<UplinkStatus> {
         self.status.clone()
+    }
+
+    /// Has the certificate files looked at now. What they hold counts at once.
+    pub fn look_at_files(&self) {
+        self.look.notify_one();
     }
 
     /// Sends what is offered, then the state "offline", then DISCONNECT; at most
@@ -194,8 +211,11 @@ pub fn spawn(
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     let (status_out, status) = watch::channel(UplinkStatus::default());
     let (stop, stopped) = watch::channel(false);
+    let look = Arc::new(Notify::new());
+    let (files, name) = (settings.tls.clone(), settings.server_name.clone());
     let uplink = Uplink {
         broker,
+        identity: Identity::new(files, name, Arc::clone(&look)),
         settings,
         news,
         offered,
@@ -205,12 +225,13 @@ pub fn spawn(
         denied: Denied::default(),
     };
     let task = tokio::spawn(uplink.run());
-    UplinkHandle { offers, answers, status, stop, task }
+    UplinkHandle { offers, answers, status, stop, look, task }
 }
 
 /// What outlives a connection.
 struct Uplink {
     broker: BrokerId,
+    identity: Identity,
     settings: BrokerSettings,
     news: mpsc::Sender<(BrokerId, BrokerInput)>,
     offered: mpsc::Receiver<Publish>,
@@ -242,41 +263,154 @@ impl Denied {
     }
 }
 
+/// Nobody listens any more: the gateway is ending.
+struct Gone;
+
 impl Uplink {
     async fn run(mut self) {
+        // An error means that the gateway is ending, and so does an end without one.
+        let _: Result<(), Gone> = self.connect_again_and_again().await;
+    }
+
+    async fn connect_again_and_again(&mut self) -> Result<(), Gone> {
         let mut retry = RETRY_FIRST;
+        let mut begun: Option<Dialling> = None;
         loop {
-            let begun = Instant::now();
-            let ended = Connection::run(&mut self).await;
-            let fault = match ended {
-                Ended::Stopped => return,
-                Ended::Lost { fault, progressed } => {
-                    let good = progressed && fault != BrokerFault::TakenOver;
-                    if good || begun.elapsed() >= STOOD {
-                        retry = RETRY_FIRST;
-                    }
-                    fault
+            let since = Instant::now();
+            let dialling = match begun.take() {
+                Some(dialling) => dialling,
+                None => {
+                    let tls = self.certificates().await?;
+                    dial(&self.settings, tls)
                 }
             };
-            let was_up = self.status.borrow().connected;
-            self.tell(false, Some(fault));
-            self.forget_offers();
-            if was_up && self.news.send((self.broker, BrokerInput::Down)).await.is_err() {
-                return;
+            let dialled = tokio::select! {
+                dialled = dialling => dialled,
+                () = stop_asked(&mut self.stopped) => return Ok(()),
+            };
+            let ended = match dialled {
+                Ok(dialled) => Connection::run(self, dialled).await,
+                Err(Undialled { tls, fault }) => {
+                    Ended::Lost { fault, progressed: false, useless: Some(tls) }
+                }
+            };
+            match ended {
+                Ended::Stopped => return Ok(()),
+                Ended::Renewed(dialling) => {
+                    tracing::info!(broker = self.settings.name.as_str(), "new certificates");
+                    begun = Some(dialling);
+                    self.down(None).await?;
+                }
+                Ended::Lost { fault, progressed, useless } => {
+                    let good = progressed && fault != BrokerFault::TakenOver;
+                    if good || since.elapsed() >= STOOD {
+                        retry = RETRY_FIRST;
+                    }
+                    let other = match useless {
+                        Some(tls) => self.failed(&tls, &fault).await?,
+                        None => false,
+                    };
+                    self.down(Some(fault)).await?;
+                    if !other && self.pause(jittered(retry)).await? {
+                        return Ok(());
+                    }
+                    retry = (retry * 2).min(RETRY_LAST);
+                }
             }
-            if self.pause(jittered(retry)).await {
-                return;
-            }
-            retry = (retry * 2).min(RETRY_LAST);
         }
     }
 
-    /// Waits; true if it is time to stop.
-    async fn pause(&mut self, pause: Duration) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => false,
-            () = stop_asked(&mut self.stopped) => true,
+    /// What to dial with, as soon as the files hold it.
+    async fn certificates(&mut self) -> Result<Arc<ClientTls>, Gone> {
+        loop {
+            if let Some(tls) = self.identity.to_dial() {
+                return Ok(tls);
+            }
+            tokio::select! {
+                looked = self.identity.looked() => {
+                    let fault = looked.as_ref().err().cloned().map(BrokerFault::Files);
+                    self.take(looked).await?;
+                    self.tell(false, fault);
+                }
+                () = stop_asked(&mut self.stopped) => return Err(Gone),
+            }
         }
+    }
+
+    /// The connection is over.
+    async fn down(&mut self, fault: Option<BrokerFault>) -> Result<(), Gone> {
+        let was_up = self.status.borrow().connected;
+        self.tell(false, fault);
+        self.forget_offers();
+        if was_up {
+            self.news(BrokerInput::Down).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, unless there are new certificates to be tried; true if it is time to stop.
+    async fn pause(&mut self, pause: Duration) -> Result<bool, Gone> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(false),
+            () = stop_asked(&mut self.stopped) => Ok(true),
+            looked = self.identity.looked() => {
+                self.take(looked).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes what was found in the certificate files.
+    async fn take(&mut self, looked: Looked) -> Result<(), Gone> {
+        let verdict = self.identity.take(looked, unix_s());
+        self.say_certificates(verdict).await
+    }
+
+    /// The broker lets us in with this.
+    async fn accepted(&mut self, tls: &Arc<ClientTls>) -> Result<(), Gone> {
+        let verdict = self.identity.accepted(tls);
+        self.say_certificates(verdict).await
+    }
+
+    /// The broker did not let us in with this. True if others are to be tried at once.
+    async fn failed(&mut self, tls: &Arc<ClientTls>, fault: &BrokerFault) -> Result<bool, Gone> {
+        let (verdict, others) = self.identity.failed(tls, fault);
+        self.say_certificates(verdict).await?;
+        Ok(others)
+    }
+
+    /// Tells which certificates are in use, and what became of new ones.
+    async fn say_certificates(&mut self, verdict: Option<Verdict>) -> Result<(), Gone> {
+        let trouble = self.identity.trouble();
+        let ends: Vec<_> = self.identity.ends();
+        let broker = self.settings.name.as_str();
+        match verdict {
+            Some(Verdict::Refused(of, why)) => {
+                let text = trouble.as_deref().unwrap_or_default();
+                tracing::error!(broker, "{text}");
+                self.news(BrokerInput::CertificateRefused { of, why }).await?;
+            }
+            Some(Verdict::Accepted) => {
+                tracing::info!(broker, "the certificate files are good again");
+                self.news(BrokerInput::CertificateAccepted).await?;
+            }
+            None => {}
+        }
+        let own = ends.iter().find(|(of, _)| *of == CertificateOf::Gateway).map(|(_, ends)| *ends);
+        self.status.send_if_modified(|status| {
+            let changed =
+                status.certificate_trouble != trouble || status.certificate_ends_unix_s != own;
+            (status.certificate_trouble, status.certificate_ends_unix_s) = (trouble, own);
+            changed
+        });
+        for (of, ends_unix_s) in ends {
+            self.news(BrokerInput::Certificate { of, ends_unix_s }).await?;
+        }
+        Ok(())
+    }
+
+    async fn news(&self, news: BrokerInput) -> Result<(), Gone> {
+        self.news.send((self.broker, news)).await.map_err(|_| Gone)
     }
 
     /// Every offer and answer that waits is of a connection that is over.
@@ -325,6 +459,11 @@ fn jittered(pause: Duration) -> Duration {
         }
         Err(_) => pause,
     }
+}
+
+fn keep_alive(settings: &BrokerSettings) -> Duration {
+    // The library asserts the lower limit.
+    Duration::from_secs(settings.keep_alive_s.max(5).into())
 }
 
 #[cfg(test)]

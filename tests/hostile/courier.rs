@@ -122,7 +122,10 @@ pub(crate) async fn deliver(
                     outcome.answered = Some(Answered::Refused(reason));
                 }
                 BrokerInput::Receipt(_) => outcome.receipts += 1,
-                BrokerInput::CentreMessage(_) => {}
+                BrokerInput::CentreMessage(_)
+                | BrokerInput::Certificate { .. }
+                | BrokerInput::CertificateRefused { .. }
+                | BrokerInput::CertificateAccepted => {}
             },
             () = sleep_until(give_up) => panic!("not delivered: {outcome:?}"),
         }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
+use pendant_gateway::engine::certificate::{CertificateOf, Unfit};
 use pendant_gateway::engine::event::Lane;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::seam::{Answer, BrokerId, BrokerInput, Publish, PublishId};
@@ -85,11 +86,33 @@ impl Running {
         Self { handle: uplink::spawn(BROKER, settings, send), news }
     }
 
+    /// The next news of the connection; those of certificates are passed over.
     pub async fn next(&mut self) -> BrokerInput {
+        loop {
+            let news = self.next_of_any().await;
+            if !is_of_certificates(&news) {
+                return news;
+            }
+        }
+    }
+
+    async fn next_of_any(&mut self) -> BrokerInput {
         let news = timeout(SOON, self.news.recv()).await;
         let (broker, news) = news.expect("news in time").expect("the uplink runs");
         assert_eq!(broker, BROKER);
         news
+    }
+
+    /// Passes over what is no verdict on new certificates: the reason of a refusal, or
+    /// `None` if they were accepted.
+    pub async fn verdict(&mut self) -> Option<(CertificateOf, Unfit)> {
+        loop {
+            match self.next_of_any().await {
+                BrokerInput::CertificateRefused { of, why } => return Some((of, why)),
+                BrokerInput::CertificateAccepted => return None,
+                _ => {}
+            }
+        }
     }
 
     pub async fn down(&mut self) {
@@ -148,6 +171,21 @@ impl Running {
     }
 }
 
+fn is_of_certificates(news: &BrokerInput) -> bool {
+    matches!(
+        news,
+        BrokerInput::Certificate { .. }
+            | BrokerInput::CertificateRefused { .. }
+            | BrokerInput::CertificateAccepted
+    )
+}
+
+/// The next news of the connection, if they are there already.
+pub fn news_there(news: &mut mpsc::Receiver<(BrokerId, BrokerInput)>) -> Option<BrokerInput> {
+    let news = std::iter::from_fn(|| news.try_recv().ok());
+    news.map(|(_, news)| news).find(|news| !is_of_certificates(news))
+}
+
 /// The fault that these settings meet, while nothing is told to the engine and
 /// the uplink still stops at once.
 pub async fn fault_of(settings: BrokerSettings) -> BrokerFault {
@@ -156,6 +194,6 @@ pub async fn fault_of(settings: BrokerSettings) -> BrokerFault {
     let stopping = Instant::now();
     running.handle.stop().await;
     assert!(stopping.elapsed() < Duration::from_secs(2), "stops although it cannot connect");
-    assert!(running.news.try_recv().is_err(), "never up, so never down");
+    assert!(news_there(&mut running.news).is_none(), "never up, so never down");
     fault
 }

@@ -66,6 +66,15 @@ impl Gateway {
                 Some(event) => self.receipt(broker, event, now),
             },
             BrokerInput::CentreMessage(payload) => self.centre_message(broker, &payload, now),
+            BrokerInput::Certificate { of, ends_unix_s } => {
+                self.certificate_in_use(broker, of, ends_unix_s, now);
+            }
+            BrokerInput::CertificateRefused { of, why } => {
+                self.tell(Kind::CertificateRefused, Detail::Unfit { broker, of, why }, now);
+            }
+            BrokerInput::CertificateAccepted => {
+                self.tell(Kind::CertificateAccepted, Detail::Broker(broker), now);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::engine::air::Sign;
+use crate::engine::certificate::{CertificateOf, Unfit};
 use crate::engine::device::Position;
 use crate::engine::event::{
     Authentication, EndedBoot, EventId, EventIdKey, GIVEN_UP_MAX, HeardFrame, Stamp,
@@ -102,6 +103,10 @@ fn any_detail() -> impl Strategy<Value = Detail> {
     let lane = (0..3usize).prop_map(|lane| Lane::ALL[lane]);
     let due = || prop::option::of(any_unix_ms());
     let sign = prop_oneof![Just(Sign::Noise), Just(Sign::Failures), Just(Sign::Loss)];
+    let of = || {
+        use CertificateOf as Of;
+        prop_oneof![Just(Of::Gateway), Just(Of::Authority), Just(Of::Broker)]
+    };
     let ended = (n(), n(), n(), n()).prop_map(|(boot, urgent, trouble, routine)| EndedBoot {
         boot,
         last: [urgent, trouble, routine],
@@ -140,6 +145,16 @@ fn any_detail() -> impl Strategy<Value = Detail> {
                 usual_dbm,
             }
         ),
+        (0..3u8, of(), any_unix_ms(), any::<Option<u32>>()).prop_map(
+            |(broker, of, ends, days_left)| Detail::Certificate {
+                broker: BrokerId(broker),
+                of,
+                ends_unix_s: ends / 1000,
+                days_left,
+            }
+        ),
+        (0..3u8, of(), prop::sample::select(&Unfit::ALL[..]))
+            .prop_map(|(broker, of, why)| Detail::Unfit { broker: BrokerId(broker), of, why }),
         prop::collection::vec((1..0x100_0000u32, any::<u32>()), 0..=GIVEN_UP_MAX)
             .prop_map(|pendants| Detail::GivenUp { pendants }),
     ]
@@ -435,6 +450,17 @@ enum DetailData<'e> {
         noise_dbm: Option<i16>,
         usual_dbm: Option<i16>,
     },
+    Certificate {
+        broker: &'e str,
+        of: &'static str,
+        ends: Option<String>,
+        days_left: Option<u32>,
+    },
+    Unfit {
+        broker: &'e str,
+        of: &'static str,
+        why: &'static str,
+    },
     GivenUp(GivenUp<'e>),
 }
 
@@ -482,6 +508,17 @@ impl<'e> DetailData<'e> {
                 let link = link.map(|link| name_of(&voice.links, link.0));
                 Self::Air { link, sign: sign.as_str(), noise_dbm, usual_dbm }
             }
+            Detail::Certificate { broker, of, ends_unix_s, days_left } => Self::Certificate {
+                broker: name_of(&voice.brokers, broker.0),
+                of: of.as_str(),
+                ends: rfc3339(ends_unix_s.saturating_mul(1000)),
+                days_left,
+            },
+            Detail::Unfit { broker, of, why } => Self::Unfit {
+                broker: name_of(&voice.brokers, broker.0),
+                of: of.as_str(),
+                why: why.as_str(),
+            },
             Detail::GivenUp { ref pendants } => Self::GivenUp(GivenUp(pendants)),
         })
     }

@@ -81,10 +81,18 @@ pub(in crate::engine) fn belongs(event: &Event) -> bool {
             K::JournalDamage => matches!(detail, Detail::Damage { .. } | Detail::Void { .. }),
             K::EventsShed => matches!(detail, Detail::Void { .. } | Detail::GivenUp { .. }),
             K::BrokerRefused => matches!(detail, Detail::Refused { .. }),
-            K::CentreSilent | K::CentreHeard | K::BrokerLost | K::BrokerBack => {
+            K::CentreSilent
+            | K::CentreHeard
+            | K::BrokerLost
+            | K::BrokerBack
+            | K::CertificateAccepted => {
                 matches!(detail, Detail::Broker(_))
             }
             K::CounterStale => matches!(detail, Detail::Pendant(_)),
+            K::CertificateEnding | K::CertificateEnded | K::CertificateRenewed => {
+                matches!(detail, Detail::Certificate { .. })
+            }
+            K::CertificateRefused => matches!(detail, Detail::Unfit { .. }),
             K::JammingSuspected | K::JammingOver => matches!(detail, Detail::Air { .. }),
             K::SessionEnded
             | K::SafePin

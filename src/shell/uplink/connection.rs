@@ -1,4 +1,4 @@
-//! One connection, from dialling to its end.
+//! One connection, from CONNACK to its end.
 //!
 //! What the library (rumqttc 0.25) needs from us, each learnt from its source:
 //! - `poll` is never cancelled except to throw the loop away: it holds packets.
@@ -10,27 +10,25 @@
 //! - A keep-alive of 0 from the broker would make it ping without pause.
 
 use super::correlation::{Correlation, Offer};
+use super::dial::{Dialled, Dialling, PollError, Polled, Undialled, dial, guarded};
 use super::fault::{Awaited, BrokerFault, Circumstances};
-use super::{BrokerSettings, Denied, OFFERS_MAX, Uplink, stop_asked};
+use super::{Denied, Gone, OFFERS_MAX, Uplink, keep_alive, stop_asked};
 use crate::engine::command::CENTRE_WIRE_BYTES;
 use crate::engine::seam::{Answer, BrokerInput, Publish};
-use crate::shell::tls::{ClientTls, TlsFilesError, Validity, client_tls};
+use crate::shell::clock::unix_s;
+use crate::shell::tls::ClientTls;
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, LastWill, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck,
-    SubscribeReasonCode,
+    ConnAck, Filter, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck, SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
+use std::future::{pending, ready};
 use std::pin::pin;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, timeout_at};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
-/// Dialling, TLS and CONNACK. A slow line needs several round trips for them.
-const CONNECT_WAIT: Duration = Duration::from_secs(15);
 const SUBSCRIBE_WAIT: Duration = Duration::from_secs(15);
 /// Longest wait for the next PUBACK while any is due.
 const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
@@ -40,17 +38,12 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(3);
 /// The library's limit must be above every number of open offers: at its limit
 /// it hands out packet ids that are still in use. Answers count as offers; beside
 /// them go a SUBSCRIBE and two states.
-const OPEN_MAX: u16 = 600;
+pub(super) const OPEN_MAX: u16 = 600;
 const _: () = assert!(OFFERS_MAX + 3 < OPEN_MAX as usize);
 
-/// More is no use to us. The broker is told, and drops longer messages itself.
-const PACKET_BYTES_MAX: u32 = 256 * 1024;
+/// More is no use to us.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 const _: () = assert!(CENTRE_WIRE_BYTES < MESSAGE_BYTES_MAX);
-/// Messages that the broker may have on the way to us.
-const MESSAGES_IN_FLIGHT_MAX: u16 = 512;
-/// What stands in the socket's buffer can no longer be overtaken.
-const SEND_BUFFER_BYTES: u32 = 16 * 1024;
 
 /// Places in the SUBSCRIBE and its SUBACK.
 const RECEIPTS: usize = 0;
@@ -66,23 +59,17 @@ pub(super) enum Ended {
         fault: BrokerFault,
         /// The broker answered at least one event.
         progressed: bool,
+        /// What it was dialled with, if it never was of use.
+        useless: Option<Arc<ClientTls>>,
     },
+    /// In favour of one with new certificates.
+    Renewed(Dialling),
 }
 
 enum Stage {
-    Connecting,
     Subscribing,
     Up,
     Leaving,
-}
-
-/// What one wait for the library brought.
-type Polled = Result<Event, PollError>;
-
-enum PollError {
-    Failed(Box<ConnectionError>),
-    TimedOut,
-    Panicked,
 }
 
 pub(super) struct Connection<'a> {
@@ -98,12 +85,15 @@ pub(super) struct Connection<'a> {
     progressed: bool,
     receipt_topic: String,
     command_topic: String,
-    own: Option<Validity>,
+    tls: Arc<ClientTls>,
+    /// An attempt with new certificates, beside this line.
+    beside: Option<Dialling>,
 }
 
 /// Why a connection is given up.
 enum Break {
     Fault(BrokerFault),
+    Renewed(Dialling),
     Stopped,
 }
 
@@ -114,42 +104,35 @@ impl From<BrokerFault> for Break {
 }
 
 impl<'a> Connection<'a> {
-    /// Dials and serves until the connection ends.
-    pub(super) async fn run(uplink: &'a mut Uplink) -> Ended {
-        let mut stopped = uplink.stopped.clone();
-        let files = read_files(&uplink.settings);
-        let tls = tokio::select! {
-            tls = files => tls,
-            () = stop_asked(&mut stopped) => return Ended::Stopped,
-        };
-        let tls = match tls {
-            Ok(tls) => tls,
-            Err(error) => {
-                return Ended::Lost { fault: BrokerFault::Files(error), progressed: false };
-            }
-        };
-        let own = tls.own;
-        uplink.status.send_if_modified(|status| {
-            let ends = own.map(|own| own.not_after_unix_s);
-            std::mem::replace(&mut status.certificate_ends_unix_s, ends) != ends
-        });
-        let (client, mut event_loop) =
-            AsyncClient::new(options(&uplink.settings, tls), OPEN_MAX.into());
+    /// Serves until the connection ends.
+    pub(super) async fn run(uplink: &'a mut Uplink, dialled: Dialled) -> Ended {
+        let Dialled { client, mut event_loop, connack, tls } = dialled;
         let mut connection = Self {
             receipt_topic: uplink.settings.topic("receipt"),
             command_topic: uplink.settings.topic("command"),
             uplink,
             client,
             correlation: Correlation::default(),
-            stage: Stage::Connecting,
-            due: Some(Instant::now() + CONNECT_WAIT),
+            stage: Stage::Subscribing,
+            due: Some(Instant::now() + SUBSCRIBE_WAIT),
             heard: Instant::now(),
             progressed: false,
-            own,
+            tls,
+            beside: None,
         };
-        match connection.serve(&mut event_loop).await {
-            Break::Stopped => Ended::Stopped,
-            Break::Fault(fault) => Ended::Lost { fault, progressed: connection.progressed },
+        let ended = match connection.connected(&mut event_loop, &connack) {
+            Ok(()) => connection.serve(&mut event_loop).await,
+            Err(end) => end,
+        };
+        match (ended, connection.beside.take()) {
+            (Break::Stopped, _) => Ended::Stopped,
+            // The broker has let the new ones in and hung up, or was about to.
+            (Break::Renewed(beside), _) | (Break::Fault(_), Some(beside)) => Ended::Renewed(beside),
+            (Break::Fault(fault), None) => Ended::Lost {
+                fault,
+                progressed: connection.progressed,
+                useless: matches!(connection.stage, Stage::Subscribing).then_some(connection.tls),
+            },
         }
     }
 
@@ -166,15 +149,12 @@ impl<'a> Connection<'a> {
                     return self.last_events(event_loop).await.err().unwrap_or(fault.into());
                 }
                 Err(PollError::TimedOut) => return self.overdue(),
-                Err(PollError::Panicked) => {
-                    return BrokerFault::Protocol("the MQTT library gave up".to_owned()).into();
-                }
+                Err(PollError::Panicked) => return BrokerFault::gave_up().into(),
             };
             if matches!(event, Event::Incoming(_)) {
                 self.heard = Instant::now();
             }
             let handled = match event {
-                Event::Incoming(Packet::ConnAck(connack)) => self.connected(event_loop, &connack),
                 Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).await,
                 Event::Outgoing(Outgoing::Disconnect) => Err(Break::Stopped),
                 other => self.flow(other).await,
@@ -198,6 +178,7 @@ impl<'a> Connection<'a> {
         loop {
             let up = matches!(self.stage, Stage::Up);
             let room = self.correlation.open() < OFFERS_MAX;
+            let try_at = self.uplink.identity.try_at().filter(|_| up && self.beside.is_none());
             tokio::select! {
                 biased;
                 () = stop_asked(&mut self.uplink.stopped), if !matches!(self.stage, Stage::Leaving) => self.leave()?,
@@ -206,6 +187,12 @@ impl<'a> Connection<'a> {
                     None => self.leave()?,
                 },
                 Some(answer) = self.uplink.answered.recv(), if up && room => self.answer(answer),
+                looked = self.uplink.identity.looked() => self.uplink.take(looked).await?,
+                () = at(try_at) => {
+                    let next = self.uplink.identity.next();
+                    self.beside = next.map(|tls| dial(&self.uplink.settings, tls));
+                }
+                tried = tried(&mut self.beside) => self.tried(tried).await?,
                 polled = &mut polling => return Ok(polled),
             }
         }
@@ -224,8 +211,6 @@ impl<'a> Connection<'a> {
             status.connections += 1;
             status.in_flight_max = allowed.unwrap_or(u16::MAX).min(OFFERS_MAX as u16);
         });
-        self.stage = Stage::Subscribing;
-        self.due = Some(Instant::now() + SUBSCRIBE_WAIT);
         let filters = [&self.receipt_topic, &self.command_topic]
             .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
         self.client.try_subscribe_many(filters).map_err(|_| library_full())
@@ -242,6 +227,7 @@ impl<'a> Connection<'a> {
         self.stage = Stage::Up;
         self.due = None;
         self.uplink.forget_offers();
+        self.uplink.accepted(&self.tls).await?;
         self.say_state("online")?;
         self.uplink.tell(true, self.uplink.denied.fault());
         let in_flight_max = self.uplink.status.borrow().in_flight_max;
@@ -391,7 +377,6 @@ impl<'a> Connection<'a> {
 
     fn overdue(&self) -> Break {
         let awaited = match self.stage {
-            Stage::Connecting => Awaited::Connection,
             Stage::Subscribing => Awaited::Subscription,
             Stage::Leaving => return Break::Stopped,
             Stage::Up if self.due.is_some_and(|due| due <= Instant::now()) => {
@@ -402,83 +387,49 @@ impl<'a> Connection<'a> {
         BrokerFault::ProtocolTimeout(awaited).into()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "certificates are judged by the system's clock, as TLS itself does"
-    )]
     fn fault(&self, error: &ConnectionError) -> BrokerFault {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
-        let now_unix_s = since_1970.and_then(|since| i64::try_from(since.as_secs()).ok());
-        let circumstances = Circumstances {
-            answered: !matches!(self.stage, Stage::Connecting),
-            own: self.own,
-            now_unix_s: now_unix_s.unwrap_or(0),
-        };
-        circumstances.fault(error)
+        let (own, now_unix_s) = (self.tls.own, unix_s());
+        Circumstances { answered: true, own, now_unix_s }.fault(error)
     }
 
-    /// Tells the engine. If nobody listens the gateway is ending.
-    async fn news(&self, news: BrokerInput) -> Result<(), Break> {
-        self.uplink.news.send((self.uplink.broker, news)).await.map_err(|_| Break::Stopped)
-    }
-}
-
-/// Reads certificates and key without holding up the loop: the card may be slow.
-async fn read_files(settings: &BrokerSettings) -> Result<ClientTls, TlsFilesError> {
-    let (files, name) = (settings.tls.clone(), settings.server_name.clone());
-    tokio::task::spawn_blocking(move || client_tls(&files, &name))
-        .await
-        .expect("reading certificates does not panic")
-}
-
-fn keep_alive(settings: &BrokerSettings) -> Duration {
-    // The library asserts the lower limit.
-    Duration::from_secs(settings.keep_alive_s.max(5).into())
-}
-
-fn options(settings: &BrokerSettings, tls: ClientTls) -> MqttOptions {
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    network.set_tcp_send_buffer_size(SEND_BUFFER_BYTES);
-    if let Some(interface) = &settings.interface {
-        network.set_bind_device(interface);
-    }
-    let will = settings.state("offline");
-    let will = LastWill::new(settings.topic("state"), will, QoS::AtLeastOnce, true, None);
-
-    let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
-    options
-        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.config)))
-        .set_network_options(network)
-        .set_connection_timeout(CONNECT_WAIT.as_secs())
-        .set_keep_alive(keep_alive(settings))
-        .set_clean_start(false)
-        .set_session_expiry_interval(Some(settings.session_expiry_s))
-        .set_max_packet_size(Some(PACKET_BYTES_MAX))
-        .set_receive_maximum(Some(MESSAGES_IN_FLIGHT_MAX))
-        .set_outgoing_inflight_upper_limit(OPEN_MAX)
-        .set_last_will(will);
-    if let Some(login) = &settings.credentials {
-        options.set_credentials(&login.user, login.password.as_str());
-    }
-    options
-}
-
-/// Polls the library until `limit`, and survives it.
-async fn guarded(event_loop: &mut EventLoop, limit: Instant) -> Polled {
-    let mut polling = pin!(timeout_at(limit, event_loop.poll()));
-    poll_fn(|context| {
-        let once = AssertUnwindSafe(|| polling.as_mut().poll(context));
-        match catch_unwind(once) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(polled))) => {
-                Poll::Ready(polled.map_err(|error| PollError::Failed(Box::new(error))))
+    /// An attempt beside this line came to an end.
+    async fn tried(&mut self, tried: Result<Dialled, Undialled>) -> Result<(), Break> {
+        self.beside = None;
+        match tried {
+            Ok(dialled) => Err(Break::Renewed(Box::pin(ready(Ok(dialled))))),
+            Err(Undialled { tls, fault }) => {
+                self.uplink.failed(&tls, &fault).await?;
+                Ok(())
             }
-            Ok(Poll::Ready(Err(_))) => Poll::Ready(Err(PollError::TimedOut)),
-            Err(_) => Poll::Ready(Err(PollError::Panicked)),
         }
-    })
-    .await
+    }
+
+    /// Tells the engine.
+    async fn news(&mut self, news: BrokerInput) -> Result<(), Break> {
+        Ok(self.uplink.news(news).await?)
+    }
+}
+
+impl From<Gone> for Break {
+    fn from(_: Gone) -> Self {
+        Self::Stopped
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+/// Waits for an attempt to end; for ever if there is none.
+async fn tried(beside: &mut Option<Dialling>) -> Result<Dialled, Undialled> {
+    match beside {
+        Some(beside) => beside.await,
+        None => pending().await,
+    }
 }
 
 /// The library's request queue holds more than can be open.

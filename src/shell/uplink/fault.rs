@@ -156,6 +156,11 @@ impl BrokerFault {
         }
     }
 
+    /// The library panicked.
+    pub(super) fn gave_up() -> Self {
+        Self::Protocol("the MQTT library gave up".to_owned())
+    }
+
     fn detail(&self) -> Option<String> {
         match self {
             Self::Unreachable(why) => Some(why.to_string()),

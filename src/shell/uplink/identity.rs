@@ -1,0 +1,204 @@
+//! Who we are to the broker: the certificates in use, and what is to take their
+//! place. New ones are first tried beside the line that stands. What the broker has
+//! accepted stays in memory until it accepts another, whatever becomes of the files.
+
+use super::fault::BrokerFault;
+use super::renewal::{Looked, look};
+use crate::engine::certificate::{CertificateOf, Unfit};
+use crate::shell::tls::{ClientTls, TlsFiles};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// The broker may learn later to accept what it refused: it is asked again.
+const TRY_REFUSED_EVERY: Duration = Duration::from_secs(300);
+/// After an attempt that failed for another reason than the certificates.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// What the centre is to know of new certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// They are not used.
+    Refused(CertificateOf, Unfit),
+    /// What was refused is mended.
+    Accepted,
+}
+
+pub(super) struct Identity {
+    looked: mpsc::Receiver<Looked>,
+    looking: JoinHandle<()>,
+    /// What is dialled with. Once the broker has accepted it, only what the broker
+    /// accepts replaces it.
+    in_use: Option<Arc<ClientTls>>,
+    accepted: bool,
+    /// The broker would not have `in_use` the last time.
+    unwanted: bool,
+    next: Option<Next>,
+    /// What is wrong with the files as they are now.
+    unfit: Option<String>,
+}
+
+/// Good as far as we can see, and not accepted by the broker yet.
+struct Next {
+    tls: Arc<ClientTls>,
+    refused: Option<String>,
+    try_at: Instant,
+}
+
+impl Identity {
+    /// Begins to look at the files; at once when `now` says so.
+    pub(super) fn new(files: TlsFiles, server_name: String, now: Arc<Notify>) -> Self {
+        let (found, looked) = mpsc::channel(1);
+        let looking = tokio::spawn(look(files, server_name, found, now));
+        Self {
+            looked,
+            looking,
+            in_use: None,
+            accepted: false,
+            unwanted: false,
+            next: None,
+            unfit: None,
+        }
+    }
+
+    /// What is new in the files; cancelled, nothing is lost.
+    pub(super) async fn looked(&mut self) -> Looked {
+        match self.looked.recv().await {
+            Some(looked) => looked,
+            None => pending().await,
+        }
+    }
+
+    /// Takes what was found in the files. `now_unix_s` is the clock's.
+    pub(super) fn take(&mut self, looked: Looked, now_unix_s: i64) -> Option<Verdict> {
+        let before = self.trouble();
+        let (of, why) = match looked {
+            Ok(tls) => {
+                let ended = |tls: &ClientTls| tls.has_ended(now_unix_s);
+                if ended(&tls) && self.in_use.as_ref().is_some_and(|in_use| !ended(in_use)) {
+                    self.unfit = Some("client certificate: it has ended already".to_owned());
+                    (CertificateOf::Gateway, Unfit::Ended)
+                } else {
+                    self.unfit = None;
+                    self.put(tls);
+                    return self.verdict(before);
+                }
+            }
+            Err(error) => {
+                self.unfit = Some(error.to_string());
+                (error.which.of(), error.unfit)
+            }
+        };
+        (self.trouble() != before).then_some(Verdict::Refused(of, why))
+    }
+
+    fn put(&mut self, tls: Arc<ClientTls>) {
+        let is_in_use = self.in_use.as_ref().is_some_and(|in_use| in_use.is_same(&tls));
+        let is_next = self.next.as_ref().is_some_and(|next| next.tls.is_same(&tls));
+        if is_in_use || !self.accepted {
+            self.next = None;
+        }
+        if !self.accepted {
+            self.in_use = Some(tls);
+        } else if !is_in_use && !is_next {
+            self.next = Some(Next { tls, refused: None, try_at: Instant::now() });
+        }
+    }
+
+    /// What to dial with; `None` as long as the files held nothing usable.
+    pub(super) fn to_dial(&self) -> Option<Arc<ClientTls>> {
+        // What the broker accepted before brings the line back soonest.
+        let next = self.next.as_ref().filter(|_| self.unwanted).map(|next| &next.tls);
+        next.or(self.in_use.as_ref()).map(Arc::clone)
+    }
+
+    /// When to try the next ones beside the line that stands.
+    pub(super) fn try_at(&self) -> Option<Instant> {
+        self.next.as_ref().map(|next| next.try_at)
+    }
+
+    /// The next ones, to try them.
+    pub(super) fn next(&self) -> Option<Arc<ClientTls>> {
+        self.next.as_ref().map(|next| Arc::clone(&next.tls))
+    }
+
+    /// The broker let us in with this.
+    pub(super) fn accepted(&mut self, tls: &Arc<ClientTls>) -> Option<Verdict> {
+        let before = self.trouble();
+        (self.accepted, self.unwanted) = (true, false);
+        if self.next.as_ref().is_some_and(|next| Arc::ptr_eq(&next.tls, tls)) {
+            self.next = None;
+            self.in_use = Some(Arc::clone(tls));
+        }
+        self.verdict(before)
+    }
+
+    /// An attempt with this failed. True beside the verdict if there is another to be
+    /// tried at once.
+    pub(super) fn failed(
+        &mut self,
+        tls: &Arc<ClientTls>,
+        fault: &BrokerFault,
+    ) -> (Option<Verdict>, bool) {
+        let about = about(fault);
+        let before = self.trouble();
+        let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.tls, tls)) else {
+            self.unwanted |= about.is_some();
+            return (None, false);
+        };
+        self.unwanted = false;
+        let Some((of, why)) = about else {
+            next.try_at = Instant::now() + TRY_AGAIN;
+            return (None, false);
+        };
+        next.try_at = Instant::now() + TRY_REFUSED_EVERY;
+        next.refused = Some(fault.to_string());
+        let told = before == self.trouble();
+        ((!told).then_some(Verdict::Refused(of, why)), true)
+    }
+
+    fn verdict(&self, before: Option<String>) -> Option<Verdict> {
+        (before.is_some() && self.trouble().is_none()).then_some(Verdict::Accepted)
+    }
+
+    /// The certificates in use, and the last second of each.
+    pub(super) fn ends(&self) -> Vec<(CertificateOf, i64)> {
+        self.in_use.iter().flat_map(|tls| tls.ends()).collect()
+    }
+
+    /// What is wrong with the files, or with what they held.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let refused = self.next.as_ref().and_then(|next| next.refused.as_ref());
+        let why = self.unfit.as_ref().or(refused)?;
+        Some(if self.in_use.is_some() {
+            format!("the new certificate files are not used, the former ones are: {why}")
+        } else {
+            format!("the certificate files cannot be used: {why}")
+        })
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.looking.abort();
+    }
+}
+
+/// Whether a fault can come of the certificates, and of which.
+fn about(fault: &BrokerFault) -> Option<(CertificateOf, Unfit)> {
+    match fault {
+        BrokerFault::TlsUntrusted => Some((CertificateOf::Authority, Unfit::BrokerUntrusted)),
+        BrokerFault::ClientCertificateExpired(_)
+        | BrokerFault::ClientCertificateNotYetValid(_)
+        | BrokerFault::ClientCertificateRefused(_)
+        | BrokerFault::Tls(_)
+        | BrokerFault::LoginRefused
+        | BrokerFault::Refused(_)
+        | BrokerFault::SubscribeRefused
+        | BrokerFault::ClosedEarly => Some((CertificateOf::Gateway, Unfit::BrokerRefused)),
+        _ => None,
+    }
+}
