@@ -3,6 +3,8 @@
 #[allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "uplink/renewal.rs"]
+mod renewal;
 #[path = "support/uplink.rs"]
 mod support;
 

@@ -23,6 +23,7 @@ mod rig;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod twins;
 
+mod p10_certificates;
 mod p10_fail_loud;
 mod p11_timers;
 mod p1_custody;

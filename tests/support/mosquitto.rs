@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -40,6 +40,24 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+impl Identity {
+    /// Puts certificate and key, one after the other, into the places of another's, each
+    /// as a careful tool does: a new file, then renamed.
+    pub fn replace(&self, other: &Self) {
+        replace(&self.key, &other.key);
+        replace(&self.certificate, &other.certificate);
+    }
+}
+
+/// Puts a file's contents into the place of another, which keeps its rights.
+pub fn replace(new: &Path, place: &Path) {
+    let beside = place.with_extension("new");
+    fs::copy(new, &beside).expect("it can be copied");
+    let rights = fs::metadata(place).expect("there was one").permissions();
+    fs::set_permissions(&beside, rights).expect("its rights set");
+    fs::rename(&beside, place).expect("it can be renamed");
+}
+
 impl Authority {
     /// Makes an authority with its own folder.
     pub fn new(name: &str) -> Self {
@@ -59,8 +77,29 @@ impl Authority {
 
     /// Issues a certificate for `name`, good as server under `hosts` and as client.
     pub fn issue(&self, name: &str, hosts: &[&str], years: Years) -> Identity {
+        self.sign(name, params(name, hosts, years))
+    }
+
+    /// Issues a client's certificate that ends at the beginning of the day so many days
+    /// from now.
+    #[expect(clippy::disallowed_methods, reason = "the daemon judges it by this clock")]
+    pub fn issue_for(&self, name: &str, days: u64) -> Identity {
+        let ends = SystemTime::now() + Duration::from_secs(days * 86_400);
+        let date = humantime::format_rfc3339_seconds(ends).to_string();
+        let number =
+            |digits: std::ops::Range<usize>| -> u16 { date[digits].parse().expect("digits") };
+        let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+        let mut params = params(name, &[], VALID);
+        params.not_after = rcgen::date_time_ymd(
+            i32::from(year),
+            u8::try_from(month).expect("a month"),
+            u8::try_from(day).expect("a day"),
+        );
+        self.sign(name, params)
+    }
+
+    fn sign(&self, name: &str, mut params: CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key");
-        let mut params = params(name, hosts, years);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
@@ -166,6 +205,13 @@ impl Mosquitto {
         }
     }
 
+    /// Ends it at once; its port is free then.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// The number of the broker's process.
     pub fn process(&self) -> u32 {
         self.child.id()
@@ -174,9 +220,7 @@ impl Mosquitto {
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) enum Ended {
 
 enum Stage {
     Subscribing,
+    /// New certificates are on trial: may they publish as well?
+    Proving,
     Up,
     Leaving,
 }
@@ -131,7 +133,7 @@ impl<'a> Connection<'a> {
             (Break::Fault(fault), None) => Ended::Lost {
                 fault,
                 progressed: connection.progressed,
-                useless: matches!(connection.stage, Stage::Subscribing).then_some(connection.tls),
+                useless: connection.is_of_no_use().then_some(connection.tls),
             },
         }
     }
@@ -224,11 +226,21 @@ impl<'a> Connection<'a> {
             return Err(BrokerFault::SubscribeRefused.into());
         }
         self.uplink.denied.commands = !granted(suback, COMMANDS);
-        self.stage = Stage::Up;
         self.due = None;
         self.uplink.forget_offers();
-        self.uplink.accepted(&self.tls).await?;
         self.say_state("online")?;
+        // An event that the broker refuses is set apart for long, so what new
+        // certificates may do is found out by the state.
+        if self.uplink.identity.is_on_trial(&self.tls) && self.correlation.open() > 0 {
+            self.stage = Stage::Proving;
+            return Ok(());
+        }
+        self.up().await
+    }
+
+    async fn up(&mut self) -> Result<(), Break> {
+        self.stage = Stage::Up;
+        self.uplink.accepted(&self.tls).await?;
         self.uplink.tell(true, self.uplink.denied.fault());
         let in_flight_max = self.uplink.status.borrow().in_flight_max;
         self.news(BrokerInput::Up { in_flight_max }).await
@@ -261,6 +273,10 @@ impl<'a> Connection<'a> {
             (_, _) => Some(Instant::now() + ACKNOWLEDGE_WAIT),
         };
         match (offer, reason_code(puback.reason)) {
+            (Offer::State, reason) if matches!(self.stage, Stage::Proving) => match reason {
+                0..0x80 => self.up().await,
+                reason => Err(BrokerFault::StateRefused(reason).into()),
+            },
             (Offer::State, reason) => {
                 self.denied(|denied| &mut denied.state, reason);
                 Ok(())
@@ -375,9 +391,15 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
+    /// It ends before any event could go out.
+    fn is_of_no_use(&self) -> bool {
+        matches!(self.stage, Stage::Subscribing | Stage::Proving)
+    }
+
     fn overdue(&self) -> Break {
         let awaited = match self.stage {
             Stage::Subscribing => Awaited::Subscription,
+            Stage::Proving => Awaited::Acknowledgement,
             Stage::Leaving => return Break::Stopped,
             Stage::Up if self.due.is_some_and(|due| due <= Instant::now()) => {
                 Awaited::Acknowledgement

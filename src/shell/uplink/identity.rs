@@ -125,11 +125,16 @@ impl Identity {
         self.next.as_ref().map(|next| Arc::clone(&next.tls))
     }
 
+    /// Whether these are to take the place of others that the broker has accepted.
+    pub(super) fn is_on_trial(&self, tls: &Arc<ClientTls>) -> bool {
+        self.next.as_ref().is_some_and(|next| Arc::ptr_eq(&next.tls, tls))
+    }
+
     /// The broker let us in with this.
     pub(super) fn accepted(&mut self, tls: &Arc<ClientTls>) -> Option<Verdict> {
         let before = self.trouble();
         (self.accepted, self.unwanted) = (true, false);
-        if self.next.as_ref().is_some_and(|next| Arc::ptr_eq(&next.tls, tls)) {
+        if self.is_on_trial(tls) {
             self.next = None;
             self.in_use = Some(Arc::clone(tls));
         }
@@ -155,7 +160,13 @@ impl Identity {
             return (None, false);
         };
         next.try_at = Instant::now() + TRY_REFUSED_EVERY;
-        next.refused = Some(fault.to_string());
+        next.refused = Some(match fault {
+            BrokerFault::StateRefused(reason) => format!(
+                "the broker lets them in and takes nothing that they publish (reason \
+                 0x{reason:02x}): are they this gateway's?"
+            ),
+            fault => fault.to_string(),
+        });
         let told = before == self.trouble();
         ((!told).then_some(Verdict::Refused(of, why)), true)
     }
@@ -198,6 +209,7 @@ fn about(fault: &BrokerFault) -> Option<(CertificateOf, Unfit)> {
         | BrokerFault::LoginRefused
         | BrokerFault::Refused(_)
         | BrokerFault::SubscribeRefused
+        | BrokerFault::StateRefused(_)
         | BrokerFault::ClosedEarly => Some((CertificateOf::Gateway, Unfit::BrokerRefused)),
         _ => None,
     }

@@ -79,3 +79,115 @@ async fn read(files: &TlsFiles, server_name: &str) -> Result<ClientTls, TlsFiles
 async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(look).await.expect("reading certificates does not panic")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::certificate::Unfit;
+    use crate::shell::tls::TlsFile;
+    use rcgen::{CertificateParams, KeyPair};
+    use tempfile::TempDir;
+
+    /// A folder with files that are looked at, in the runtime's own time.
+    struct Watched {
+        folder: TempDir,
+        found: mpsc::Receiver<Looked>,
+        now: Arc<Notify>,
+    }
+
+    impl Watched {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let place = |name: &str| folder.path().join(name);
+            let files = TlsFiles {
+                authority: place("ca.pem"),
+                certificate: place("gateway.pem"),
+                key: place("gateway.key"),
+            };
+            let (tell, found) = mpsc::channel(1);
+            let now = Arc::new(Notify::new());
+            let mut watched = Self { folder, found, now };
+            let (certificate, key) = pair();
+            for (name, text) in
+                [("ca.pem", &certificate), ("gateway.pem", &certificate), ("gateway.key", &key)]
+            {
+                watched.put(name, text);
+            }
+            tokio::spawn(look(files, "broker.site".into(), tell, Arc::clone(&watched.now)));
+            assert!(watched.next().await.is_ok(), "what they hold is told first");
+            watched
+        }
+
+        fn put(&self, name: &str, text: &str) {
+            let beside = self.folder.path().join("beside");
+            std::fs::write(&beside, text).expect("written");
+            std::fs::rename(beside, self.folder.path().join(name)).expect("renamed");
+        }
+
+        async fn next(&mut self) -> Looked {
+            self.found.recv().await.expect("it looks for ever")
+        }
+
+        /// Nothing is told for so long.
+        async fn quiet_for(&mut self, quiet: Duration) {
+            let told = timeout(quiet, self.found.recv()).await;
+            assert!(told.is_err(), "{told:?}");
+        }
+    }
+
+    /// A certificate and its key.
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["gw-1".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pair_that_is_replaced_one_by_one_is_waited_for_and_told_once() {
+        let mut watched = Watched::new().await;
+        watched.quiet_for(Duration::from_secs(3600)).await;
+        let (certificate, key) = pair();
+        watched.put("gateway.key", &key);
+        watched.quiet_for(SETTLE - LOOK_EVERY - LOOK_AGAIN).await;
+        watched.put("gateway.pem", &certificate);
+        assert!(watched.next().await.is_ok());
+        watched.quiet_for(Duration::from_secs(3600)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stays_unfit_is_told_after_a_while_and_once() {
+        let mut watched = Watched::new().await;
+        let (certificate, key) = pair();
+        let half = &certificate[..certificate.len() / 2];
+        let faults = [
+            ("gateway.key", &*key, TlsFile::Key, Unfit::WrongKey),
+            ("gateway.pem", half, TlsFile::Certificate, Unfit::Damaged),
+            ("ca.pem", "", TlsFile::Authority, Unfit::Damaged),
+        ];
+        for (name, text, which, unfit) in faults {
+            watched.put(name, text);
+            let begun = Instant::now();
+            let error = watched.next().await.expect_err("unfit");
+            assert_eq!((error.which, error.unfit), (which, unfit), "{error}");
+            let waited = begun.elapsed();
+            assert!(waited >= SETTLE && waited <= SETTLE + LOOK_EVERY + LOOK_AGAIN, "{waited:?}");
+            watched.quiet_for(Duration::from_secs(3600)).await;
+        }
+        for (name, text) in [("ca.pem", &certificate), ("gateway.pem", &certificate)] {
+            watched.put(name, text);
+        }
+        assert!(watched.next().await.is_ok(), "mended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_reload_what_is_unfit_counts_at_once() {
+        let mut watched = Watched::new().await;
+        watched.quiet_for(Duration::from_secs(60)).await;
+        watched.put("gateway.key", &pair().1);
+        let begun = Instant::now();
+        watched.now.notify_one();
+        assert!(watched.next().await.is_err());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+}
