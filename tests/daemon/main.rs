@@ -44,6 +44,7 @@ mod alarm_receiver;
 mod bad_input;
 mod brokers;
 mod buttons;
+mod certificates;
 mod custody_trace;
 mod deadline;
 mod disk;
