@@ -126,6 +126,12 @@ impl ClientTls {
         all.into_iter().filter_map(|(of, ends)| Some((of, ends?)))
     }
 
+    /// As if a broker had shown a certificate that ends then.
+    #[cfg(test)]
+    pub(crate) fn show(&self, ends_unix_s: i64) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends_unix_s);
+    }
+
     /// Whether our certificate has ended at this second.
     #[must_use]
     pub fn has_ended(&self, now_unix_s: i64) -> bool {

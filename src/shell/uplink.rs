@@ -14,25 +14,22 @@ mod dial;
 mod fault;
 mod identity;
 mod renewal;
+mod settings;
+mod told;
 
 pub use fault::{Awaited, BrokerFault};
+pub use settings::{BrokerSettings, Credentials, STATE_BYTES};
 
-use crate::engine::certificate::CertificateOf;
-use crate::engine::name::Name;
 use crate::engine::seam::{Answer, BrokerId, BrokerInput, Publish};
-use crate::shell::clock::unix_s;
-use crate::shell::tls::{ClientTls, TlsFiles};
+use crate::shell::tls::ClientTls;
 use connection::{Connection, Ended};
 use dial::{Dialling, Undialled, dial};
-use identity::{Identity, Verdict};
-use renewal::Looked;
-use std::fmt;
+use identity::Identity;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 /// Offers that fit between the engine and the connection: twice the engine's
 /// window of at most 256, since offers that a lost connection made void may
@@ -43,9 +40,6 @@ pub const OFFERS_MAX: usize = 512;
 /// every 20 s; more come only if somebody floods, and then they may be lost.
 pub const ANSWERS_MAX: usize = 4;
 
-/// The state message's length, whatever it says.
-pub const STATE_BYTES: usize = 64;
-
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
@@ -54,66 +48,6 @@ const STOOD: Duration = Duration::from_secs(10);
 
 /// Longest wait for a polite end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
-
-/// User name and password, where the broker wants them beside the certificate.
-#[derive(Clone)]
-pub struct Credentials {
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: Zeroizing<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials {{ user: {:?}, .. }}", self.user)
-    }
-}
-
-/// One broker, and who we are to it.
-#[derive(Clone, Debug)]
-pub struct BrokerSettings {
-    /// Its name in the log.
-    pub name: Name,
-    /// Host name or address to dial.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// The network interface to dial through; the routing table's choice if `None`.
-    pub interface: Option<String>,
-    /// The name that the broker's certificate must bear.
-    pub server_name: String,
-    /// MQTT client id; unique at the broker.
-    pub client_id: String,
-    /// Login, if the broker wants one.
-    pub credentials: Option<Credentials>,
-    /// Certificates and key.
-    pub tls: TlsFiles,
-    /// Seconds of silence after which the line is probed; below 5 counts as 5.
-    pub keep_alive_s: u16,
-    /// Seconds for which the broker keeps receipts while we are away.
-    pub session_expiry_s: u32,
-    /// Part of every topic.
-    pub site: Name,
-    /// Part of every topic.
-    pub gateway: Name,
-    /// This boot, as in every event.
-    pub boot: u64,
-}
-
-impl BrokerSettings {
-    fn topic(&self, last: &str) -> String {
-        format!("lonework/v1/{}/{}/{last}", self.site, self.gateway)
-    }
-
-    /// The retained state message: JSON followed by spaces.
-    fn state(&self, state: &str) -> Vec<u8> {
-        let mut text = format!(r#"{{"state":"{state}","boot":"{:016x}"}}"#, self.boot).into_bytes();
-        debug_assert!(text.len() <= STATE_BYTES, "{} bytes of state", text.len());
-        text.resize(STATE_BYTES, b' ');
-        text
-    }
-}
 
 /// How the uplink fares. Nothing in it depends on what any single event is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -297,7 +231,7 @@ impl Uplink {
             match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::Renewed(dialling) => {
-                    tracing::info!(broker = self.settings.name.as_str(), "new certificates");
+                    tracing::info!(broker = self.settings.name.as_str(), "the line is made anew");
                     begun = Some(dialling);
                     self.down(None).await?;
                 }
@@ -360,55 +294,6 @@ impl Uplink {
         }
     }
 
-    /// Takes what was found in the certificate files.
-    async fn take(&mut self, looked: Looked) -> Result<(), Gone> {
-        let verdict = self.identity.take(looked, unix_s());
-        self.say_certificates(verdict).await
-    }
-
-    /// The broker lets us in with this.
-    async fn accepted(&mut self, tls: &Arc<ClientTls>) -> Result<(), Gone> {
-        let verdict = self.identity.accepted(tls);
-        self.say_certificates(verdict).await
-    }
-
-    /// The broker did not let us in with this. True if others are to be tried at once.
-    async fn failed(&mut self, tls: &Arc<ClientTls>, fault: &BrokerFault) -> Result<bool, Gone> {
-        let (verdict, others) = self.identity.failed(tls, fault);
-        self.say_certificates(verdict).await?;
-        Ok(others)
-    }
-
-    /// Tells which certificates are in use, and what became of new ones.
-    async fn say_certificates(&mut self, verdict: Option<Verdict>) -> Result<(), Gone> {
-        let trouble = self.identity.trouble();
-        let ends: Vec<_> = self.identity.ends();
-        let broker = self.settings.name.as_str();
-        match verdict {
-            Some(Verdict::Refused(of, why)) => {
-                let text = trouble.as_deref().unwrap_or_default();
-                tracing::error!(broker, "{text}");
-                self.news(BrokerInput::CertificateRefused { of, why }).await?;
-            }
-            Some(Verdict::Accepted) => {
-                tracing::info!(broker, "the certificate files are good again");
-                self.news(BrokerInput::CertificateAccepted).await?;
-            }
-            None => {}
-        }
-        let own = ends.iter().find(|(of, _)| *of == CertificateOf::Gateway).map(|(_, ends)| *ends);
-        self.status.send_if_modified(|status| {
-            let changed =
-                status.certificate_trouble != trouble || status.certificate_ends_unix_s != own;
-            (status.certificate_trouble, status.certificate_ends_unix_s) = (trouble, own);
-            changed
-        });
-        for (of, ends_unix_s) in ends {
-            self.news(BrokerInput::Certificate { of, ends_unix_s }).await?;
-        }
-        Ok(())
-    }
-
     async fn news(&self, news: BrokerInput) -> Result<(), Gone> {
         self.news.send((self.broker, news)).await.map_err(|_| Gone)
     }
@@ -461,42 +346,9 @@ fn jittered(pause: Duration) -> Duration {
     }
 }
 
-fn keep_alive(settings: &BrokerSettings) -> Duration {
-    // The library asserts the lower limit.
-    Duration::from_secs(settings.keep_alive_s.max(5).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_message_has_one_length() {
-        let name = |text| Name::new(text).expect("a fine name");
-        let settings = BrokerSettings {
-            name: name("broker-1"),
-            host: "broker".into(),
-            port: 8883,
-            interface: None,
-            server_name: "broker".into(),
-            client_id: "gateway".into(),
-            credentials: None,
-            tls: TlsFiles { authority: "a".into(), certificate: "b".into(), key: "c".into() },
-            keep_alive_s: 30,
-            session_expiry_s: 60,
-            site: name("north"),
-            gateway: name("gw-1"),
-            boot: u64::MAX,
-        };
-        for state in ["online", "offline"] {
-            let bytes = settings.state(state);
-            assert_eq!(bytes.len(), STATE_BYTES);
-            let text: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-            assert_eq!(text["state"], state);
-            assert_eq!(text["boot"], "ffffffffffffffff");
-        }
-        assert_eq!(settings.topic("state"), "lonework/v1/north/gw-1/state");
-    }
 
     #[test]
     fn the_pause_stays_between_half_and_whole() {

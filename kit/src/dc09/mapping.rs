@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Kinds without an alarm code that say that all is well, or only what was asked for.
-const QUIET: [&str; 11] = [
+const QUIET: [&str; 13] = [
     "session_started",
     "session_extended",
     "checked_in",
@@ -19,6 +19,8 @@ const QUIET: [&str; 11] = [
     "store_roomy",
     "centre_heard",
     "clock_set",
+    "certificate_renewed",
+    "certificate_accepted",
 ];
 /// Untyped alarm, general alarm: something that an operator must see.
 const ALARM: (&str, u16) = ("UA", 140);

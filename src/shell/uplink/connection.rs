@@ -12,7 +12,7 @@
 use super::correlation::{Correlation, Offer};
 use super::dial::{Dialled, Dialling, PollError, Polled, Undialled, dial, guarded};
 use super::fault::{Awaited, BrokerFault, Circumstances};
-use super::{Denied, Gone, OFFERS_MAX, Uplink, keep_alive, stop_asked};
+use super::{Denied, Gone, OFFERS_MAX, Uplink, stop_asked};
 use crate::engine::command::CENTRE_WIRE_BYTES;
 use crate::engine::seam::{Answer, BrokerInput, Publish};
 use crate::shell::clock::unix_s;
@@ -62,7 +62,7 @@ pub(super) enum Ended {
         /// What it was dialled with, if it never was of use.
         useless: Option<Arc<ClientTls>>,
     },
-    /// In favour of one with new certificates.
+    /// In favour of another.
     Renewed(Dialling),
 }
 
@@ -88,7 +88,7 @@ pub(super) struct Connection<'a> {
     receipt_topic: String,
     command_topic: String,
     tls: Arc<ClientTls>,
-    /// An attempt with new certificates, beside this line.
+    /// An attempt beside this line, to take its place.
     beside: Option<Dialling>,
 }
 
@@ -128,7 +128,7 @@ impl<'a> Connection<'a> {
         };
         match (ended, connection.beside.take()) {
             (Break::Stopped, _) => Ended::Stopped,
-            // The broker has let the new ones in and hung up, or was about to.
+            // The broker has let the other in and hung up, or was about to.
             (Break::Renewed(beside), _) | (Break::Fault(_), Some(beside)) => Ended::Renewed(beside),
             (Break::Fault(fault), None) => Ended::Lost {
                 fault,
@@ -180,7 +180,8 @@ impl<'a> Connection<'a> {
         loop {
             let up = matches!(self.stage, Stage::Up);
             let room = self.correlation.open() < OFFERS_MAX;
-            let try_at = self.uplink.identity.try_at().filter(|_| up && self.beside.is_none());
+            let try_at = self.uplink.identity.try_at();
+            let may_try = up && self.beside.is_none();
             tokio::select! {
                 biased;
                 () = stop_asked(&mut self.uplink.stopped), if !matches!(self.stage, Stage::Leaving) => self.leave()?,
@@ -190,9 +191,9 @@ impl<'a> Connection<'a> {
                 },
                 Some(answer) = self.uplink.answered.recv(), if up && room => self.answer(answer),
                 looked = self.uplink.identity.looked() => self.uplink.take(looked).await?,
-                () = at(try_at) => {
-                    let next = self.uplink.identity.next();
-                    self.beside = next.map(|tls| dial(&self.uplink.settings, tls));
+                () = sleep_until(try_at), if may_try => {
+                    let tls = self.uplink.identity.attempt(unix_s());
+                    self.beside = tls.map(|tls| dial(&self.uplink.settings, tls));
                 }
                 tried = tried(&mut self.beside) => self.tried(tried).await?,
                 polled = &mut polling => return Ok(polled),
@@ -203,7 +204,7 @@ impl<'a> Connection<'a> {
     fn connected(&mut self, event_loop: &mut EventLoop, connack: &ConnAck) -> Result<(), Break> {
         // The library has taken over what the broker wants. Shorter is well; longer
         // would find a dead line late; 0 would make it ping without pause.
-        let wanted = keep_alive(&self.uplink.settings);
+        let wanted = self.uplink.settings.keep_alive();
         let told = event_loop.options.keep_alive();
         if told.is_zero() || told > wanted {
             event_loop.options.set_keep_alive(wanted);
@@ -435,14 +436,6 @@ impl<'a> Connection<'a> {
 impl From<Gone> for Break {
     fn from(_: Gone) -> Self {
         Self::Stopped
-    }
-}
-
-/// Waits until then; for ever without a time.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
     }
 }
 

@@ -2,13 +2,13 @@
 //! be dialled beside: the broker gives the session to whoever connects last, and
 //! only once it has accepted the new certificate.
 
+use super::BrokerSettings;
 use super::connection::OPEN_MAX;
 use super::fault::{Awaited, BrokerFault, Circumstances};
-use super::{BrokerSettings, keep_alive};
 use crate::shell::clock::unix_s;
 use crate::shell::tls::ClientTls;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, LastWill, Packet};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, LastWill, LastWillProperties, Packet};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use std::future::poll_fn;
@@ -27,6 +27,10 @@ const PACKET_BYTES_MAX: u32 = 256 * 1024;
 const MESSAGES_IN_FLIGHT_MAX: u16 = 512;
 /// What stands in the socket's buffer can no longer be overtaken.
 const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+
+/// A line whose session another one takes over within this time is no gateway that
+/// is gone, s.
+const WILL_DELAY_S: u32 = 2;
 
 /// What one wait for the library brought.
 pub(super) type Polled = Result<Event, PollError>;
@@ -85,7 +89,17 @@ fn options(settings: &BrokerSettings, tls: &ClientTls) -> MqttOptions {
         network.set_bind_device(interface);
     }
     let will = settings.state("offline");
-    let will = LastWill::new(settings.topic("state"), will, QoS::AtLeastOnce, true, None);
+    let delayed = LastWillProperties {
+        delay_interval: Some(WILL_DELAY_S),
+        payload_format_indicator: None,
+        message_expiry_interval: None,
+        content_type: None,
+        response_topic: None,
+        correlation_data: None,
+        user_properties: Vec::new(),
+    };
+    let topic = settings.topic("state");
+    let will = LastWill::new(topic, will, QoS::AtLeastOnce, true, Some(delayed));
     let transport = TlsConfiguration::Rustls(Arc::clone(&tls.config));
 
     let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
@@ -93,7 +107,7 @@ fn options(settings: &BrokerSettings, tls: &ClientTls) -> MqttOptions {
         .set_transport(Transport::tls_with_config(transport))
         .set_network_options(network)
         .set_connection_timeout(CONNECT_WAIT.as_secs())
-        .set_keep_alive(keep_alive(settings))
+        .set_keep_alive(settings.keep_alive())
         .set_clean_start(false)
         .set_session_expiry_interval(Some(settings.session_expiry_s))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))

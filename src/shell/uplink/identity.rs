@@ -18,6 +18,12 @@ const TRY_REFUSED_EVERY: Duration = Duration::from_secs(300);
 /// After an attempt that failed for another reason than the certificates.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+/// A line that stands shows what the broker's certificate was when it was made. One
+/// that is said to end so soon may have been replaced since: then the line is made
+/// anew each day, so that what is told of it is so.
+const SEE_AGAIN_S: i64 = 32 * 86_400;
+const SEE_AGAIN_EVERY: Duration = Duration::from_secs(86_400);
+
 /// What the centre is to know of new certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -37,6 +43,8 @@ pub(super) struct Identity {
     /// The broker would not have `in_use` the last time.
     unwanted: bool,
     next: Option<Next>,
+    /// When the broker's certificate was seen long ago.
+    see_at: Instant,
     /// What is wrong with the files as they are now.
     unfit: Option<String>,
 }
@@ -60,6 +68,7 @@ impl Identity {
             accepted: false,
             unwanted: false,
             next: None,
+            see_at: Instant::now() + SEE_AGAIN_EVERY,
             unfit: None,
         }
     }
@@ -115,14 +124,27 @@ impl Identity {
         next.or(self.in_use.as_ref()).map(Arc::clone)
     }
 
-    /// When to try the next ones beside the line that stands.
-    pub(super) fn try_at(&self) -> Option<Instant> {
-        self.next.as_ref().map(|next| next.try_at)
+    /// When to ask what to try beside the line that stands.
+    pub(super) fn try_at(&self) -> Instant {
+        self.next.as_ref().map_or(self.see_at, |next| next.try_at.min(self.see_at))
     }
 
-    /// The next ones, to try them.
-    pub(super) fn next(&self) -> Option<Arc<ClientTls>> {
-        self.next.as_ref().map(|next| Arc::clone(&next.tls))
+    /// What to try beside the line that stands.
+    pub(super) fn attempt(&mut self, now_unix_s: i64) -> Option<Arc<ClientTls>> {
+        let now = Instant::now();
+        if let Some(next) = self.next.as_ref().filter(|next| next.try_at <= now) {
+            return Some(Arc::clone(&next.tls));
+        }
+        if self.see_at > now {
+            return None;
+        }
+        self.see_at = now + SEE_AGAIN_EVERY;
+        let ends_soon = |tls: &&Arc<ClientTls>| {
+            let of_broker = |(of, _): &(CertificateOf, i64)| *of == CertificateOf::Broker;
+            let ends = tls.ends().find(of_broker).map(|(_, ends)| ends);
+            ends.is_some_and(|ends| ends.saturating_sub(now_unix_s) <= SEE_AGAIN_S)
+        };
+        self.in_use.as_ref().filter(ends_soon).map(Arc::clone)
     }
 
     /// Whether these are to take the place of others that the broker has accepted.
@@ -134,6 +156,7 @@ impl Identity {
     pub(super) fn accepted(&mut self, tls: &Arc<ClientTls>) -> Option<Verdict> {
         let before = self.trouble();
         (self.accepted, self.unwanted) = (true, false);
+        self.see_at = Instant::now() + SEE_AGAIN_EVERY;
         if self.is_on_trial(tls) {
             self.next = None;
             self.in_use = Some(Arc::clone(tls));
@@ -212,5 +235,49 @@ fn about(fault: &BrokerFault) -> Option<(CertificateOf, Unfit)> {
         | BrokerFault::StateRefused(_)
         | BrokerFault::ClosedEarly => Some((CertificateOf::Gateway, Unfit::BrokerRefused)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::tls::client_tls;
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio::time::sleep_until;
+
+    const NOW_UNIX_S: i64 = 1_800_000_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_s_certificate_that_ends_soon_is_seen_again_each_day() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["gw-1".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let files = TlsFiles {
+            authority: put("ca.pem", &certificate),
+            certificate: put("gateway.pem", &certificate),
+            key: put("gateway.key", &key.serialize_pem()),
+        };
+        let tls = Arc::new(client_tls(&files, "broker.site").expect("good files"));
+        let mut identity = Identity::new(files, "broker.site".into(), Arc::default());
+        // Days of looks would take a while.
+        identity.looking.abort();
+        identity.take(Ok(Arc::clone(&tls)), NOW_UNIX_S);
+        identity.accepted(&tls);
+        for (days_left, seen_again) in [(90, false), (33, false), (32, true), (7, true), (-1, true)]
+        {
+            tls.show(NOW_UNIX_S + days_left * 86_400);
+            assert!(identity.attempt(NOW_UNIX_S).is_none(), "not before a day has passed");
+            let at = identity.try_at();
+            assert_eq!(at, Instant::now() + SEE_AGAIN_EVERY);
+            sleep_until(at).await;
+            let attempt = identity.attempt(NOW_UNIX_S);
+            assert_eq!(attempt.is_some(), seen_again, "{days_left} days before its end");
+        }
     }
 }
