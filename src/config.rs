@@ -16,6 +16,7 @@ mod files;
 mod lamps;
 mod links;
 mod lorawan;
+mod page;
 mod pendant_device;
 mod policy;
 mod problem;
@@ -26,6 +27,7 @@ mod sections;
 
 pub use files::secret_file_fault;
 pub use lamps::Lamps;
+pub use page::{Loopback, Metrics, Page, PageCertificate};
 pub use policy::Pendants;
 pub use problem::{ConfigErrors, Problem};
 
@@ -82,6 +84,12 @@ pub struct Config {
     pub control: Control,
     /// Which lamps show how the gateway is.
     pub lamps: Lamps,
+    /// Where the local page is to be had; `None`: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
+    /// Where metrics are to be had; `None`: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
     /// Receivers of pendants, in the order of the text.
     #[serde(rename = "link")]
     pub links: Vec<Link>,

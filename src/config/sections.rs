@@ -7,7 +7,7 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
     Centre, Config, Control, Delivery, DownlinkRole, Log, LogLevel, LogTarget, Store, brokers,
-    links, lorawan, policy, radio,
+    links, lorawan, page, policy, radio,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -31,6 +31,8 @@ const TOP: &[&str] = &[
     "log",
     "control",
     "lamps",
+    "page",
+    "metrics",
     "link",
     "broker",
 ];
@@ -60,6 +62,8 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[log]", LOG),
     ("[control]", CONTROL),
     ("[lamps]", LAMPS),
+    ("[page]", page::PAGE),
+    ("[metrics]", page::METRICS),
     ("[[broker]]", brokers::BROKER),
     ("[[link]]", links::SERIAL),
     ("a [[link]] of kind \"radio\"", radio::RADIO),
@@ -91,6 +95,9 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let log = log(&section(&top, "log", "[log]", LOG, report), report);
     let control = control(&section(&top, "control", "[control]", CONTROL, report), report);
     let lamps = lamps(&section(&top, "lamps", "[lamps]", LAMPS, report), report);
+    let page = page::page(&section(&top, "page", "[page]", page::PAGE, report), report);
+    let metrics = section(&top, "metrics", "[metrics]", page::METRICS, report);
+    let metrics = page::metrics(&metrics, page.as_ref(), report);
     let links = links::links(&top, report);
     let lorawan = lorawan::lorawan(&top, &links, report);
     let brokers = brokers::brokers(&top, gateway.as_ref(), report);
@@ -108,6 +115,8 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
         log,
         control,
         lamps,
+        page,
+        metrics,
         links,
         brokers: brokers?,
         warnings: std::mem::take(&mut report.warnings),

@@ -6,6 +6,7 @@ mod devices;
 mod files;
 mod lorawan;
 mod mistakes;
+mod page;
 mod policy;
 mod radio;
 
@@ -107,6 +108,8 @@ fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
     assert_eq!(config.pendants.policies.pendants.len(), 2);
     assert_eq!(config.pendants.devices.len(), 1);
     assert_eq!(config.lamps.network.as_deref(), Some("lonework:green:network"));
+    assert_eq!(config.page.map(|page| page.address().port()), Some(8080));
+    assert_eq!(config.metrics.map(|metrics| metrics.listen.address().port()), Some(9464));
 }
 
 #[test]
