@@ -1,6 +1,6 @@
 //! Asks the running gateway through its control socket: one JSON object a line
-//! there, `{"ask":"status"}`, `"survey"` or `"reload"`, and one back. An answer with
-//! a member `error` says why the gateway did not do it.
+//! there, such as `{"ask":"status"}`, and one back. An answer with a member `error`
+//! says why the gateway did not do it.
 
 use super::{Exit, tell};
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ pub(super) enum Ask {
     Status,
     Survey,
     Reload,
+    Page,
+    PageCode,
 }
 
 /// Why there is no answer. Each says what to do.
@@ -91,6 +93,8 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
         Ask::Status => "status",
         Ask::Survey => "survey",
         Ask::Reload => "reload",
+        Ask::Page => "page",
+        Ask::PageCode => "page_code",
     };
     stream.write_all(format!("{}\n", json!({ "ask": word })).as_bytes())?;
     let mut line = Vec::new();

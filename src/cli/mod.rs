@@ -10,6 +10,7 @@ mod config;
 mod control_client;
 mod enroll;
 mod enroll_bought;
+mod page;
 mod pendants;
 mod pin_entry;
 mod pin_rules;
@@ -66,6 +67,8 @@ enum Command {
     Status(Json),
     /// Walk test: how each pendant is heard, live and place by place, with a report
     Survey(survey::Arguments),
+    /// Say where the local page is, or give a code for it
+    Page(page::Arguments),
     /// Print the effective configuration, or the documented default
     Config(config::Arguments),
 }
@@ -138,6 +141,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Survey(arguments) => {
             survey::survey(|| text_only().map_err(Failure::from), &arguments)?
         }
+        Command::Page(arguments) => page::page(&text_only()?, &arguments)?,
         Command::Config(arguments) => config::config(path, &arguments)?,
     };
     Ok(ExitCode::from(exit as u8))

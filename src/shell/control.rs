@@ -1,5 +1,6 @@
 //! The control socket: one JSON object a line, one JSON line back. It shows what
-//! anyone on site may know, and changes nothing but "read the keyring again".
+//! anyone on site may know, and changes nothing but "read the keyring again" and "give
+//! out a code for the page".
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +30,10 @@ pub enum Question {
     Survey,
     /// Read the keyring again.
     Reload,
+    /// Where the local page is.
+    Page,
+    /// A one-time code for it.
+    PageCode,
 }
 
 #[derive(Deserialize)]

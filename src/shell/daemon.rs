@@ -8,6 +8,7 @@ use super::history::{Fact, History, HistoryLimits, Sample};
 use super::keyring_files::{self, KeyringFiles};
 use super::lamps::LampPanel;
 use super::links::{self, Links};
+use super::page::LocalPage;
 use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
 use super::survey::Survey;
@@ -101,6 +102,7 @@ struct Daemon {
     uplinks: Vec<(String, UplinkHandle)>,
     broker_news: mpsc::Receiver<(BrokerId, BrokerInput)>,
     history: History,
+    page: LocalPage,
     /// What the journal held at the start.
     findings: Findings,
     /// For the history at `history_at`, so that no press waits for its thread.
@@ -174,11 +176,14 @@ impl Daemon {
         let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
         let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
-        let control = control::listen(&config.control.socket, ask).map_err(cannot("control"))?;
+        let socket = &config.control.socket;
+        let control = control::listen(socket, ask.clone()).map_err(cannot("control"))?;
         let limits = HistoryLimits {
             bytes_max: u64::from(config.store.history_mib_max) * 1024 * 1024,
             days_max: config.store.history_days,
         };
+        let history = History::open(store.join("history"), limits);
+        let page = LocalPage::start(config, ask, history.reader());
         let (links, link_events) = Links::start(config);
         let (broker_done, broker_news) = mpsc::channel(BROKER_NEWS_MAX);
         let uplinks = uplinks(config, report.boot, &broker_done)?;
@@ -199,7 +204,8 @@ impl Daemon {
             link_states: (0..).zip(names).map(|(tag, name)| (tag, LinkState::new(name))).collect(),
             uplinks,
             broker_news,
-            history: History::open(store.join("history"), limits),
+            history,
+            page,
             findings,
             samples: Vec::new(),
             history_at: Instant::now() + HISTORY_EVERY,
@@ -441,6 +447,8 @@ impl Daemon {
                 answer["boot"] = boot_text(self.engine.status().boot).into();
                 answer
             }
+            Question::Page => self.page.about(),
+            Question::PageCode => self.page.code(),
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),
@@ -518,6 +526,7 @@ impl Daemon {
             "brokers": brokers,
             "links": links,
             "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
+            "served": self.page.status(),
             "counters": self.teller.counters,
         })
     }
@@ -547,7 +556,8 @@ impl Daemon {
     }
 
     async fn stop(self) {
-        let Self { uplinks, links, history, lamps, mut broker_news, .. } = self;
+        let Self { uplinks, links, history, page, lamps, mut broker_news, .. } = self;
+        drop(page);
         // The uplinks tell while they stop, and must find an ear.
         let listen = async { while broker_news.recv().await.is_some() {} };
         let mut stopping = tokio::task::JoinSet::new();

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 use store::{Failure, Store};
@@ -149,7 +149,7 @@ enum Message {
 /// The history's outer end. Dropped, the thread writes what it has and ends.
 #[derive(Debug)]
 pub struct History {
-    queue: SyncSender<Message>,
+    queue: Arc<SyncSender<Message>>,
     status: watch::Receiver<HistoryStatus>,
     dropped: Arc<AtomicU64>,
     ended: oneshot::Receiver<()>,
@@ -188,7 +188,7 @@ impl History {
             // The inbox is gone with the closure: samples are dropped, reads fail.
             tracing::warn!("the history cannot be kept, its thread cannot be started: {error}");
         }
-        Self { queue, status, dropped, ended }
+        Self { queue: Arc::new(queue), status, dropped, ended }
     }
 
     /// Notes a fact, or drops it when the thread cannot follow. Never waits.
@@ -210,6 +210,36 @@ impl History {
         self.status.clone()
     }
 
+    /// See [`HistoryReader::read`].
+    ///
+    /// # Errors
+    /// Says whether to ask again later or to see the trouble.
+    pub async fn read(&self, from_unix_s: u64, until_unix_s: u64) -> Result<Vec<Row>, ReadError> {
+        self.reader().read(from_unix_s, until_unix_s).await
+    }
+
+    /// For whoever reads beside the loop.
+    #[must_use]
+    pub fn reader(&self) -> HistoryReader {
+        HistoryReader { queue: Arc::downgrade(&self.queue) }
+    }
+
+    /// Writes what is counted and lets go of the folder; gives up after two
+    /// seconds, which costs at most the last half minute.
+    pub async fn close(self) {
+        drop(self.queue);
+        // Either the thread has ended or it is given up: both are an end.
+        let _ = tokio::time::timeout(CLOSE_WAIT, self.ended).await;
+    }
+}
+
+/// Reads the history from anywhere, and does not keep it open.
+#[derive(Clone, Debug)]
+pub struct HistoryReader {
+    queue: Weak<SyncSender<Message>>,
+}
+
+impl HistoryReader {
     /// Rows whose time begins in `from_unix_s..until_unix_s`, oldest first, at most
     /// [`ROWS_READ_MAX`]; to read on, ask from the last one's time.
     ///
@@ -223,20 +253,14 @@ impl History {
             max: ROWS_READ_MAX,
             answer,
         };
-        self.queue.try_send(message).map_err(|_| ReadError::Busy)?;
+        let queue = self.queue.upgrade().ok_or(ReadError::NotOpen)?;
+        queue.try_send(message).map_err(|_| ReadError::Busy)?;
+        drop(queue);
         match tokio::time::timeout(READ_WAIT, answered).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(_)) => Err(ReadError::NotOpen),
             Err(_) => Err(ReadError::Busy),
         }
-    }
-
-    /// Writes what is counted and lets go of the folder; gives up after two
-    /// seconds, which costs at most the last half minute.
-    pub async fn close(self) {
-        drop(self.queue);
-        // Either the thread has ended or it is given up: both are an end.
-        let _ = tokio::time::timeout(CLOSE_WAIT, self.ended).await;
     }
 }
 

@@ -15,6 +15,7 @@ pub mod keyring_files;
 pub mod lamps;
 pub mod links;
 pub mod log;
+pub mod page;
 pub mod radios;
 pub mod settings;
 pub mod store_key;
