@@ -1,5 +1,8 @@
 //! The real daemon, on a pseudo terminal, with real and hostile brokers.
 
+#[path = "../support/browser.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "support of tests")]
+mod browser;
 #[path = "../support/clerk.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "support of tests")]
 mod clerk;
@@ -54,6 +57,7 @@ mod import;
 mod kill;
 mod lorawan;
 mod network;
+mod page;
 mod radio;
 mod receivers;
 mod refusals;

@@ -1,12 +1,14 @@
 //! P5 on the real daemon: one history is lived through twice, and everything
 //! that leaves a mark on site is compared: TLS records in both directions, system
 //! calls on files and on the serial port, log lines, what `status`, `survey`,
-//! `pendants` and `queue` say, and what the pendant shows.
+//! `pendants` and `queue` say, what the page and metrics show, and what the pendant
+//! shows.
 //!
 //! Sizes, places and order are compared exactly, times with [`SLACK`]: the
 //! machine's own jitter. The engine's times are compared to the microsecond
 //! in `tests/promises/p5_non_interference.rs`.
 
+use crate::browser::{Browser, free_port};
 use crate::end_to_end::{World, next_of};
 use crate::pendant::*;
 use crate::site::{SOON, hear};
@@ -43,7 +45,7 @@ type Call = (String, &'static str, String);
 struct Life {
     records: Vec<(Duration, Record)>,
     shown: Vec<(Duration, DownlinkMessage)>,
-    /// What commands say: status, survey, pendants and queue.
+    /// What commands, page and metrics say.
     said: Vec<Value>,
     log: Vec<String>,
     calls: Vec<Call>,
@@ -56,6 +58,8 @@ struct Player {
     pendant: Pendant,
     last: FrameBytes,
     tap: Tap,
+    page: Browser,
+    metrics: Browser,
     life: Life,
     /// Events that waited in the journal when the life began.
     waiting: u64,
@@ -73,7 +77,11 @@ impl Player {
         broker.logged("Sending SUBACK to centre").await;
         let tap = Tap::start(world.site.broker.port);
         world.site.broker.port = tap.port;
-        world.site.configure("");
+        let (page, metrics) = (Browser::new(free_port()), Browser::new(free_port()));
+        world.site.configure(&format!(
+            "[page]\nlisten = \"127.0.0.1:{}\"\n[metrics]\nlisten = \"127.0.0.1:{}\"\n",
+            page.port, metrics.port
+        ));
         let path = world.site.path("gateway.toml");
         let text = std::fs::read_to_string(&path).expect("the configuration");
         let calm = text
@@ -86,7 +94,8 @@ impl Player {
         let wire = world.site.wire();
         let pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
         let last = FrameBytes::default();
-        Self { world, centre, wire, pendant, last, tap, life: Life::default(), waiting: 0 }
+        let life = Life::default();
+        Self { world, centre, wire, pendant, last, tap, page, metrics, life, waiting: 0 }
     }
 
     async fn play(mut self, steps: &[Step], twin: Body) -> Life {
@@ -129,7 +138,8 @@ impl Player {
         }
         let new = self.tap.records().split_off(before);
         self.life.records.extend(new.into_iter().map(|(at, record)| (at - sent, record)));
-        self.life.said.push(self.said());
+        let said = [self.said(), self.shown().await];
+        self.life.said.extend(said);
     }
 
     /// What a command prints for programs.
@@ -169,7 +179,26 @@ impl Player {
         }
         // Each life has a certificate of its own, made at its start.
         status["brokers"][0]["certificate_ends_unix_s"].take();
+        // Ports are each life's own.
+        status["served"].take();
         status
+    }
+
+    /// What a browser and a collector are shown. The page takes a look a second at
+    /// most, and every step lasts longer.
+    async fn shown(&self) -> Value {
+        let mut shown = Vec::new();
+        for path in ["/", "/walk", "/walk/00012f"] {
+            let answer = self.page.get(path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            shown.push(without_chance(&answer.body));
+        }
+        let metrics = self.metrics.get("/metrics").await.body;
+        assert!(metrics.contains("pendant_gateway_frames_heard_total"), "{metrics}");
+        let chance = ["uptime", "clock", "waiting", "broker_certificate_end"];
+        let is_same_in_all = |line: &&str| !chance.iter().any(|word| line.contains(word));
+        let metrics: Vec<&str> = metrics.lines().filter(is_same_in_all).collect();
+        json!({ "page": shown, "metrics": metrics })
     }
 
     /// The log's lines without their times.
@@ -204,6 +233,22 @@ fn call(line: &str) -> Option<Call> {
     // A call that was interrupted by another thread's line ends later.
     let sizes = sizes.split(")").next()?.replace(" <unfinished ...>", "");
     Some((name.into(), class, sizes))
+}
+
+/// A page but for its nonce, what it marks as volatile, and plots: the history behind
+/// them is written by the clock.
+fn without_chance(page: &str) -> String {
+    const NOTHING: &str = "<p class=\"soft\">Nothing was heard in this time.</p>";
+    let mut page = page.replace(NOTHING, "");
+    for (begin, end) in [("<span class=\"v\">", "</span>"), ("<svg", "</svg>"), (" nonce=\"", "\"")]
+    {
+        while let Some(from) = page.find(begin) {
+            let behind = from + begin.len();
+            let length = page[behind..].find(end).expect("it is closed");
+            page.replace_range(from..behind + length + end.len(), "");
+        }
+    }
+    page
 }
 
 /// In what two lives differ, and how.

@@ -225,3 +225,81 @@ fn last_test(test: &Value, now: Option<u64>) -> String {
         _ => format!("<b class=\"bad\">did not reach the centre</b>{when}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{Frame, View, document};
+    use super::*;
+    use crate::shell::history::Spread;
+    use serde_json::json;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn full(links: u8, fault: &str) -> (Snapshot, Signals) {
+        let name = |number: u8| format!("{number:032}");
+        let link = |number| {
+            json!({ "name": name(number), "up": false, "fault": fault,
+            "noise_dbm": -110, "airtime": { "spent_ms": 1, "allowed_ms_per_hour": 36_000 } })
+        };
+        let broker = |number| {
+            json!({ "name": name(number), "connected": false, "fault": fault,
+            "certificate_ends_unix_s": NOW + 86_400 })
+        };
+        let status = json!({
+            "links": (0..links).map(link).collect::<Vec<_>>(),
+            "brokers": (0..4).map(broker).collect::<Vec<_>>(),
+            "backlog": 1_000_000, "pendants": 0, "journal_works": false,
+            "clock": { "set": true, "source": "ntp", "uncertainty_ms": 3 },
+            "last_test": { "asked_unix_s": NOW - 100, "reached_centre": true, "after_ms": 812 },
+        });
+        let heard = |at: u64| {
+            let low = -120 + i16::try_from(at / 900 * 7919 % 60).expect("small");
+            let rssi_dbm =
+                Spread { count: 2, min: low, max: low + 20, sum: 2 * i64::from(low) + 20 };
+            Heard { frames: 2, rssi_dbm, losses: 0 }
+        };
+        let steps = (0..96).map(|step| (NOW - step * 900) / 900 * 900);
+        let signals = steps.flat_map(|at| (0..links).map(move |link| ((link, at), heard(at))));
+        let snapshot = Snapshot { status, survey: json!({}), unix_s: Some(NOW) };
+        (snapshot, signals.collect())
+    }
+
+    fn page(snapshot: &Snapshot, signals: &Signals) -> String {
+        let names = || "n".repeat(32);
+        let frame = Frame { site: names(), gateway: names(), has_session: true };
+        let main = main(snapshot, Period::Day, Some(signals));
+        let view = View { title: "Overview", live: Some("/live".into()), here: "/", main };
+        document(&frame, &view, &"0".repeat(32))
+    }
+
+    #[test]
+    fn the_fullest_page_stays_within_60_kib() {
+        let (snapshot, signals) = full(16, &"x".repeat(120));
+        let page = page(&snapshot, &signals);
+        assert!(page.len() <= 60 * 1024, "{} bytes", page.len());
+        assert!(page.matches("<svg").count() >= 8, "{} plots", page.matches("<svg").count());
+    }
+
+    #[test]
+    fn what_a_fault_says_is_never_html() {
+        let (snapshot, signals) = full(1, "<script>alert(1)</script>\"'");
+        let page = page(&snapshot, &signals);
+        let own = page.matches("<script").count();
+        assert_eq!(own, 1, "only the page's own: {page}");
+        assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn certificates_and_tests_are_told_in_words() {
+        let (mut snapshot, _) = full(1, "gone");
+        let broker = |end: u64| json!({ "certificate_ends_unix_s": end });
+        assert!(certificate(&broker(NOW + 40 * 86_400), Some(NOW)).contains("40 days left"));
+        assert!(certificate(&broker(NOW - 1), Some(NOW)).contains("ended"));
+        assert_eq!(certificate(&json!({}), Some(NOW)), "unknown");
+        assert!(rest(&snapshot).contains("reached the centre"));
+        snapshot.status["last_test"] = Value::Null;
+        assert!(rest(&snapshot).contains("none yet"));
+        snapshot.status.as_object_mut().expect("an object").remove("last_test");
+        assert!(!rest(&snapshot).contains("test alarm"), "an older gateway has none");
+    }
+}
