@@ -23,8 +23,9 @@ const STYLES: usize = 4;
 const DASHES: [&str; STYLES] = ["", "6 3", "2 3", "8 3 2 3"];
 
 const LEFT: f64 = 38.0;
-const RIGHT: f64 = 8.0;
-const TOP: f64 = 8.0;
+const RIGHT: f64 = 14.0;
+/// The unit stands above the axis.
+const TOP: f64 = 18.0;
 const BOTTOM: f64 = 20.0;
 /// Height of a line of text.
 const ROW: f64 = 14.0;
@@ -273,8 +274,7 @@ fn draw_axes(text: &mut String, plot: &Plot, frame: &Frame) {
         text,
         "<path class=\"plot-grid\" stroke=\"currentColor\" stroke-opacity=\".2\" d=\"{grid}\"/>\
          <g aria-hidden=\"true\"><text text-anchor=\"end\">{labels}</text>\
-         <text text-anchor=\"middle\">{moments}</text><text x=\"0\" y=\"{}\">{}</text></g>",
-        frame.bottom + 14.0,
+         <text text-anchor=\"middle\">{moments}</text><text y=\"9\">{}</text></g>",
         escaped(plot.unit)
     );
 }

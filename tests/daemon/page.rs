@@ -85,6 +85,24 @@ async fn the_page_shows_how_the_gateway_is_and_a_frame_arrives_live() {
     for part in ["health", "link-0", "link-1", "brokers", "rest"] {
         assert!(parts[part].is_string(), "{part} in {parts}");
     }
+    drop((stream, overview));
+    who_leaves_makes_room(&browser).await;
+}
+
+/// As many streams as there may be; then one ends, and the next is let in long before
+/// the gateway would have had a word for the one that has gone.
+async fn who_leaves_makes_room(browser: &Browser) {
+    let mut streams = Vec::new();
+    while let Some(stream) = browser.try_stream("/live").await {
+        streams.push(stream);
+        assert!(streams.len() <= 8, "there is a bound");
+    }
+    streams.pop();
+    let left = Instant::now();
+    while browser.try_stream("/live").await.is_none() {
+        assert!(left.elapsed() < Duration::from_secs(5), "who has left holds a place");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

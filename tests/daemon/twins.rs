@@ -193,6 +193,7 @@ impl Player {
             assert_eq!(answer.status, 200, "{path}: {}", answer.body);
             shown.push(without_chance(&answer.body));
         }
+        assert!(shown.iter().skip(1).all(|page| page.contains("00012f")), "{shown:?}");
         let metrics = self.metrics.get("/metrics").await.body;
         assert!(metrics.contains("pendant_gateway_frames_heard_total"), "{metrics}");
         let chance = ["uptime", "clock", "waiting", "broker_certificate_end"];

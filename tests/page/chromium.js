@@ -34,10 +34,12 @@ exports.start = async () => {
     const { targetId } = await tab.send("Target.createTarget", { url: "about:blank" });
     tab.session = (await tab.send("Target.attachToTarget", { targetId, flatten: true })).sessionId;
     for (const domain of ["Page", "Runtime", "Network", "Log"]) await tab.send(`${domain}.enable`);
-    tab.end = () => {
-        socket.close();
+    tab.end = async () => {
+        socket.terminate();
+        const ended = new Promise((resolve) => child.on("exit", resolve));
         child.kill("SIGKILL");
-        child.on("exit", () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+        await ended;
+        rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     };
     return tab;
 };

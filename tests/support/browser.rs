@@ -104,13 +104,21 @@ impl Browser {
     }
 
     pub async fn stream(&self, path: &str) -> Stream {
+        self.try_stream(path).await.expect("there is room for one more")
+    }
+
+    /// `None` if too many look on.
+    pub async fn try_stream(&self, path: &str) -> Option<Stream> {
         let mut stream = Stream { line: self.ask("GET", path, "").await, text: String::new() };
         while !stream.text.contains("\r\n\r\n") {
             stream.read().await;
         }
+        if stream.text.starts_with("HTTP/1.1 503") {
+            return None;
+        }
         assert!(stream.text.starts_with("HTTP/1.1 200"), "{}", stream.text);
         assert!(stream.text.to_lowercase().contains("content-type: text/event-stream"));
-        stream
+        Some(stream)
     }
 }
 

@@ -6,16 +6,17 @@ use super::live::{FRESH, Live, Snapshot};
 use super::render::{Parts, overview, walk};
 use super::server::STREAM_LASTS;
 use http_body_util::BodyExt;
-use http_body_util::channel::{Channel, Sender};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Frame};
 use hyper::{Response, StatusCode};
 use pendant_protocol::PendantId;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// A word at least so often shows a dead line.
@@ -45,16 +46,32 @@ pub(super) fn answer(
     watched: Watched,
     place: OwnedSemaphorePermit,
 ) -> Response<Body> {
-    let (sender, body) = Channel::<Bytes, Infallible>::new(1);
+    let (sender, words) = mpsc::channel(1);
     tokio::spawn(async move {
-        tell(&live, watched, sender).await;
+        // A browser that has gone to another view needs the place there.
+        tokio::select! { () = tell(&live, watched, &sender) => {} () = sender.closed() => {} }
         drop(place);
     });
-    let response = builder(StatusCode::OK, "text/event-stream").body(body.boxed());
+    let response = builder(StatusCode::OK, "text/event-stream").body(Words(words).boxed());
     response.expect("its headers are ours")
 }
 
-async fn tell(live: &Live, watched: Watched, mut sender: Sender<Bytes>) {
+/// A body that goes on as long as somebody sends.
+struct Words(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Words {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|word| word.map(|word| Ok(Frame::data(word))))
+    }
+}
+
+async fn tell(live: &Live, watched: Watched, sender: &mpsc::Sender<Bytes>) {
     let mut told = BTreeMap::new();
     let ends = Instant::now() + STREAM_LASTS;
     let mut spoke = Instant::now();
@@ -64,16 +81,14 @@ async fn tell(live: &Live, watched: Watched, mut sender: Sender<Bytes>) {
         turns.tick().await;
         // The browser shows that it has lost the gateway.
         let Some(snapshot) = live.snapshot().await else { return };
-        let news = news(parts(watched, &snapshot), &mut told);
-        let word = match news {
+        let word = match news(parts(watched, &snapshot), &mut told) {
             Some(news) => format!("data: {news}\n\n"),
             None if spoke.elapsed() >= SILENCE_MAX => ":\n\n".to_owned(),
             None => continue,
         };
         spoke = Instant::now();
-        match timeout(SEND_WAIT, sender.send_data(Bytes::from(word))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return,
+        if !matches!(timeout(SEND_WAIT, sender.send(Bytes::from(word))).await, Ok(Ok(()))) {
+            return;
         }
     }
 }

@@ -84,8 +84,15 @@ fn heard(snapshot: &Snapshot, pendant: &str) -> String {
     }
     let minutes = snapshot.survey["minutes"].as_u64().unwrap_or(0);
     let card = |row: &&Value| {
-        let mut facts = fact("Signal", &number(&row["rssi_dbm"], " dBm"));
-        facts += &fact("Above noise", &number(&row["snr_db"], " dB"));
+        let mut facts = String::new();
+        // The first one is the biggest; a serial receiver may tell no signal.
+        for (label, member, unit) in
+            [("Signal", "rssi_dbm", " dBm"), ("Above noise", "snr_db", " dB")]
+        {
+            if row[member].is_number() {
+                facts += &fact(label, &number(&row[member], unit));
+            }
+        }
         if row["margin_db"].is_number() {
             facts += &fact("Margin", &number(&row["margin_db"], " dB"));
         }
