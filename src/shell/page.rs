@@ -9,6 +9,7 @@
 mod access;
 mod answers;
 mod certificate;
+mod headers;
 mod live;
 mod metrics;
 mod render;

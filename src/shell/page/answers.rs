@@ -1,7 +1,8 @@
 //! What is answered to a request: who may ask, which view it is, and the headers
 //! that keep a browser from doing more than showing it.
 
-use super::access::{Access, Denied, SESSION_LASTS, Token};
+use super::access::{Access, Denied, Token};
+use super::headers::{cookie, hex, is_foreign, is_named_here, no_cookie, session};
 use super::live::{Live, Snapshot};
 use super::metrics;
 use super::render::frame::{Frame, View, document};
@@ -12,7 +13,7 @@ use super::stream::{self, Watched};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::http::response::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use pendant_protocol::PendantId;
@@ -31,7 +32,6 @@ const STREAMS_MAX: usize = 8;
 /// `code=1234-5678` and some room.
 const FORM_BYTES_MAX: usize = 256;
 const FORM_WAIT: Duration = Duration::from_secs(5);
-const COOKIE: &str = "__Host-session";
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -274,63 +274,10 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').find_map(of).map(|(_, value)| value)
 }
 
-/// Against a foreign page whose name suddenly means this machine (DNS rebinding): its
-/// browser still says the foreign name. A tunnel's end may have any port.
-fn is_named_here(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback || name.eq_ignore_ascii_case("localhost")
-}
-
-/// Browsers say from where a request comes. Links from elsewhere may lead here.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
-    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
-        || says("sec-fetch-site", "same-site") && !says("sec-fetch-mode", "navigate")
-}
-
-fn session(headers: &HeaderMap) -> Option<Token> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    let value = cookies.split(';').find_map(|pair| {
-        pair.trim().split_once('=').filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
-    })?;
-    let mut token = Token::default();
-    let digits = value.as_bytes();
-    if digits.len() != 2 * token.len() {
-        return None;
-    }
-    for (byte, pair) in token.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(token)
-}
-
-fn cookie(token: &Token) -> HeaderValue {
-    let text = format!(
-        "{COOKIE}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict",
-        hex(token),
-        SESSION_LASTS.as_secs()
-    );
-    let mut value = HeaderValue::try_from(text).expect("it is ASCII");
-    value.set_sensitive(true);
-    value
-}
-
 fn ended() -> Response<Body> {
     let mut response = redirect("/enter");
-    let gone = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict");
-    let gone = HeaderValue::try_from(gone).expect("it is ASCII");
-    response.headers_mut().insert(header::SET_COOKIE, gone);
+    response.headers_mut().insert(header::SET_COOKIE, no_cookie());
     response
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What another thread's panic left is whole: each change is one assignment.
@@ -378,34 +325,6 @@ fn no_answer() -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        let value = HeaderValue::try_from(value).expect("a value");
-        HeaderMap::from_iter([(header::HeaderName::from_static(name), value)])
-    }
-
-    #[test]
-    fn only_names_of_this_machine_are_answered_to() {
-        for host in ["127.0.0.1", "127.0.0.1:8080", "localhost:9", "LOCALHOST", "[::1]:8080"] {
-            assert!(is_named_here(&headers("host", host)), "{host}");
-        }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "192.0.2.7"]
-        {
-            assert!(!is_named_here(&headers("host", host)), "{host}");
-        }
-        assert!(!is_named_here(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_session_is_read_back_from_its_cookie() {
-        let token = [0xAB; 16];
-        let set = cookie(&token);
-        let pair = set.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
-        assert_eq!(session(&headers("cookie", &format!("a=b; {pair}; c=d"))), Some(token));
-        for other in ["", "a=b", "__Host-session=", "__Host-session=zz", &format!("{pair}00")] {
-            assert_eq!(session(&headers("cookie", other)), None, "{other}");
-        }
-    }
 
     #[test]
     fn paths_are_views_and_nothing_else_is() {

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!((of(0).frames, of(0).rssi_dbm.min, of(0).rssi_dbm.sum), (2, -100, -180));
         assert_eq!((of(1).frames, of(1).losses), (1, 1));
         let week = reader.signals(Period::Week, NOW).await.expect("it is open");
-        assert_eq!(week.iter().map(|(_, heard)| heard.frames).sum::<u32>(), 4);
+        assert_eq!(week.values().map(|heard| heard.frames).sum::<u32>(), 4);
         history.close().await;
         let other = Period::Week.step_s();
         assert_eq!(other % BUCKET_S, 0);
