@@ -8,7 +8,7 @@ use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, section, sections, whole};
 use crate::engine::device::Device;
-use crate::engine::event::{Kind, Lane};
+use crate::engine::event::Kind;
 use crate::engine::policy::{ListenIn, Policies, Policy, Response};
 use pendant_protocol::PendantId;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -42,12 +42,12 @@ pub(super) const PENDANT: &[&str] = &[
     "do_not_call",
 ];
 
-/// The kinds that bear a response: those of the urgent lane.
+/// The kinds that bear a response: those of the urgent lane that are of a pendant.
 static URGENT_KINDS: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| urgent_kinds().map(Kind::as_str).collect());
 
 fn urgent_kinds() -> impl Iterator<Item = Kind> {
-    Kind::all().filter(|kind| kind.lane() == Lane::Urgent)
+    Kind::all().filter(|kind| kind.has_response())
 }
 
 /// A pendant cannot send more often and still be heard among others.

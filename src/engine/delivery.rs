@@ -102,6 +102,8 @@ pub(super) struct Delivery {
     escalations: VecDeque<(Mono, Telling)>,
     backlog: Backlog,
     given_back: VecDeque<(Telling, Lsn)>,
+    /// The gateway's own test alarm, as long as it was never given back.
+    followed: Option<Telling>,
     memory: VecDeque<Event>,
     /// Something of a lane stands in memory only, here or in an open offer.
     homeless: [bool; 3],
@@ -128,6 +130,7 @@ impl Delivery {
             escalations: VecDeque::new(),
             backlog: Backlog::default(),
             given_back: VecDeque::new(),
+            followed: None,
             memory: VecDeque::new(),
             homeless: [false; 3],
             memory_after: None,
@@ -162,6 +165,22 @@ impl Delivery {
     /// is known.
     pub(super) fn centre_heard(&self) -> bool {
         self.lines.iter().any(|line| !line.mute)
+    }
+
+    /// Whether a fresh event would be offered now, and not only kept.
+    pub(super) fn takes_fresh(&self) -> bool {
+        !self.carriers().is_empty()
+    }
+
+    /// This event was offered fresh. Until it goes back to the backlog, if it does, it
+    /// is followed.
+    pub(super) fn follow(&mut self, event: Telling) {
+        self.followed = Some(event);
+    }
+
+    /// Whether this event is followed, still or until it was done.
+    pub(super) fn follows(&self, event: Telling) -> bool {
+        self.followed == Some(event)
     }
 
     /// A fresh event: offered now wherever the live stream goes, kept otherwise.
@@ -271,16 +290,21 @@ impl Delivery {
         }
     }
 
-    /// A broker took an offer.
-    pub(super) fn taken(&mut self, broker: BrokerId, publish: PublishId, now: Mono) {
+    /// A broker took an offer. Gives the event if that is all that is waited for.
+    pub(super) fn taken(
+        &mut self,
+        broker: BrokerId,
+        publish: PublishId,
+        now: Mono,
+    ) -> Option<Telling> {
         let line = self.lines.get_mut(broker.index());
-        let Some(event) = line.and_then(|line| line.taken(publish, now)) else { return };
-        let Some(sent) = self.sent.get_mut(&event) else { return };
+        let event = line.and_then(|line| line.taken(publish, now))?;
+        let sent = self.sent.get_mut(&event)?;
         sent.open.remove(broker);
         sent.taken.insert(broker);
         if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
-            return;
+            return Some(event);
         }
         if sent.until.is_none() {
             let until = now.plus_ms(self.settings.receipt_wait_ms);
@@ -293,6 +317,7 @@ impl Delivery {
             let Some((until, oldest)) = self.deadlines.pop_front() else { break };
             self.await_no_more(oldest, until);
         }
+        None
     }
 
     /// A broker refused an offer: the event is kept, goes to the next broker if
@@ -591,6 +616,7 @@ impl Delivery {
     /// An event goes back to the backlog.
     fn give_back(&mut self, event: Telling) {
         let Some(place) = self.take(event) else { return };
+        self.followed.take_if(|followed| *followed == event);
         if let Place::Journal(lsn) = place {
             if self.given_back.len() >= GIVEN_BACK_MAX {
                 self.given_back.pop_front();

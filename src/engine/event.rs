@@ -135,6 +135,8 @@ pub enum Kind {
     /// New files for TLS cannot be used, and the former stay in use; they are good now.
     CertificateRefused,
     CertificateAccepted,
+    /// Somebody on site tries the way to the centre. Of no pendant.
+    GatewayTest,
 }
 
 /// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
@@ -178,7 +180,8 @@ impl Kind {
             | Self::PreAlarm
             | Self::Test
             | Self::UnknownMessage
-            | Self::LateRequest => Lane::Urgent,
+            | Self::LateRequest
+            | Self::GatewayTest => Lane::Urgent,
             Self::Heartbeat | Self::TrackPoint | Self::Joined => Lane::Routine,
             Self::Tamper
             | Self::TamperRestored
@@ -216,6 +219,12 @@ impl Kind {
             | Self::CertificateRefused
             | Self::CertificateAccepted => Lane::Trouble,
         }
+    }
+
+    /// Whether an operator is told what the site wants done: urgent, and of a pendant.
+    #[must_use]
+    pub fn has_response(self) -> bool {
+        self.lane() == Lane::Urgent && self != Self::GatewayTest
     }
 
     /// Whether nobody on site may learn of it.
@@ -287,6 +296,7 @@ impl Kind {
             Self::CertificateRenewed => "certificate_renewed",
             Self::CertificateRefused => "certificate_refused",
             Self::CertificateAccepted => "certificate_accepted",
+            Self::GatewayTest => "gateway_test",
         }
     }
 
@@ -303,7 +313,7 @@ impl Kind {
             Self::TamperRestored => ("TR", 383),
             Self::LowBattery => ("XT", 384),
             Self::BatteryRestored => ("XR", 384),
-            Self::Test => ("RX", 601),
+            Self::Test | Self::GatewayTest => ("RX", 601),
             Self::Overdue => ("NA", 102),
             Self::SupervisionLost => ("UY", 381),
             Self::SupervisionRestored => ("UJ", 381),

@@ -10,6 +10,7 @@ mod joins;
 pub mod leak;
 mod news;
 mod orders;
+mod own_test;
 mod timers;
 
 use super::acknowledge::{Custody, Released, Waiting, Window};
@@ -25,7 +26,9 @@ use super::decide::{Moment, decide};
 use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, Receipted};
 use super::downlinks::Downlinks;
-use super::event::{Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, gateway_event_id};
+use super::event::{
+    Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, Telling, gateway_event_id,
+};
 use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member, Members};
@@ -41,6 +44,8 @@ use super::settings::Settings;
 use super::time::{Mono, Now, Wall};
 use brokers::BrokerWatch;
 use news::start_news;
+use own_test::OwnTest;
+pub use own_test::{LastTest, TestFate, TestRefusal};
 use pendant_protocol::{Instruction, PendantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
@@ -88,6 +93,8 @@ pub struct Status {
     pub reception_suspect: bool,
     /// A channel looks jammed, or many pendants are silent together since shortly.
     pub jamming_suspected: bool,
+    /// The newest test alarm of the gateway itself, in this boot.
+    pub last_test: Option<LastTest>,
 }
 
 /// The engine.
@@ -129,6 +136,7 @@ pub struct Gateway {
     dropped: [Option<Shed>; 3],
     /// What the start has to tell, until the journal has room for it.
     to_tell: VecDeque<(Kind, Detail)>,
+    own_test: Option<OwnTest>,
     stopping: bool,
     outputs: VecDeque<Output>,
     #[cfg(feature = "leaks")]
@@ -196,6 +204,7 @@ impl Gateway {
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
             certificates: CertificateWatch::default(),
             to_tell,
+            own_test: None,
             stopping: false,
             outputs: VecDeque::new(),
             #[cfg(feature = "leaks")]
@@ -225,6 +234,7 @@ impl Gateway {
             Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { link, outcome } => self.transmit_done(link, outcome, now),
             Input::Keyring(keyring) => self.take_keyring(&keyring),
+            Input::Test => self.test(now),
             Input::Shutdown => {
                 self.stopping = true;
                 self.tick(now);
@@ -284,6 +294,7 @@ impl Gateway {
             links_up: self.links_up.values().filter(|up| **up).count(),
             reception_suspect: self.timers.is_reception_suspect(),
             jamming_suspected: self.air.is_suspected(),
+            last_test: self.last_test(),
         }
     }
 
@@ -490,6 +501,11 @@ impl Gateway {
 
     /// Something that the gateway has to say of itself.
     fn tell(&mut self, kind: Kind, detail: Detail, now: Now) {
+        self.tell_as(kind, detail, now);
+    }
+
+    /// The same; says under which name.
+    fn tell_as(&mut self, kind: Kind, detail: Detail, now: Now) -> Telling {
         let lane = kind.lane();
         let number = self.next_number(lane);
         let event = Event {
@@ -502,6 +518,7 @@ impl Gateway {
             detail,
         };
         self.keep(&event, None, now);
+        event.telling()
     }
 
     /// Records an event of a pendant with the state that it left.

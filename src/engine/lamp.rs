@@ -82,6 +82,7 @@ mod tests {
         links_up: 2,
         reception_suspect: false,
         jamming_suspected: false,
+        last_test: None,
     };
 
     #[test]

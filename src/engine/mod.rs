@@ -46,4 +46,4 @@ pub use chance::Seed;
 pub use delivery::OFFERS_MAX;
 #[cfg(feature = "leaks")]
 pub use gateway::leak;
-pub use gateway::{Gateway, RecoveryReport, Status};
+pub use gateway::{Gateway, LastTest, RecoveryReport, Status, TestFate, TestRefusal};

@@ -84,7 +84,7 @@ impl Voice {
             json.member("lane", lane.as_str());
             json.member("kind", event.kind.as_str());
             json.member("covert", event.kind.covert());
-            json.member("test", event.kind == Kind::Test);
+            json.member("test", matches!(event.kind, Kind::Test | Kind::GatewayTest));
             json.member("boot", hex_64(event.boot));
             json.member("room", lane.as_str());
             json.member("number", event.number);

@@ -120,6 +120,8 @@ pub enum Input {
     },
     /// Enrolments changed.
     Keyring(Keyring),
+    /// Somebody on site asks for a test alarm of the gateway itself.
+    Test,
     /// Say what is still to be said and stop.
     Shutdown,
 }

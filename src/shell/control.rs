@@ -1,6 +1,6 @@
 //! The control socket: one JSON object a line, one JSON line back. It shows what
-//! anyone on site may know, and changes nothing but "read the keyring again" and "give
-//! out a code for the page".
+//! anyone on site may know, and changes nothing but "read the keyring again", "give out
+//! a code for the page" and the gateway's own test alarm.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ pub enum Question {
     Page,
     /// A one-time code for it.
     PageCode,
+    /// Send a test alarm of the gateway itself.
+    Test,
 }
 
 #[derive(Deserialize)]

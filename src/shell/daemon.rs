@@ -25,7 +25,7 @@ use crate::engine::seam::{
     BrokerId, BrokerInput, DiskDone, DiskOp, EnrolmentOrder, Input, LinkId, Output, TransmitOutcome,
 };
 use crate::engine::time::{Mono, Wall};
-use crate::engine::{Gateway, Seed};
+use crate::engine::{Gateway, LastTest, Seed, TestFate, TestRefusal};
 use pendant_hal::radio::account::Balance;
 use pendant_hal::{Later, LinkEvent, SendFault, Transmission};
 use pendant_protocol::SealedUplink;
@@ -449,6 +449,7 @@ impl Daemon {
             }
             Question::Page => self.page.about(),
             Question::PageCode => self.page.code(),
+            Question::Test => self.test(),
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),
@@ -456,6 +457,26 @@ impl Daemon {
         };
         // Who asked may have gone away.
         drop(asked.answer.send(answer));
+    }
+
+    /// A test alarm of the gateway itself. Who asks is answered at once; `status` says
+    /// what becomes of it.
+    fn test(&mut self) -> Value {
+        let now = self.clock.now();
+        match self.engine.may_test(now) {
+            Ok(()) => {
+                tracing::info!("test alarm asked for");
+                self.input(Input::Test);
+                json!({ "number": self.engine.status().last_test.map(|test| test.count) })
+            }
+            Err(TestRefusal::TooSoon { wait_ms }) => json!({ "error": format!(
+                "the last test alarm was a moment ago, or is still on its way; ask again in {} s",
+                wait_ms.div_ceil(1000)
+            ) }),
+            Err(TestRefusal::NoBroker) => json!({
+                "error": "no broker is connected, so no test alarm was sent"
+            }),
+        }
     }
 
     /// What the centre wants of an enrolment. The engine learns of it as of any
@@ -522,6 +543,7 @@ impl Daemon {
             "centre_messages": engine.centre_messages,
             "reception_suspect": engine.reception_suspect,
             "jamming_suspected": engine.jamming_suspected,
+            "last_test": engine.last_test.map(|test| test_json(&test)),
             "lamps": self.lamps_json(),
             "brokers": brokers,
             "links": links,
@@ -632,6 +654,25 @@ fn uplinks(
         Ok((broker.name.to_string(), uplink::spawn(id, settings, news.clone())))
     });
     lines.collect()
+}
+
+/// Of the gateway's own test alarm alone: the fate of no other event is shown (P5).
+fn test_json(test: &LastTest) -> Value {
+    let asked_unix_s = match test.asked.wall {
+        Wall::Unset => None,
+        Wall::Set { unix_ms, .. } => Some(unix_ms / 1000),
+    };
+    let after_ms = match test.fate {
+        TestFate::Reached { after_ms } => Some(after_ms),
+        TestFate::OnItsWay | TestFate::Stuck => None,
+    };
+    json!({
+        "number": test.count,
+        "asked_unix_s": asked_unix_s,
+        "on_its_way": test.fate == TestFate::OnItsWay,
+        "reached_centre": after_ms.is_some(),
+        "after_ms": after_ms,
+    })
 }
 
 fn broker_json(name: &str, uplink: &UplinkHandle, ending: Option<Expiry>) -> Value {

@@ -9,7 +9,7 @@ use super::pendant::*;
 use super::rig::centre::Centre;
 use super::rig::{Answer, Rig, SiteTrace};
 use pendant_gateway::engine::Status;
-use pendant_gateway::engine::seam::DiskFault;
+use pendant_gateway::engine::seam::{DiskFault, Input};
 use pendant_protocol::{Body, DownlinkMessage, FrameBytes, SealedDownlink};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -84,6 +84,8 @@ pub enum Step {
     PowerCut(u64),
     SlowDisk(u64),
     DiskFault(Option<DiskFault>),
+    /// Somebody on site asks for a test alarm of the gateway itself.
+    OwnTest,
 }
 
 /// One thing that somebody on site can know.
@@ -195,6 +197,7 @@ impl<'p> Player<'p> {
             }
             Step::SlowDisk(us) => rig.disk.commit_us = *us,
             Step::DiskFault(fault) => rig.disk.fault = *fault,
+            Step::OwnTest => rig.input(Input::Test),
         }
     }
 
@@ -349,6 +352,7 @@ fn steps(outages: u32) -> BoxedStrategy<Vec<Step>> {
         2 => (who, 0..4usize).prop_map(|(who, back)| Step::Repeat(who, back)),
         3 => (1..200_000u64).prop_map(Step::Wait),
         2 => any::<u64>().prop_map(Step::Mood),
+        2 => Just(Step::OwnTest),
         1 => any::<bool>().prop_map(Step::Clock),
         1 => (100..1_800_000u64).prop_map(Step::SlowDisk),
         5 * outages => outage(),

@@ -57,7 +57,11 @@ impl Gateway {
                 self.delivery.broker_down(broker, now.mono);
                 self.broker_came_or_went(broker, false, now);
             }
-            BrokerInput::Taken(publish) => self.delivery.taken(broker, publish, now.mono),
+            BrokerInput::Taken(publish) => {
+                if let Some(done) = self.delivery.taken(broker, publish, now.mono) {
+                    self.reached(done, now);
+                }
+            }
             BrokerInput::Refused { publish, reason } => {
                 self.delivery.refused(broker, publish, reason, now.mono);
             }
@@ -100,6 +104,7 @@ impl Gateway {
 
     fn receipt(&mut self, broker: BrokerId, event: Telling, now: Now) {
         let Some(receipted) = self.delivery.receipted(broker, event) else { return };
+        self.reached(event, now);
         let failed = self.journal.has_failed();
         for released in self.custody.assured_by_centre(receipted, failed) {
             self.receipted.insert(event.id, receipted);

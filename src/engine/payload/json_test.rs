@@ -246,7 +246,7 @@ impl Voice {
                 lane: lane.as_str(),
                 kind: event.kind.as_str(),
                 covert: event.kind.covert(),
-                test: event.kind == Kind::Test,
+                test: matches!(event.kind, Kind::Test | Kind::GatewayTest),
                 boot: Text(Hex64(event.boot)),
                 room: lane.as_str(),
                 number: event.number,

@@ -60,6 +60,7 @@ pub(in crate::engine) fn belongs(event: &Event) -> bool {
         | K::LowBattery
         | K::BatteryRestored
         | K::SupervisionRestored => (true, false),
+        K::GatewayTest => (false, false),
         kind => (kind.lane() != Lane::Trouble, false),
     };
     let from_fits = match &event.from {
@@ -123,7 +124,8 @@ pub(in crate::engine) fn belongs(event: &Event) -> bool {
             | K::StoreRoomy
             | K::CentreLost
             | K::CentreBack
-            | K::ClockSet => nothing,
+            | K::ClockSet
+            | K::GatewayTest => nothing,
         }
 }
 
