@@ -105,8 +105,7 @@ fn one_that_did_not_arrive_at_once_stays_so_although_it_arrives_later() {
 #[test]
 fn its_fate_does_not_tell_a_discreet_panic_from_a_heartbeat() {
     let twin = Step::Say(0, Say::Twin, Heard::By(0));
-    let stop = [Step::Refusal(Some(0x97)), Step::Broker(false)];
-    for stop in stop {
+    for stop in [Step::Refusal(Some(0x10)), Step::Refusal(Some(0x97)), Step::Broker(false)] {
         let back = [Step::Refusal(None), Step::Broker(true)];
         let mut steps = vec![Step::Wait(60_000)];
         steps.extend([stop.clone(), twin.clone(), twin.clone(), Step::OwnTest, twin.clone()]);
