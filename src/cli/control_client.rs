@@ -24,6 +24,7 @@ pub(super) enum Ask {
     Reload,
     Page,
     PageCode,
+    Test,
 }
 
 /// Why there is no answer. Each says what to do.
@@ -95,6 +96,7 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
         Ask::Reload => "reload",
         Ask::Page => "page",
         Ask::PageCode => "page_code",
+        Ask::Test => "test",
     };
     stream.write_all(format!("{}\n", json!({ "ask": word })).as_bytes())?;
     let mut line = Vec::new();

@@ -2,14 +2,12 @@
 
 mod bind;
 mod bought;
-mod broker_files;
 mod check;
-mod check_bought;
-mod check_radio;
 mod config;
 mod control_client;
 mod enroll;
 mod enroll_bought;
+mod machine;
 mod page;
 mod pendants;
 mod pin_entry;
@@ -22,6 +20,7 @@ mod run;
 mod secret_entry;
 mod status;
 mod survey;
+mod test_alarm;
 mod tr005;
 
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
@@ -33,8 +32,10 @@ use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost
-  1  `check` found something wrong, or the command could not be carried out
+  0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost,
+     `test` had the centre's receipt
+  1  `check` found something wrong, a test alarm (`test`) did not reach the
+     centre, or the command could not be carried out
   2  the command line, the configuration or an imported file is refused; nothing was done
   3  `queue` was carried out, and found that a part of the journal is lost";
 
@@ -54,7 +55,7 @@ enum Command {
     /// Run the gateway until it is told to stop
     Run,
     /// Look at the configuration and all that it names; say what to do
-    Check(Json),
+    Check(check::Arguments),
     /// Give a pendant its key and its wearer's PINs
     Enroll(enroll::Arguments),
     /// Take a pendant's enrolment away: nothing it says counts any more
@@ -63,6 +64,8 @@ enum Command {
     Pendants(pendants::Arguments),
     /// Look at the journal of what waits for the centre; never changes it
     Queue(queue::Arguments),
+    /// Send a test alarm to the centre and wait for its receipt
+    Test(test_alarm::Arguments),
     /// Ask the running gateway how it is
     Status(Json),
     /// Walk test: how each pendant is heard, live and place by place, with a report
@@ -132,11 +135,12 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
     let text_only = || Config::read_text(path);
     let exit = match arguments.command {
         Command::Run => return Ok(run::run(&Config::read(path)?)),
-        Command::Check(Json { json }) => check::check(path, json)?,
+        Command::Check(arguments) => check::check(path, &arguments)?,
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,
         Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
+        Command::Test(arguments) => test_alarm::test(&text_only()?, &arguments)?,
         Command::Status(Json { json }) => status::status(&text_only()?, json)?,
         Command::Survey(arguments) => {
             survey::survey(|| text_only().map_err(Failure::from), &arguments)?

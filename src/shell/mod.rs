@@ -16,6 +16,7 @@ pub mod lamps;
 pub mod links;
 pub mod log;
 pub mod page;
+pub mod probe;
 pub mod radios;
 pub mod settings;
 pub mod store_key;

@@ -44,7 +44,7 @@ fn pendants_says_what_the_air_shows_of_a_device_and_nothing_of_its_signs() {
 #[test]
 fn a_configuration_with_devices_that_anyone_may_read_is_wrong() {
     let site = site();
-    site.run(&["check"]).expect(0);
+    site.run(&["check", "--offline"]).expect(0);
     // Also without a silent sign: the finding must not tell that there is one.
     site.edit("triggers.press_long = \"discreet_panic\"\ntriggers.press_double = \"duress\"\n", "");
     expect_wrong(&site, "anyone may read it (permissions 0644)", "chmod 640");
@@ -54,7 +54,7 @@ fn a_configuration_with_devices_that_anyone_may_read_is_wrong() {
 fn a_device_that_would_show_a_hidden_sign_is_a_finding() {
     let site = site();
     site.edit("silence = true\n", "");
-    let said = site.run(&["check", "--json"]).expect(2);
+    let said = site.run(&["check", "--offline", "--json"]).expect(2);
     let (grade, remedy) = finding(&said, "`press_double` would not stay hidden");
     assert_eq!(grade, "wrong");
     assert!(remedy.contains("ff2f00ff3e00 on port 85"), "{remedy}");

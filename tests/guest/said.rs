@@ -32,7 +32,7 @@ pub(crate) fn of(settings: &str) -> String {
 pub(crate) fn as_user(settings: &str, user: u32) -> String {
     fs::write("/tmp/gateway.toml", format!("{SITE}{settings}\n")).expect("a file");
     let mut check = Command::new("/bin/pendant-gateway");
-    check.args(["--config", "/tmp/gateway.toml", "check"]).uid(user);
+    check.args(["--config", "/tmp/gateway.toml", "check", "--offline"]).uid(user);
     let begun = Instant::now();
     let output = check.output().expect("the gateway is in the image");
     assert!(begun.elapsed() < CHECK_MAX, "{settings}: {:?}", begun.elapsed());

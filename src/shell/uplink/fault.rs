@@ -156,6 +156,13 @@ impl BrokerFault {
         }
     }
 
+    /// Names the fault behind an error of a handshake that was to be no more. `own`:
+    /// the dates of our certificate.
+    #[must_use]
+    pub fn of_handshake(error: &io::Error, own: Option<Validity>, now_unix_s: i64) -> Self {
+        Circumstances { answered: false, own, now_unix_s }.io_fault(error)
+    }
+
     /// The library panicked.
     pub(super) fn gave_up() -> Self {
         Self::Protocol("the MQTT library gave up".to_owned())

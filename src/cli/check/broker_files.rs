@@ -1,8 +1,9 @@
 //! Whether the certificates and the key for the broker can be used, found out
 //! with the same library that will use them.
 
-use super::check::Findings;
+use super::findings::Findings;
 use crate::config::Broker;
+use crate::shell::tls::validity;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
@@ -11,6 +12,15 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use std::path::Path;
 use std::sync::Arc;
+
+/// What ends within so many days is told.
+pub(super) const SOON_DAYS: i64 = 30;
+
+/// Whole days until then; negative once it is over.
+pub(super) fn days_left(unix_s: i64) -> i64 {
+    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+    unix_s.saturating_sub(now).div_euclid(86_400)
+}
 
 pub(super) fn examine(broker: &Broker, findings: &mut Findings) {
     let provider = Arc::new(ring::default_provider());
@@ -27,7 +37,10 @@ pub(super) fn examine(broker: &Broker, findings: &mut Findings) {
 
 fn roots(path: &Path, findings: &mut Findings) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("ca_file", path, findings)? {
+    let found = certificates("ca_file", path, findings)?;
+    let ends = found.iter().filter_map(|certificate| validity(certificate));
+    let days = ends.map(|ends| days_left(ends.not_after_unix_s)).min();
+    for certificate in found {
         if let Err(error) = roots.add(certificate) {
             findings.wrong(
                 "ca_file",
@@ -39,6 +52,13 @@ fn roots(path: &Path, findings: &mut Findings) -> Option<RootCertStore> {
             );
             return None;
         }
+    }
+    if let Some(days) = days.filter(|days| *days < SOON_DAYS) {
+        findings.advice(
+            "ca_file",
+            format!("an authority in {} ends in {days} days", path.display()),
+            "ask the centre for its new one, and add it to the file: both may stand there",
+        );
     }
     findings.good("ca_file", format!("authorities in {}: {}", path.display(), roots.len()));
     Some(roots)
@@ -100,6 +120,21 @@ fn match_key(
     }
 }
 
+fn tell_days(shown: &str, own: &CertificateDer<'_>, findings: &mut Findings) {
+    match validity(own).map(|validity| days_left(validity.not_after_unix_s)) {
+        Some(days) if days < SOON_DAYS => findings.advice(
+            "certificate_file",
+            format!("{shown} is valid now, but ends in {days} days"),
+            "have a new one signed: `pendant-gateway setup --request` prints the request, and `setup \
+             --certificate FILE` puts in place what comes back",
+        ),
+        Some(days) => {
+            findings.good("certificate_file", format!("{shown} is valid now, {days} more days"));
+        }
+        None => findings.good("certificate_file", format!("{shown} is valid now")),
+    }
+}
+
 /// Looks at the gateway's certificate as a broker would.
 fn judge_certificate(
     broker: &Broker,
@@ -116,7 +151,7 @@ fn judge_certificate(
     };
     let (own, between) = chain.split_first().expect("a chain that was read is not empty");
     let fault = match verifier.verify_client_cert(own, between, UnixTime::now()) {
-        Ok(_) => return findings.good("certificate_file", format!("{shown} is valid now")),
+        Ok(_) => return tell_days(&shown.to_string(), own, findings),
         Err(Error::InvalidCertificate(fault)) => fault,
         Err(error) => {
             return findings.wrong(

@@ -1,7 +1,7 @@
 //! `check`, the radios: whether they work, and how many answers an hour they may
 //! give.
 
-use super::check::Findings;
+use super::findings::Findings;
 use crate::config::{Air, Concentrator, Config, Radio};
 use crate::shell::radios;
 use pendant_hal::radio::linux::CONSUMER;

@@ -2,7 +2,7 @@
 //! were bought fit each other, and who has typed no PINs yet. It says nothing of what signs
 //! mean.
 
-use super::check::Findings;
+use super::findings::Findings;
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Keyring, Secrets};
 
