@@ -18,6 +18,7 @@ mod queue;
 mod revoke;
 mod run;
 mod secret_entry;
+mod setup;
 mod status;
 mod survey;
 mod test_alarm;
@@ -34,7 +35,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost,
      `test` had the centre's receipt
-  1  `check` found something wrong, a test alarm (`test`) did not reach the
+  1  `check` found something wrong, a test alarm (`test`, `setup`) did not reach the
      centre, or the command could not be carried out
   2  the command line, the configuration or an imported file is refused; nothing was done
   3  `queue` was carried out, and found that a part of the journal is lost";
@@ -54,6 +55,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway until it is told to stop
     Run,
+    /// Set this gateway up: configuration, key, certificate, first test alarm
+    Setup(Box<setup::Arguments>),
     /// Look at the configuration and all that it names; say what to do
     Check(check::Arguments),
     /// Give a pendant its key and its wearer's PINs
@@ -135,6 +138,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
     let text_only = || Config::read_text(path);
     let exit = match arguments.command {
         Command::Run => return Ok(run::run(&Config::read(path)?)),
+        Command::Setup(arguments) => setup::setup(path, &arguments)?,
         Command::Check(arguments) => check::check(path, &arguments)?,
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(&text_only()?, &arguments)?,

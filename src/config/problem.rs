@@ -69,7 +69,7 @@ impl fmt::Display for ConfigErrors {
             Self::Unreadable { path, error } => write!(
                 f,
                 "{}: cannot be read: {error}\n  -> name the configuration with --config FILE; \
-                 `pendant-gateway config --default` prints one to begin with",
+                 `pendant-gateway setup` makes one",
                 path.display()
             ),
             Self::Refused(problems) => {

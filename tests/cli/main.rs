@@ -14,6 +14,7 @@ mod queue;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/rig.rs"]
 mod rig;
+mod setup;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/terminal.rs"]
 mod terminal;
@@ -185,8 +186,9 @@ fn a_wrong_command_line_is_refused_and_help_tells_the_exit_codes() {
     // PINs are never arguments.
     program(&["enroll", "--pendant", "00012f", "--wearer", "m", "--safe-pin", SAFE]).expect(2);
     let said = program(&["--help"]).expect(0);
-    for word in ["run", "check", "enroll", "revoke", "pendants", "status", "config", "Exit codes:"]
-    {
+    let words =
+        ["setup", "run", "check", "test", "enroll", "revoke", "pendants", "status", "config"];
+    for word in words.into_iter().chain(["Exit codes:"]) {
         assert!(said.out.contains(word), "{word}\n{}", said.out);
     }
 }
@@ -214,8 +216,15 @@ fn config_prints_the_documented_default_and_the_effective_one() {
 fn a_refused_configuration_stops_every_command_before_it_does_anything() {
     let site = Site::new();
     site.edit("slot = 0", "slto = 0");
-    let commands: [&[&str]; 6] =
-        [&["run"], &["check"], &["revoke", "00012f"], &["pendants"], &["status"], &["config"]];
+    let commands: [&[&str]; 7] = [
+        &["run"],
+        &["check"],
+        &["setup", "--request"],
+        &["revoke", "00012f"],
+        &["pendants"],
+        &["status"],
+        &["config"],
+    ];
     for arguments in commands {
         let said = site.run(arguments).expect(2);
         let told = format!("{}{}", said.out, said.err);
@@ -264,7 +273,7 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
     let scan = ["enroll", "--pendant", "000157", "--wearer", "m", "--scan", "--keys-fd", "0"];
     let said = run(site.command(&scan), &format!("{label}\n{app_key}\n"));
     texts.push(said.out + &said.err);
-    let commands: [&[&str]; 23] = [
+    let commands: [&[&str]; 25] = [
         &["pendants", "import", &many],
         &["pendants", "import", &many, "--json"],
         &["pendants", "import", &many, "--dry-run"],
@@ -273,8 +282,10 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         &["pendants", "export"],
         &["pendants", "export", "--json"],
         &["revoke", "000156", "--json"],
-        &["check"],
-        &["check", "--json"],
+        &["check", "--offline"],
+        &["check", "--offline", "--json"],
+        &["setup", "--request"],
+        &["test"],
         &["pendants"],
         &["pendants", "--json"],
         &["pendants", "bind", "00012f", "--wearer", "m", "--keep-pins"],

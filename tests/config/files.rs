@@ -103,7 +103,7 @@ fn a_file_that_is_not_there_or_no_text_or_endless_is_told() {
         .expect_err("nothing there")
         .to_string();
     assert!(told.contains("/nonexistent/gateway.toml: cannot be read"), "{told}");
-    assert!(told.contains("config --default"), "{told}");
+    assert!(told.contains("pendant-gateway setup"), "{told}");
     let site = Site::new();
     fs::write(site.folder.path().join("gateway.toml"), [0xff, 0xfe, 0x00]).expect("writable");
     assert!(site.told().contains("cannot be read: invalid utf-8"), "{}", site.told());

@@ -53,6 +53,7 @@ mod deadline;
 mod disk;
 mod end_to_end;
 mod failover;
+mod first_steps;
 mod import;
 mod kill;
 mod lorawan;

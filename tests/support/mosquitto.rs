@@ -75,6 +75,22 @@ impl Authority {
         self.folder.path().join("authority.pem")
     }
 
+    /// Its key, for another program that signs in its name.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// A server's certificate on this machine that ends in ten days.
+    pub fn issue_until_soon(&self, name: &str) -> Identity {
+        let now = rustls_pki_types::UnixTime::now().as_secs();
+        let days = i64::try_from(now / 86_400).expect("a day of this age");
+        let end = rcgen::date_time_ymd(1970, 1, 1)
+            + Duration::from_secs(86_400) * u32::try_from(days + 10).expect("few");
+        let mut params = params(name, &["localhost", "127.0.0.1"], VALID);
+        params.not_after = end;
+        self.sign(name, params)
+    }
+
     /// Issues a certificate for `name`, good as server under `hosts` and as client.
     pub fn issue(&self, name: &str, hosts: &[&str], years: Years) -> Identity {
         self.sign(name, params(name, hosts, years))
