@@ -58,6 +58,14 @@ fn it_asks_for_what_it_is_not_told_and_the_authority_is_pasted() {
     }
     let ca = fs::read_to_string(site.path("new/tls/ca.pem")).expect("pasted");
     assert_eq!(ca.replace('\r', "").trim(), site.ca.pem.trim());
+
+    // The next time it asks for the certificate, and takes no other's.
+    let mut terminal = Terminal::new(&format!("{program} --config {} setup", config.display()));
+    terminal.wait_for("(- to paste it) [-]: ");
+    terminal.types(&format!("{}\n", site.path("gateway.pem").display()));
+    terminal.wait_for("does not belong to this gateway's key");
+    assert_eq!(terminal.child.wait().expect("it ends").code(), Some(1));
+    assert!(!site.path("new/tls/gateway.pem").exists());
 }
 
 #[test]

@@ -203,6 +203,12 @@ async fn what_is_there_already_is_not_lost() {
     assert_eq!(told["certificate"]["name"], "brought", "{told}");
     assert!(told.get("request").is_none(), "{told}");
     assert_eq!(mode(&site.path("tls/gateway.key")), 0o600);
+    // What is there and fits need not be brought again.
+    let told = json(&set_up(&world, &["--replace"]));
+    assert_eq!(
+        (&told["certificate"]["name"], &told["started"]),
+        (&"brought".into(), &false.into())
+    );
 }
 
 #[tokio::test]

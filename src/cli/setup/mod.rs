@@ -119,14 +119,14 @@ pub(super) fn setup(path: &Path, arguments: &Arguments) -> Result<Exit, Failure>
         print_request(&places, &mut report)?;
         Exit::Done
     } else {
-        let written = configure(&places, arguments, &mut report)?;
-        match &arguments.certificate {
-            Some(certificate) => finish(&places, certificate, arguments, written, &mut report)?,
+        let (written, certificate) = match second_step(&places, arguments)? {
+            Some(certificate) => (false, Some(certificate)),
             None => {
-                ask_for_certificate(&places, &mut report);
-                Exit::Done
+                configure(&places, arguments, &mut report)?;
+                (true, arguments.certificate.clone())
             }
-        }
+        };
+        finish(&places, certificate.as_deref(), arguments, written, &mut report)?
     };
     if arguments.json {
         print_json(&Value::Object(report.told))?;
@@ -136,24 +136,39 @@ pub(super) fn setup(path: &Path, arguments: &Arguments) -> Result<Exit, Failure>
     Ok(exit)
 }
 
-/// The first step. False: the configuration that is there stays.
+/// The certificate, if the configuration that is there stays.
+fn second_step(places: &Places<'_>, arguments: &Arguments) -> Result<Option<PathBuf>, Failure> {
+    let path = places.configuration;
+    let there = fs::read_to_string(path).ok().filter(|text| !text::is_untouched(text));
+    if there.is_none() || arguments.replace {
+        return Ok(None);
+    }
+    let asking = Asking::new(arguments.yes);
+    match &arguments.certificate {
+        _ if questions::has_answers(arguments) => {}
+        Some(certificate) => return Ok(Some(certificate.clone())),
+        None if asking.is_silent() => {}
+        None => {
+            tell(&format!("{} is there already (--replace would begin anew).", path.display()));
+            let question = "File with the certificate that the centre has signed (- to paste it)";
+            let read = |text: &str| Ok(PathBuf::from(text));
+            return asking.ask(question, Some("-"), "--certificate", read).map(Some);
+        }
+    }
+    Err(Failure::refused(format!(
+        "{} is set up already. To go on: setup --certificate FILE. To begin anew: --replace (the old file stays \
+         as .bak)",
+        path.display()
+    )))
+}
+
+/// The first step.
 fn configure(
     places: &Places<'_>,
     arguments: &Arguments,
     report: &mut Report,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let path = places.configuration;
-    let there = fs::read_to_string(path).ok().filter(|text| !text::is_untouched(text));
-    if there.is_some() && !arguments.replace {
-        if arguments.certificate.is_some() && !questions::has_answers(arguments) {
-            return Ok(false);
-        }
-        return Err(Failure::refused(format!(
-            "{} is set up already. To go on: setup --certificate FILE. To begin anew: --replace (the old file \
-             stays as .bak)",
-            path.display()
-        )));
-    }
     must_be_writable(path)?;
     let asking = Asking::new(arguments.yes);
     if !asking.is_silent() {
@@ -191,7 +206,7 @@ fn configure(
     for warning in &config.warnings {
         report.words += &format!("{warning}\n");
     }
-    Ok(true)
+    Ok(())
 }
 
 fn placer(config: &Config) -> Placer {
@@ -262,10 +277,10 @@ fn ask_for_certificate(places: &Places<'_>, report: &mut Report) {
     report.tell("next", json!(next), &words);
 }
 
-/// The second step.
+/// The second step, if there is a certificate: brought now, or one that is there and fits.
 fn finish(
     places: &Places<'_>,
-    certificate: &Path,
+    certificate: Option<&Path>,
     arguments: &Arguments,
     is_new: bool,
     report: &mut Report,
@@ -277,7 +292,16 @@ fn finish(
         )),
         refused => refused.into(),
     })?;
-    let facts = install(&config, certificate, arguments)?;
+    let facts = match certificate {
+        Some(certificate) => install(&config, certificate, arguments)?,
+        None => match present(&config) {
+            Some(facts) => facts,
+            None => {
+                ask_for_certificate(places, report);
+                return Ok(Exit::Done);
+            }
+        },
+    };
     let words =
         format!("Certificate: \"{}\", valid until {}: in place\n", facts.name, facts.ends());
     report.tell(
@@ -291,6 +315,14 @@ fn finish(
     }
     let ending = start::start_and_test(places.configuration, &config, !is_new)?;
     Ok(tell_ending(&ending, &config, places, report))
+}
+
+/// The certificate that is there, if it fits what is configured now.
+fn present(config: &Config) -> Option<Facts> {
+    let broker = &config.brokers[0];
+    let key = Zeroizing::new(fs::read(&broker.key_file).ok()?);
+    let certificate = fs::read(&broker.certificate_file).ok()?;
+    identity::judge(&certificate, &key, &fs::read(&broker.ca_file).ok()?).ok()
 }
 
 /// Puts the certificate (and the key, if one is brought) in place, if they are right.
