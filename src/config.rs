@@ -39,7 +39,7 @@ use pendant_hal::radio::boards::ChipKind;
 use pendant_hal::region::Region;
 use pendant_protocol::Slot;
 use problem::Report;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,12 @@ pub const DEFAULT_TEXT: &str = include_str!("../config/gateway.toml");
 
 /// Where the configuration is, unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/pendant-gateway/gateway.toml";
+
+/// Where the running gateway is asked, unless `[control]` says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/pendant-gateway/control.sock";
+
+/// Every section of the text as an installer knows it, with the keys that it may have.
+pub const SECTIONS: &[(&str, &[&str])] = sections::HOMES;
 
 /// Longest text that is read. The shipped file has about 8 KiB; 16 links with
 /// long comments stay far below.
@@ -432,7 +438,7 @@ pub struct Log {
 }
 
 /// How grave a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Something fails.
@@ -445,6 +451,23 @@ pub enum LogLevel {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl LogLevel {
+    /// From the gravest on.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// As it stands in the text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// Where log lines go.
@@ -485,10 +508,9 @@ impl Config {
     pub fn read_text(path: &Path) -> Result<Self, ConfigErrors> {
         let unreadable = |error| ConfigErrors::Unreadable { path: path.to_owned(), error };
         let text = files::read_bounded(path, TEXT_BYTES_MAX).map_err(unreadable)?;
-        let text = String::from_utf8(text).map_err(|error| {
-            unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
-        })?;
-        Self::parse(&text, &path.display().to_string())
+        let shown = path.display().to_string();
+        let text = String::from_utf8(text).map_err(|error| problem::not_utf_8(&error, &shown))?;
+        Self::parse(&text, &shown)
     }
 
     /// Checks a text; `file_name` is what messages call it.

@@ -95,7 +95,7 @@ fn broker(
     let ca_file = file("ca_file", Need::Readable);
     let certificate_file = file("certificate_file", Need::Readable);
     let key_file = file("key_file", Need::Secret);
-    let username = section.text("username", report).map(|name| (*name.get_ref()).to_owned());
+    let username = username(section, report);
     let password_file = named_file(section, "password_file", Need::Secret, report);
     if let Some(value) =
         section.value("password_file").filter(|_| section.value("username").is_none())
@@ -126,14 +126,9 @@ fn broker(
         whole(section, "keep_alive_s", &Quantity::new(Unit::Seconds, 5..=3600), 30, report);
     let expiry = Quantity::new(Unit::Seconds, 60..=i64::from(u32::MAX));
     let session_expiry_s = whole(section, "session_expiry_s", &expiry, 604_800, report);
-    let server_name = match section.value("server_name") {
-        Some(_) => Some(self::host(section, "server_name", report)?),
-        None => None,
-    };
-    let interface = match section.value("interface") {
-        Some(_) => Some(interface(section, report)?),
-        None => None,
-    };
+    // What is written and refused was told: no default takes its place.
+    let server_name = self::host(section, "server_name", report);
+    let interface = interface(section, report);
     section.finish(HOMES, report);
     Some(Broker {
         name: name?,
@@ -150,6 +145,21 @@ fn broker(
         username,
         password_file,
     })
+}
+
+/// A text of MQTT: of at most 65535 bytes, and without control characters (MQTT 5, 1.5.4).
+fn username(section: &Section<'_>, report: &mut Report<'_>) -> Option<String> {
+    let text = section.text("username", report)?;
+    let name = *text.get_ref();
+    if name.len() <= usize::from(u16::MAX) && !name.contains(char::is_control) {
+        return Some(name.to_owned());
+    }
+    report.refuse(
+        text.span(),
+        "`username` has at most 65535 bytes, and no control characters",
+        "write the name that the broker knows, on one line",
+    );
+    None
 }
 
 fn host(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<String> {

@@ -7,6 +7,7 @@ use super::sections::{HOMES, name, path, sections};
 use super::{Link, LinkKind, SerialCodec, concentrator, radio};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use toml::Spanned;
 
 /// More ports than any board has; each has a task and channels of its own.
@@ -15,6 +16,8 @@ const LINKS_MAX: usize = 16;
 const ANY: &[&str] = &["name", "kind", "acknowledge"];
 pub(super) const SERIAL: &[&str] =
     &["name", "kind", "acknowledge", "path", "baud", "codec", "envelope", "unauthenticated"];
+static OF_ANY_KIND: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| [SERIAL, radio::RADIO, concentrator::KEYS, radio::VIRTUAL_RADIO].concat());
 const BAUDS: [i64; 10] =
     [2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
@@ -57,7 +60,12 @@ fn link(section: &Section<'_>, report: &mut Report<'_>) -> Option<Link> {
         ("virtual-radio", Kind::VirtualRadio),
     ];
     let at = section.value("kind").map_or(section.header(), Spanned::span);
-    let kind = match section.choice("kind", &kinds, report)? {
+    let Some(kind) = section.choice("kind", &kinds, report) else {
+        // Whichever was meant: what belongs to none is told.
+        section.with_keys("[[link]]", &OF_ANY_KIND).finish(HOMES, report);
+        return None;
+    };
+    let kind = match kind {
         Kind::Serial => serial(&section.with_keys("a [[link]] of kind \"serial\"", SERIAL), report),
         Kind::Concentrator => concentrator::concentrator(
             &section.with_keys("a [[link]] of kind \"concentrator\"", concentrator::KEYS),
@@ -136,7 +144,7 @@ fn unauthenticated(section: &Section<'_>, codec: SerialCodec, report: &mut Repor
         report.refuse(
             value.span(),
             "pendants at this receiver prove who they are, and none other is listened to",
-            "leave the line out",
+            "leave the line out, or write the receiver's own `codec`",
         );
     }
     said

@@ -67,7 +67,7 @@ fn profile(pendant: &Section<'_>, report: &mut Report<'_>) -> Option<&'static Pr
             || format!("write one of: {}", names.join(", ")),
             |name| format!("write: device = \"{name}\""),
         );
-        let text_ = format!("no device {:?} is known", text.get_ref());
+        let text_ = format!("`device`: no device {:?} is known", text.get_ref());
         report.refuse(text.span(), text_, remedy);
     }
     known

@@ -5,6 +5,7 @@ use serde::Serialize;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::string::FromUtf8Error;
 
 /// One thing that an installer has to change (or, as a warning, should).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -172,6 +173,18 @@ impl<'t> Report<'t> {
             remedy,
         }
     }
+}
+
+/// Bytes that are no text, as an editor leaves them that saves in another encoding.
+pub(super) fn not_utf_8(error: &FromUtf8Error, file: &str) -> ConfigErrors {
+    let at = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let report = Report::new(&text, file);
+    ConfigErrors::Refused(vec![report.locate(
+        at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
+        "this byte is no text in UTF-8".to_owned(),
+        "save the file in the encoding UTF-8, or write the character anew".to_owned(),
+    )])
 }
 
 /// Longest value that a message repeats.

@@ -124,10 +124,10 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     let pa_boost = flag("pa_boost", board.is_none_or(|board| board.pa_boost));
     let receive_boost = flag("receive_boost", true);
     let power = power_dbm(chip.unwrap_or(ChipKind::Sx1262), pa_boost);
-    let air = heard_air(section, power, report)?;
-    let chip = chip?;
-    refuse_spreading_factor(section, chip, &air, report);
+    let air = heard_air(section, power, report);
     section.finish(HOMES, report);
+    let (air, chip) = (air?, chip?);
+    refuse_spreading_factor(section, chip, &air, report);
     Some(LinkKind::Radio(Radio {
         board: board.map(|board| board.name.to_owned()),
         chip,

@@ -14,8 +14,15 @@ pub(super) const PLACEHOLDER: &str = "EDIT-ME";
 pub(super) fn table<'t>(text: &'t str, report: &mut Report<'_>) -> Option<Spanned<DeTable<'t>>> {
     DeTable::parse(text)
         .map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            if error.message() == "duplicate key" {
+                let key = report.words(span.clone());
+                let remedy =
+                    "remove one of the two; a section that may be repeated is written [[…]]";
+                return report.refuse(span, format!("`{key}` is written twice"), remedy);
+            }
             report.refuse(
-                error.span().unwrap_or(0..0),
+                span,
                 format!("this is no TOML: {}", error.message().replace('\n', ", ")),
                 "one `key = value` a line; texts in quotes; sections as [name] or [[name]]",
             );

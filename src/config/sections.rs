@@ -6,8 +6,8 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::{
-    Centre, Config, Control, Delivery, DownlinkRole, Log, LogLevel, LogTarget, Store, brokers,
-    links, lorawan, page, policy, radio,
+    Centre, Config, Control, DEFAULT_SOCKET, Delivery, DownlinkRole, Log, LogLevel, LogTarget,
+    Store, brokers, concentrator, links, lorawan, page, policy, radio,
 };
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
@@ -67,6 +67,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("[[broker]]", brokers::BROKER),
     ("[[link]]", links::SERIAL),
     ("a [[link]] of kind \"radio\"", radio::RADIO),
+    ("a [[link]] of kind \"concentrator\"", concentrator::KEYS),
     ("a [[link]] of kind \"virtual-radio\"", radio::VIRTUAL_RADIO),
 ];
 
@@ -199,13 +200,7 @@ fn centre(section: &Section<'_>, report: &mut Report<'_>) -> Centre {
 }
 
 fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
-    let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
-    ];
+    let levels = LogLevel::ALL.map(|level| (level.as_str(), level));
     let targets = [
         ("auto", LogTarget::Auto),
         ("journald", LogTarget::Journald),
@@ -230,7 +225,7 @@ fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
         report.refuse(socket.span(), text, "write a shorter path");
     }
     section.finish(HOMES, report);
-    let default = || "/run/pendant-gateway/control.sock".into();
+    let default = || DEFAULT_SOCKET.into();
     Control { socket: socket.map_or_else(default, Spanned::into_inner) }
 }
 

@@ -68,12 +68,20 @@ fn the_effective_configuration_has_every_meaning_and_reads_back_to_the_same() {
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "device = \"milesight-ws110\"",
-        "15:10: no device \"milesight-ws110\" is known",
+        "15:10: `device`: no device \"milesight-ws110\" is known",
         "device = \"milesight-ws101\"",
     ),
-    ("device = \"dragino-trackerD\"", "15:10: no device", "device = \"dragino-trackerd\""),
-    ("device = \"dragino-trackerd-1.54\"", "15:10: no device", "= \"dragino-trackerd-1.5.4\""),
-    ("device = \"pager\"", "15:10: no device", "write one of: abeeway-compact-tracker, "),
+    (
+        "device = \"dragino-trackerD\"",
+        "15:10: `device`: no device",
+        "device = \"dragino-trackerd\"",
+    ),
+    (
+        "device = \"dragino-trackerd-1.54\"",
+        "15:10: `device`: no device",
+        "= \"dragino-trackerd-1.5.4\"",
+    ),
+    ("device = \"pager\"", "15:10: `device`: no device", "write one of: abeeway-compact-tracker, "),
     ("device = 101", "15:10: `device` is a text in quotes", "device = \"101\""),
     ("silence = true", "15:11: `silence` is for pendants with a `device`", "name the device"),
     ("triggers.sos = \"panic\"", "15:1: `triggers` is for pendants with a", "name the device"),

@@ -3,6 +3,8 @@
 
 mod concentrator;
 mod devices;
+mod every_field;
+mod fields;
 mod files;
 mod lorawan;
 mod mistakes;
@@ -86,17 +88,21 @@ fn effective(config: &Config) -> String {
     config.to_text()
 }
 
-#[test]
-fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
-    let text: String = edited_default()
-        .lines()
+/// A text with all that stands in comments as a setting.
+fn switched_on(text: &str) -> String {
+    text.lines()
         .map(|line| match line.strip_prefix('#') {
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
                 format!("{setting}\n")
             }
             _ => format!("{line}\n"),
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn what_the_shipped_file_shows_as_off_is_understood_when_switched_on() {
+    let text = switched_on(&edited_default());
     let config = parse(&text);
     assert_eq!(config.brokers[0].username.as_deref(), Some("my-gateway"));
     assert_eq!(config.brokers[0].client_id, "my-gateway");

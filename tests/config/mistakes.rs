@@ -222,7 +222,7 @@ fn all_problems_come_at_once_in_order_of_lines() {
 fn a_breach_of_the_grammar_is_told_with_its_place() {
     for (text, place) in [
         ("site = harbour\n", "gateway.toml:1:8: this is no TOML"),
-        ("site = \"a\"\nsite = \"b\"\n", "gateway.toml:2:1: this is no TOML"),
+        ("site = \"a\"\nsite = \"b\"\n", "gateway.toml:2:1: `site` is written twice"),
         ("[store\n", "gateway.toml:1:"),
         ("site = \"ä\" x\n", "gateway.toml:1:12: this is no TOML"),
         ("\u{0}\u{1}", "gateway.toml:1:3: this is no TOML"),
