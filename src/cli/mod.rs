@@ -36,7 +36,8 @@ Exit codes:
   0  done; `check` found nothing wrong (advice does not count), `queue` nothing lost,
      `test` had the centre's receipt
   1  `check` found something wrong, a test alarm (`test`, `setup`) did not reach the
-     centre, or the command could not be carried out
+     centre, `status --check` found that something needs somebody now, or the command
+     could not be carried out
   2  the command line, the configuration or an imported file is refused; nothing was done
   3  `queue` was carried out, and found that a part of the journal is lost";
 
@@ -70,7 +71,7 @@ enum Command {
     /// Send a test alarm to the centre and wait for its receipt
     Test(test_alarm::Arguments),
     /// Ask the running gateway how it is
-    Status(Json),
+    Status(status::Arguments),
     /// Walk test: how each pendant is heard, live and place by place, with a report
     Survey(survey::Arguments),
     /// Say where the local page is, or give a code for it
@@ -145,7 +146,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Pendants(arguments) => pendants::pendants(&text_only()?, &arguments)?,
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Test(arguments) => test_alarm::test(&text_only()?, &arguments)?,
-        Command::Status(Json { json }) => status::status(&text_only()?, json)?,
+        Command::Status(arguments) => status::status(&text_only()?, &arguments)?,
         Command::Survey(arguments) => {
             survey::survey(|| text_only().map_err(Failure::from), &arguments)?
         }

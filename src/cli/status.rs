@@ -1,82 +1,70 @@
-//! `status`: how the running gateway is.
+//! `status`: how the running gateway is, on one screen: a verdict, what needs
+//! somebody and what to do, then a line for each part.
+
+mod outline;
+mod remedies;
+mod screen;
+#[cfg(test)]
+mod tests;
+mod troubles;
 
 use super::control_client::{Ask, ask};
 use super::{Exit, Failure, print, print_json};
 use crate::config::Config;
+use crate::engine::time::Wall;
+use crate::shell::clock::Clock;
 use serde_json::Value;
 
-pub(super) fn status(config: &Config, json: bool) -> Result<Exit, Failure> {
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Print JSON: all that the gateway says
+    #[arg(long)]
+    json: bool,
+    /// All that the gateway says, counters too, one thing a line
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+    /// End with code 1 if something needs somebody now
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) fn status(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let answer = ask(&config.control.socket, Ask::Status).map_err(Failure::failed)?;
-    if json {
+    if arguments.json {
         print_json(&answer)?;
     } else {
-        let mut text = String::new();
-        outline(&answer, 0, &mut text);
-        print(&text)?;
+        print(&if arguments.all { everything(&answer) } else { one_screen(&answer) })?;
     }
-    Ok(Exit::Done)
+    let needs_somebody = || troubles::of(&answer, unix_s()).iter().any(|trouble| trouble.is_urgent);
+    Ok(if arguments.check && needs_somebody() { Exit::Failed } else { Exit::Done })
 }
 
-/// Members as indented lines. Texts are escaped: a terminal obeys some of what
-/// a link's name or a broker's words could hold.
-fn outline(value: &Value, depth: usize, text: &mut String) {
-    let indent = "  ".repeat(depth);
-    let members: Vec<(String, &Value)> = match value {
-        Value::Object(members) => {
-            members.iter().map(|(key, value)| (format!("{}:", words(key)), value)).collect()
+/// What an installer reads.
+pub(super) fn one_screen(answer: &Value) -> String {
+    screen::screen(answer, unix_s())
+}
+
+/// All members, as indented lines.
+pub(super) fn everything(answer: &Value) -> String {
+    outline::outline(answer)
+}
+
+/// Zero on a machine whose clock was never set: nothing has ended then.
+fn unix_s() -> i64 {
+    match Clock::start().now().wall {
+        Wall::Set { unix_ms, .. } => unix_ms / 1000,
+        Wall::Unset => 0,
+    }
+}
+
+/// A text as a terminal may have it: what it would obey is written out.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
         }
-        Value::Array(items) => items.iter().map(|item| ("-".to_owned(), item)).collect(),
-        single => {
-            *text += &format!("{indent}{}\n", scalar(single));
-            return;
-        }
-    };
-    for (label, value) in members {
-        let is_empty = value.as_array().is_some_and(Vec::is_empty);
-        if is_empty {
-            *text += &format!("{indent}{label} none\n");
-        } else if value.is_object() || value.is_array() {
-            *text += &format!("{indent}{label}\n");
-            outline(value, depth + 1, text);
-        } else {
-            *text += &format!("{indent}{label} {}\n", scalar(value));
-        }
     }
-}
-
-fn words(key: &str) -> String {
-    key.replace('_', " ").escape_debug().to_string()
-}
-
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::Null => "unknown".to_owned(),
-        Value::String(text) => text.escape_debug().to_string(),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_answer_becomes_lines_that_no_terminal_obeys() {
-        let answer = json!({
-            "journal_waiting": 3,
-            "links": [{"name": "serial-1", "up": true}],
-            "troubles": [],
-            "words\u{1b}": "red\u{1b}[31m\nnext",
-        });
-        let mut text = String::new();
-        outline(&answer, 0, &mut text);
-        assert_eq!(
-            text,
-            "journal waiting: 3\nlinks:\n  -\n    name: serial-1\n    up: yes\ntroubles: none\n\
-             words\\u{1b}: red\\u{1b}[31m\\nnext\n"
-        );
-    }
+    shown
 }

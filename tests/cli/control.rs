@@ -25,7 +25,7 @@ fn status_prints_what_the_gateway_answers() {
     let site = Site::new();
     let answer = "{\"uptime_s\":5,\"links\":[{\"name\":\"serial-1\",\"up\":true}]}\n";
     let asked = gateway(&site, answer);
-    let said = site.run(&["status"]).expect(0);
+    let said = site.run(&["status", "--all"]).expect(0);
     assert_eq!(asked.join().expect("answered"), "{\"ask\":\"status\"}\n");
     assert_eq!(said.out, "links:\n  -\n    name: serial-1\n    up: yes\nuptime s: 5\n");
     let asked = gateway(&site, answer);
@@ -33,6 +33,14 @@ fn status_prints_what_the_gateway_answers() {
     asked.join().expect("answered");
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(json["uptime_s"], 5);
+    // What it says is not enough to call it well.
+    let asked = gateway(&site, answer);
+    let said = site.run(&["status"]).expect(0);
+    asked.join().expect("answered");
+    assert!(said.out.starts_with("TROUBLE: 1 thing needs you\n"), "{}", said.out);
+    let asked = gateway(&site, answer);
+    site.run(&["status", "--check"]).expect(1);
+    asked.join().expect("answered");
 }
 
 #[test]
