@@ -3,6 +3,7 @@
 //! says why the gateway did not do it.
 
 use super::{Exit, tell};
+use crate::shell::log::LogOrder;
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -25,6 +26,7 @@ pub(super) enum Ask {
     Page,
     PageCode,
     Test,
+    Log(LogOrder),
 }
 
 /// Why there is no answer. Each says what to do.
@@ -91,12 +93,12 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(WAIT_MAX))?;
     stream.set_write_timeout(Some(WAIT_MAX))?;
     let word = match ask {
-        Ask::Status => "status",
-        Ask::Survey => "survey",
-        Ask::Reload => "reload",
-        Ask::Page => "page",
-        Ask::PageCode => "page_code",
-        Ask::Test => "test",
+        Ask::Status => json!("status"),
+        Ask::Survey => json!("survey"),
+        Ask::Reload => json!("reload"),
+        Ask::Page => json!("page"),
+        Ask::PageCode => json!("page_code"),
+        Ask::Log(order) => json!({ "log": order }),
     };
     stream.write_all(format!("{}\n", json!({ "ask": word })).as_bytes())?;
     let mut line = Vec::new();

@@ -7,6 +7,7 @@ mod config;
 mod control_client;
 mod enroll;
 mod enroll_bought;
+mod log;
 mod machine;
 mod page;
 mod pendants;
@@ -74,6 +75,8 @@ enum Command {
     Status(status::Arguments),
     /// Walk test: how each pendant is heard, live and place by place, with a report
     Survey(survey::Arguments),
+    /// Log more, or less, for a while; the gateway runs on
+    Log(log::Arguments),
     /// Say where the local page is, or give a code for it
     Page(page::Arguments),
     /// Print the effective configuration, or the documented default
@@ -147,6 +150,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Test(arguments) => test_alarm::test(&text_only()?, &arguments)?,
         Command::Status(arguments) => status::status(&text_only()?, &arguments)?,
+        Command::Log(arguments) => log::log(&text_only()?, &arguments)?,
         Command::Survey(arguments) => {
             survey::survey(|| text_only().map_err(Failure::from), &arguments)?
         }

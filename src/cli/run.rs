@@ -6,13 +6,15 @@ use std::process::ExitCode;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: &Config) -> ExitCode {
-    log::start(config.log);
+    let log = log::start(config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(daemon::run(config)).map_err(|error| error.to_string()),
+        Ok(runtime) => {
+            runtime.block_on(daemon::run(config, log)).map_err(|error| error.to_string())
+        }
         Err(error) => Err(format!("the runtime cannot start: {error}")),
     };
     match ended {

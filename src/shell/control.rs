@@ -1,7 +1,8 @@
 //! The control socket: one JSON object a line, one JSON line back. It shows what
-//! anyone on site may know, and changes nothing but "read the keyring again", "give out
-//! a code for the page" and the gateway's own test alarm.
+//! anyone on site may know, and changes nothing but what is read of the keyring, written
+//! to the log and given out as codes for the page, and a test alarm of the gateway itself.
 
+use super::log::LogOrder;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
@@ -20,7 +21,8 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// A conversation that says nothing is ended.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// What may be asked.
+/// What may be asked: a word, or a word with what belongs to it, as in
+/// `{"ask":{"log":{"level":"debug","seconds":600}}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
@@ -36,6 +38,8 @@ pub enum Question {
     PageCode,
     /// Send a test alarm of the gateway itself.
     Test,
+    /// Log from another level on, for a while.
+    Log(LogOrder),
 }
 
 #[derive(Deserialize)]
@@ -135,4 +139,32 @@ async fn reply(question: Question, asked: &mpsc::Sender<Asked>) -> Value {
         return json!({ "error": "the gateway is stopping" });
     }
     waiting.await.unwrap_or_else(|_| json!({ "error": "the gateway is stopping" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogLevel;
+
+    #[test]
+    fn a_question_is_a_word_or_a_word_with_what_belongs_to_it() {
+        let asked = |line: &str| serde_json::from_str::<Line>(line).map(|line| line.ask).ok();
+        assert_eq!(asked(r#"{"ask":"status"}"#), Some(Question::Status));
+        let order = LogOrder { level: Some(LogLevel::Debug), seconds: 600 };
+        let line = r#"{"ask":{"log":{"level":"debug","seconds":600}}}"#;
+        assert_eq!(asked(line), Some(Question::Log(order)));
+        let order = LogOrder { level: None, seconds: 1 };
+        assert_eq!(asked(r#"{"ask":{"log":{"seconds":1}}}"#), Some(Question::Log(order)));
+        for wrong in [
+            r#"{"ask":"log"}"#,
+            r#"{"ask":"status","level":"debug"}"#,
+            r#"{"ask":{"status":{"level":"debug"}}}"#,
+            r#"{"ask":{"log":{"level":"loud","seconds":1}}}"#,
+            r#"{"ask":{"log":{"seconds":-1}}}"#,
+            r#"{"ask":{"log":{"seconds":1,"target":"stderr"}}}"#,
+            r#"{"ask":{"log":{"seconds":1},"status":null}}"#,
+        ] {
+            assert_eq!(asked(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -8,13 +8,14 @@ use super::history::{Fact, History, HistoryLimits, Sample};
 use super::keyring_files::{self, KeyringFiles};
 use super::lamps::LampPanel;
 use super::links::{self, Links};
+use super::log::LogSwitch;
 use super::page::LocalPage;
 use super::settings::{broker_settings, settings};
 use super::store_key::StoreKey;
 use super::survey::Survey;
 use super::telling::Teller;
 use super::uplink::{self, UplinkHandle};
-use super::{certificate_words, journal_files, journal_words};
+use super::{certificate_words, journal_files, journal_words, message_ids};
 use crate::config::Config;
 use crate::engine::certificate::Expiry;
 use crate::engine::journal::recover::Findings;
@@ -74,11 +75,12 @@ pub(super) fn cannot<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E)
 ///
 /// # Errors
 /// Only while starting; what goes wrong later is told and mended.
-pub async fn run(config: &Config) -> Result<(), StartError> {
-    let mut daemon = Daemon::start(config)?;
+pub async fn run(config: &Config, log: LogSwitch) -> Result<(), StartError> {
+    let mut daemon = Daemon::start(config, log)?;
     // Outside systemd there is nobody to notify.
     drop(sd_notify::notify(&[NotifyState::Ready]));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(message_id = message_ids::READY, version, "ready");
     daemon.turn_until_stopped().await;
     daemon.stop().await;
     Ok(())
@@ -119,6 +121,7 @@ struct Daemon {
     signals: Signals,
     watchdog: Option<Duration>,
     fed: Instant,
+    log: LogSwitch,
 }
 
 /// What a receiver says of a frame.
@@ -156,7 +159,7 @@ enum Woken {
 }
 
 impl Daemon {
-    fn start(config: &Config) -> Result<Self, StartError> {
+    fn start(config: &Config, log: LogSwitch) -> Result<Self, StartError> {
         let mut clock = Clock::start();
         let store = &config.store.directory;
         let key = StoreKey::read_or_make(&config.store.key_file, store)
@@ -219,6 +222,7 @@ impl Daemon {
             signals: Signals::catch().map_err(cannot("signals"))?,
             watchdog: sd_notify::watchdog_enabled().map(|period| period / 3),
             fed: Instant::now(),
+            log,
         })
     }
 
@@ -258,7 +262,8 @@ impl Daemon {
         let now = Instant::now();
         let deadline = self.engine.next_deadline().map(|mono| self.clock.instant(mono));
         let history = (!self.samples.is_empty()).then_some(self.history_at);
-        let wake = [deadline, history, self.stop_by, Some(now + self.turn_every())];
+        let turn = Some(now + self.turn_every());
+        let wake = [deadline, history, self.stop_by, self.log.deadline(), turn];
         let wake = wake.into_iter().flatten().min().unwrap_or(now);
         tokio::select! {
             Some((tag, event)) = self.link_events.recv() => Woken::Link(tag, event),
@@ -295,6 +300,7 @@ impl Daemon {
                     self.history_at = now + HISTORY_EVERY;
                     self.samples.drain(..).for_each(|sample| self.history.record(sample));
                 }
+                self.log.turn();
                 self.input(Input::Timer);
             }
         }
@@ -369,7 +375,8 @@ impl Daemon {
                 let fault = fault.to_string();
                 let state = self.link_states.get_mut(&tag);
                 let name = state.as_ref().map_or("?", |state| state.name.as_str());
-                tracing::error!(link = name, fault, "link down; trying again");
+                let message_id = message_ids::LINK_DOWN;
+                tracing::error!(message_id, link = name, fault, "link down; trying again");
                 if let Some(state) = state {
                     state.set(false, Some(fault));
                 }
@@ -450,6 +457,7 @@ impl Daemon {
             Question::Page => self.page.about(),
             Question::PageCode => self.page.code(),
             Question::Test => self.test(),
+            Question::Log(order) => self.log.order(order),
             Question::Reload => match self.reload() {
                 Ok(pendants) => json!({ "pendants": pendants }),
                 Err(error) => json!({ "error": error }),
@@ -547,6 +555,7 @@ impl Daemon {
             "lamps": self.lamps_json(),
             "brokers": brokers,
             "links": links,
+            "log": self.log.json(),
             "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
             "served": self.page.status(),
             "counters": self.teller.counters,

@@ -2,6 +2,7 @@
 //! a jammer cannot fill the log; the counters count all.
 
 use super::certificate_words;
+use super::message_ids;
 use crate::engine::certificate::Nearness;
 use crate::engine::notice::{Notice, Refusal};
 use crate::engine::seam::BrokerId;
@@ -97,9 +98,11 @@ impl Teller {
                 }
             }
             Notice::Link { link, up } => {
-                tracing::info!(link = self.link_name(link.0), up, "link");
+                let (message_id, link) = (message_ids::LINK, self.link_name(link.0));
+                tracing::info!(message_id, link, up, "link");
             }
             Notice::Jamming { link, sign, suspected: true } => tracing::warn!(
+                message_id = message_ids::JAMMING,
                 link = link.map(|link| self.link_name(link.0)),
                 sign = sign.as_str(),
                 "jamming suspected; the centre is told"
@@ -110,15 +113,18 @@ impl Teller {
                 "jamming no longer suspected"
             ),
             Notice::Broker { broker, up: true } => {
-                tracing::info!(broker = self.broker_name(broker), "broker connected");
+                let message_id = message_ids::BROKER_CONNECTED;
+                tracing::info!(message_id, broker = self.broker_name(broker), "broker connected");
             }
             Notice::Broker { broker, up: false } => {
-                tracing::warn!(broker = self.broker_name(broker), "broker gone; events are kept");
+                let (message_id, broker) = (message_ids::BROKER_GONE, self.broker_name(broker));
+                tracing::warn!(message_id, broker, "broker gone; events are kept");
             }
             Notice::Centre { broker, heard: true } => {
                 tracing::info!(broker = self.broker_name(broker), "the centre receipts again");
             }
             Notice::Centre { broker, heard: false } => tracing::warn!(
+                message_id = message_ids::CENTRE_SILENT,
                 broker = self.broker_name(broker),
                 "the centre does not receipt; events are kept, offered again, and go to the next \
                  broker as well if there is one"
@@ -127,6 +133,7 @@ impl Teller {
                 tracing::info!("the centre's regular messages come again");
             }
             Notice::CentreMessages { come: false } => tracing::warn!(
+                message_id = message_ids::CENTRE_MESSAGES_MISSING,
                 "the centre's regular message does not come: is the centre running, and may it \
                  publish to lonework/v1/<site>/<gateway>/command?"
             ),
@@ -209,6 +216,7 @@ impl Teller {
             Notice::JournalFailed { fault } => {
                 counters.journal_failures += 1;
                 tracing::error!(
+                    message_id = message_ids::JOURNAL_FAILED,
                     ?fault,
                     "the journal cannot be written: events go out live, and pendants are \
                      acknowledged only on the centre's word"
@@ -216,6 +224,7 @@ impl Teller {
             }
             Notice::JournalRestored => tracing::info!("the journal can be written again"),
             Notice::JournalTight { tight: true } => tracing::error!(
+                message_id = message_ids::JOURNAL_FULL,
                 "the disk gives the journal no more room: routine events will be given up, \
                  urgent ones have room reserved. Free some space on the disk"
             ),
@@ -225,12 +234,21 @@ impl Teller {
             Notice::JournalOverflow => {
                 counters.journal_overflows += 1;
                 if self.may_say("overflow") {
-                    tracing::error!("the journal has no room: events go out unacknowledged");
+                    let message_id = message_ids::JOURNAL_FULL;
+                    tracing::error!(
+                        message_id,
+                        "the journal has no room: events go out unacknowledged"
+                    );
                 }
             }
             Notice::JournalDamage { slots } => {
                 counters.journal_frames_damaged += slots;
-                tracing::error!(frames = slots, "the journal is damaged; the centre is told");
+                let message_id = message_ids::JOURNAL_DAMAGED;
+                tracing::error!(
+                    message_id,
+                    frames = slots,
+                    "the journal is damaged; the centre is told"
+                );
             }
             Notice::Shed { count, .. } => {
                 counters.events_shed += count;

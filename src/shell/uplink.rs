@@ -313,7 +313,8 @@ impl Uplink {
             }
             match &fault {
                 Some(fault) if status.fault.as_ref() != Some(fault) => {
-                    tracing::warn!(broker, "{fault}");
+                    let message_id = super::message_ids::BROKER_FAULT;
+                    tracing::warn!(message_id, broker, "{fault}");
                 }
                 None if connected => {
                     tracing::info!(broker, "connected");

@@ -44,6 +44,24 @@ fn status_prints_what_the_gateway_answers() {
 }
 
 #[test]
+fn another_log_level_is_asked_for_with_its_time() {
+    let site = Site::new();
+    let answer = "{\"level\":\"debug\",\"configured\":\"info\",\"returns_in_s\":600}\n";
+    let asked = gateway(&site, answer);
+    let said = site.run(&["log", "--level", "debug", "--for", "10min"]).expect(0);
+    let line = asked.join().expect("answered");
+    assert_eq!(line, "{\"ask\":{\"log\":{\"level\":\"debug\",\"seconds\":600}}}\n");
+    assert_eq!(said.out, "debug for 10m, then info again\n");
+    let asked = gateway(&site, answer);
+    site.run(&["log", "--reset"]).expect(0);
+    let line = asked.join().expect("answered");
+    assert_eq!(line, "{\"ask\":{\"log\":{\"level\":null,\"seconds\":900}}}\n");
+    for wrong in [["--level", "loud"], ["--for", "2days"], ["--for", "0s"], ["--for", "soon"]] {
+        site.run(&["log", wrong[0], wrong[1]]).expect(2);
+    }
+}
+
+#[test]
 fn no_gateway_and_one_that_talks_nonsense_are_told_apart() {
     let site = Site::new();
     let said = site.run(&["status"]).expect(1);

@@ -58,6 +58,7 @@ mod import;
 mod kill;
 mod lorawan;
 mod network;
+mod operation;
 mod page;
 mod radio;
 mod receivers;
