@@ -98,6 +98,7 @@ fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
         Ask::Reload => json!("reload"),
         Ask::Page => json!("page"),
         Ask::PageCode => json!("page_code"),
+        Ask::Test => json!("test"),
         Ask::Log(order) => json!({ "log": order }),
     };
     stream.write_all(format!("{}\n", json!({ "ask": word })).as_bytes())?;

@@ -21,6 +21,7 @@ mod run;
 mod secret_entry;
 mod setup;
 mod status;
+mod support;
 mod survey;
 mod test_alarm;
 mod tr005;
@@ -75,6 +76,8 @@ enum Command {
     Status(status::Arguments),
     /// Walk test: how each pendant is heard, live and place by place, with a report
     Survey(survey::Arguments),
+    /// Write a report for whoever helps from afar: no secrets, nothing of any event
+    Support(support::Arguments),
     /// Log more, or less, for a while; the gateway runs on
     Log(log::Arguments),
     /// Say where the local page is, or give a code for it
@@ -150,6 +153,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Queue(arguments) => queue::queue(&text_only()?, &arguments)?,
         Command::Test(arguments) => test_alarm::test(&text_only()?, &arguments)?,
         Command::Status(arguments) => status::status(&text_only()?, &arguments)?,
+        Command::Support(arguments) => support::support(path, &arguments)?,
         Command::Log(arguments) => log::log(&text_only()?, &arguments)?,
         Command::Survey(arguments) => {
             survey::survey(|| text_only().map_err(Failure::from), &arguments)?

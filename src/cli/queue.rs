@@ -54,16 +54,26 @@ impl From<ReadError> for Failure {
 }
 
 pub(super) fn queue(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store = &config.store;
-    let reader = JournalReader::new(&store.directory.join("journal"));
-    let key = StoreKey::read_if_made(&store.key_file, &store.directory).map_err(Failure::failed)?;
-    // Without a store's key nothing was ever written.
-    let key = key.map_or(JournalKey::from_bytes([0; 32]), |key| journal_key(&key));
+    let (reader, key) = open(config)?;
     match &arguments.action {
         Action::List(Json { json }) => list(&read(&reader, &key)?, *json),
         Action::Verify(Json { json }) => verify(&read(&reader, &key)?, *json),
         Action::Export(arguments) => export(config, &reader, &key, arguments),
     }
+}
+
+/// What a start would find.
+pub(super) fn look(config: &Config) -> Result<Findings, Failure> {
+    let (reader, key) = open(config)?;
+    read(&reader, &key)
+}
+
+fn open(config: &Config) -> Result<(JournalReader, JournalKey), Failure> {
+    let store = &config.store;
+    let reader = JournalReader::new(&store.directory.join("journal"));
+    let key = StoreKey::read_if_made(&store.key_file, &store.directory).map_err(Failure::failed)?;
+    // Without a store's key nothing was ever written.
+    Ok((reader, key.map_or(JournalKey::from_bytes([0; 32]), |key| journal_key(&key))))
 }
 
 fn read(reader: &JournalReader, key: &JournalKey) -> Result<Findings, Failure> {

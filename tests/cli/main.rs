@@ -15,6 +15,7 @@ mod queue;
 #[path = "../support/rig.rs"]
 mod rig;
 mod setup;
+mod support;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/terminal.rs"]
 mod terminal;
@@ -273,7 +274,7 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
     let scan = ["enroll", "--pendant", "000157", "--wearer", "m", "--scan", "--keys-fd", "0"];
     let said = run(site.command(&scan), &format!("{label}\n{app_key}\n"));
     texts.push(said.out + &said.err);
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 27] = [
         &["pendants", "import", &many],
         &["pendants", "import", &many, "--json"],
         &["pendants", "import", &many, "--dry-run"],
@@ -293,6 +294,8 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         &["pendants", "bind", "--help"],
         &["status"],
         &["status", "--json"],
+        &["log", "--level", "debug"],
+        &["support", "--out", "-"],
         &["config"],
         &["config", "--json"],
         &["enroll", "--pendant", "00012f", "--wearer", "m"],

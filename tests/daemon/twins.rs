@@ -1,8 +1,8 @@
 //! P5 on the real daemon: one history is lived through twice, and everything
 //! that leaves a mark on site is compared: TLS records in both directions, system
 //! calls on files and on the serial port, log lines, what `status`, `survey`,
-//! `pendants` and `queue` say, what the page and metrics show, and what the pendant
-//! shows.
+//! `pendants`, `queue` and `support` say, what the page and metrics show, and what the
+//! pendant shows.
 //!
 //! Sizes, places and order are compared exactly, times with [`SLACK`]: the
 //! machine's own jitter. The engine's times are compared to the microsecond
@@ -116,6 +116,7 @@ impl Player {
         }
         self.life.log = self.log().split_off(log);
         self.life.calls = self.calls().split_off(calls);
+        self.life.said.push(self.report());
         self.life
     }
 
@@ -200,6 +201,44 @@ impl Player {
         let is_same_in_all = |line: &&str| !chance.iter().any(|word| line.contains(word));
         let metrics: Vec<&str> = metrics.lines().filter(is_same_in_all).collect();
         json!({ "page": shown, "metrics": metrics })
+    }
+
+    /// What the report for support says of the gateway. Its numbers are those of the
+    /// other commands; what it says of files and of the machine differs by chance.
+    fn report(&self) -> Value {
+        let output = self.world.site.command(&["support", "--out", "-"]).output();
+        let text = String::from_utf8(output.expect("it runs").stdout).expect("text");
+        let own = |part: &&str| {
+            ["Status", "All of", "How", "Configuration"].iter().any(|title| part.starts_with(title))
+        };
+        let by_chance = |line: &str| {
+            [
+                "waiting",
+                "running",
+                "backlog",
+                "uptime",
+                "boot",
+                "clock",
+                "  source",
+                "  uncertainty",
+            ]
+            .iter()
+            .any(|word| line.starts_with(word))
+        };
+        let authority = self.world.authority.file();
+        let folders = [Some(self.world.site.folder.path()), authority.parent()];
+        let line = |line: &str| {
+            let at_home = |line: String, folder: &std::path::Path| {
+                line.replace(&folder.display().to_string(), "DIR")
+            };
+            let line = folders.into_iter().flatten().fold(line.to_owned(), at_home);
+            let line = line.replace(|c: char| c.is_ascii_digit(), "#");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let parts: Vec<&str> = text.split("\n== ").filter(own).collect();
+        assert_eq!(parts.len(), 4, "{text}");
+        let lines = parts.into_iter().flat_map(str::lines).filter(|line| !by_chance(line));
+        json!(lines.map(line).collect::<Vec<_>>())
     }
 
     /// The log's lines without their times.

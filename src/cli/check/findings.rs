@@ -24,7 +24,7 @@ pub(super) struct Finding {
     pub(super) remedy: String,
     /// Where the configuration says so, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Problem>,
+    pub(super) place: Option<Problem>,
 }
 
 /// All that was found, in the order of looking.

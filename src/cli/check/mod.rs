@@ -71,6 +71,15 @@ pub(super) fn check(path: &Path, arguments: &Arguments) -> Result<Exit, Failure>
     })
 }
 
+/// What is found apart from the words of the configuration's own mistakes: those may
+/// repeat a line that says what a pendant's sign means.
+pub(super) fn without_places(path: &Path, config: &Config) -> String {
+    let mut findings = Findings::default();
+    examine(path, config, &Arguments { json: false, offline: false }, &mut findings);
+    findings.0.retain(|finding| finding.place.is_none());
+    findings.for_people()
+}
+
 fn examine(path: &Path, config: &Config, arguments: &Arguments, findings: &mut Findings) {
     for problem in &config.warnings {
         findings.problem(Grade::Advice, problem);

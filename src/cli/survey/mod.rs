@@ -11,7 +11,7 @@ mod terminal;
 mod walk;
 mod work_file;
 
-use super::control_client::{Ask, ask};
+use super::control_client::{Ask, ControlError, ask};
 use super::{Exit, Failure, print, print_json};
 use crate::config::Config;
 use crate::margin::Margin;
@@ -21,7 +21,7 @@ use places::Place;
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -117,6 +117,11 @@ fn print_once(config: &Config, arguments: &LiveArguments) -> Result<(), Failure>
         }
     }
     print_json(&answer)
+}
+
+/// How all pendants are heard now.
+pub(super) fn once(socket: &Path) -> Result<String, ControlError> {
+    Answer::get(socket).map(|answer| table(&answer, None))
 }
 
 fn table(answer: &Answer, spreading_factor: Option<u8>) -> String {
