@@ -10,8 +10,8 @@ const COLUMNS: usize = 80;
 const LINES: usize = 23;
 /// A text that takes more is cut: `--all` has it whole.
 const LINES_A_TEXT: usize = 2;
-/// More receivers than this become one line.
-const LINKS_ONE_BY_ONE: usize = 4;
+/// More receivers or brokers than this become one line.
+const ONE_BY_ONE_MAX: usize = 4;
 const LABEL: usize = 10;
 const DAY_S: u64 = 86_400;
 
@@ -125,7 +125,7 @@ fn labelled(texts: Vec<String>) -> impl Iterator<Item = (bool, String)> {
 
 fn links(status: &Value) -> Vec<String> {
     let all = items(status, "links");
-    if all.len() > LINKS_ONE_BY_ONE {
+    if all.len() > ONE_BY_ONE_MAX {
         let up = all.iter().filter(|link| link["up"] == true).count();
         return vec![format!("{up} of {} work", all.len())];
     }
@@ -157,7 +157,12 @@ fn brokers(status: &Value, now_s: i64) -> Vec<String> {
         }
         text
     };
-    items(status, "brokers").iter().map(broker).collect()
+    let all = items(status, "brokers");
+    if all.len() > ONE_BY_ONE_MAX {
+        let connected = all.iter().filter(|broker| broker["connected"] == true).count();
+        return vec![format!("{connected} of {} connected", all.len())];
+    }
+    all.iter().map(broker).collect()
 }
 
 fn centre(status: &Value) -> String {

@@ -278,6 +278,12 @@ fn what_is_not_understood_is_never_called_well() {
     for status in [json!({}), json!([]), json!(null), json!("well"), json!({ "links": 1 })] {
         assert!(shown(&status).starts_with("TROUBLE: "), "{status}");
     }
+    for list in ["links", "brokers"] {
+        let part = json!({ "name": "a", "connected": true, "up": true });
+        let mut many = well();
+        many[list] = json!(vec![part; 300]);
+        assert!(shown(&many).contains("300 of 300"), "{list}");
+    }
     // Every member may be of any type without a panic.
     let members: Vec<String> = well().as_object().expect("members").keys().cloned().collect();
     for member in &members {
