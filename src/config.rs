@@ -11,6 +11,7 @@
 
 mod brokers;
 mod concentrator;
+mod credential;
 pub mod devices;
 mod files;
 mod lamps;
@@ -25,6 +26,7 @@ mod radio;
 mod reader;
 mod sections;
 
+pub use credential::{is_credential, read_secret};
 pub use files::secret_file_fault;
 pub use lamps::Lamps;
 pub use page::{Loopback, Metrics, Page, PageCertificate};

@@ -1,5 +1,6 @@
 //! The files that a configuration names.
 
+use super::credential;
 use super::problem::Problem;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -31,6 +32,9 @@ impl NamedFile {
         let shown = self.path.display();
         let told =
             |text: String, remedy: String| Some(Problem { text, remedy, ..self.place.clone() });
+        if let Some(name) = credential::name_of(&self.path) {
+            return credential::fault(name).and_then(|(text, remedy)| told(text, remedy));
+        }
         let opened = |metadata: Metadata| match metadata.is_file() {
             // Opening anything else (a pipe, a device) could wait for ever.
             true => File::open(&self.path).map(|_| metadata),

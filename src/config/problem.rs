@@ -201,7 +201,7 @@ fn floor_boundary(text: &str, mut at: usize) -> usize {
 /// The line as it may be shown: people do write passwords and keys into
 /// configurations, and messages end up in logs. The value of a key whose name
 /// sounds secret is shown only if it is an absolute path, which is what belongs
-/// there.
+/// there, or names a credential.
 fn without_secrets(line: &str) -> String {
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = line.trim_start();
@@ -211,8 +211,8 @@ fn without_secrets(line: &str) -> String {
     let Some((key, value)) = trimmed.split_once('=') else {
         return if trimmed.chars().count() > SHOWN_CHARACTERS_MAX { String::new() } else { line };
     };
-    let is_path = value.trim_start().trim_start_matches(['"', '\'']).starts_with('/');
-    if is_path || !sounds_secret(key) {
+    let value = value.trim_start().trim_start_matches(['"', '\'']);
+    if value.starts_with('/') || value.starts_with("credential:") || !sounds_secret(key) {
         return line;
     }
     let kept = line.find('=').expect("the line was split at its '='");

@@ -1,5 +1,6 @@
 //! The sections of the text, each with its keys, defaults and ranges.
 
+use super::credential;
 use super::files::Need;
 use super::lamps::{LAMPS, lamps};
 use super::problem::Report;
@@ -12,7 +13,7 @@ use super::{
 use crate::engine::name::Name;
 use pendant_protocol::Slot;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -128,10 +129,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
 fn store(section: &Section<'_>, report: &mut Report<'_>) -> Store {
     let directory = path(section, "directory", report)
         .map_or_else(|| "/var/lib/pendant-gateway".into(), Spanned::into_inner);
-    let key_file = path(section, "key_file", report);
-    if let Some(key_file) = &key_file {
-        report.name_file(key_file.span(), key_file.get_ref().clone(), Need::SecretOnceMade);
-    }
+    let key_file = named_file(section, "key_file", Need::SecretOnceMade, report);
     let mib = |range| Quantity::new(Unit::Mebibytes, range);
     let journal_mib_max = whole(section, "journal_mib_max", &mib(16..=65_536), 640, report);
     let urgent_mib_reserved = whole(section, "urgent_mib_reserved", &mib(1..=1024), 8, report);
@@ -144,7 +142,7 @@ fn store(section: &Section<'_>, report: &mut Report<'_>) -> Store {
         );
     }
     let store = Store {
-        key_file: key_file.map_or_else(|| directory.join("store.key"), Spanned::into_inner),
+        key_file: key_file.unwrap_or_else(|| directory.join("store.key")),
         directory,
         journal_mib_max,
         urgent_mib_reserved,
@@ -312,15 +310,37 @@ pub(super) fn path(
     None
 }
 
+/// A file's path; of a secret's file also `credential:NAME`.
 pub(super) fn named_file(
     section: &Section<'_>,
     key: &str,
     need: Need,
     report: &mut Report<'_>,
 ) -> Option<PathBuf> {
-    let path = path(section, key, report)?;
+    let path = match need {
+        Need::Readable => path(section, key, report)?,
+        Need::Secret | Need::SecretOnceMade => secret(section, key, report)?,
+    };
     report.name_file(path.span(), path.get_ref().clone(), need);
     Some(path.into_inner())
+}
+
+fn secret(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<Spanned<PathBuf>> {
+    let text = section.text(key, report)?;
+    let written = Path::new(*text.get_ref());
+    let Some(name) = credential::name_of(written) else {
+        return path(section, key, report);
+    };
+    if credential::is_name(name) {
+        return Some(Spanned::new(text.span(), written.into()));
+    }
+    report.refuse(
+        text.span(),
+        format!("`{key}` names no credential that could be"),
+        "write credential: and 1 to 64 letters, digits, '.', '_' or '-', such as \
+         \"credential:gateway.key\"",
+    );
+    None
 }
 
 /// A number with a default. Every quantity's range fits the type that it is

@@ -3,11 +3,14 @@
 use super::daemon::{StartError, cannot};
 use super::tls::TlsFiles;
 use super::uplink::{BrokerSettings, Credentials};
-use crate::config::{Broker, Config, DownlinkRole};
+use crate::config::{Broker, Config, DownlinkRole, read_secret};
 use crate::engine::command::CentreKeys;
 use crate::engine::journal::Limits;
 use crate::engine::settings::{CentreSettings, Chance, DeliverySettings, LinkSettings, Settings};
 use std::num::NonZeroU32;
+
+/// MQTT has room for 65,535 bytes of password.
+const PASSWORD_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The engine's settings.
 pub fn settings(config: &Config) -> Result<Settings, StartError> {
@@ -63,8 +66,10 @@ pub(super) fn broker_settings(
 ) -> Result<BrokerSettings, StartError> {
     let credentials = match (&broker.username, &broker.password_file) {
         (Some(user), Some(file)) => {
-            let password = std::fs::read_to_string(file).map_err(cannot(file.display()))?;
-            let line = password.lines().next().unwrap_or("").to_owned();
+            let text =
+                read_secret(file, PASSWORD_FILE_BYTES_MAX).map_err(cannot(file.display()))?;
+            let text = std::str::from_utf8(&text).map_err(cannot(file.display()))?;
+            let line = text.lines().next().unwrap_or("").to_owned();
             Some(Credentials { user: user.clone(), password: line.into() })
         }
         (Some(user), None) => {

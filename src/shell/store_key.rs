@@ -4,12 +4,11 @@
 //! derives a key of its own from it, so that no two uses share one.
 
 use super::durable_file::{self, Existing};
-use crate::config::secret_file_fault;
+use crate::config::{is_credential, read_secret, secret_file_fault};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -79,17 +78,20 @@ impl StoreKey {
     /// If it is missing, open to others, or damaged.
     pub fn read(path: &Path) -> Result<Self, StoreKeyError> {
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => StoreKeyError::Missing(path.to_owned()),
+            // A credential is never made here, so it is not said to be.
+            io::ErrorKind::NotFound if !is_credential(path) => {
+                StoreKeyError::Missing(path.to_owned())
+            }
+            io::ErrorKind::FileTooLarge => StoreKeyError::Damaged(path.to_owned()),
             _ => StoreKeyError::Io(path.to_owned(), error),
         };
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if let Some(fault) = secret_file_fault(path, &metadata) {
-            return Err(StoreKeyError::Open(fault));
+        if !is_credential(path) {
+            let metadata = std::fs::metadata(path).map_err(failed)?;
+            if let Some(fault) = secret_file_fault(path, &metadata) {
+                return Err(StoreKeyError::Open(fault));
+            }
         }
-        // One byte more than a key and its line feed shows that it is too long.
-        let mut text = Zeroizing::new(Vec::with_capacity(HEX_BYTES + 2));
-        file.take(HEX_BYTES as u64 + 2).read_to_end(&mut text).map_err(failed)?;
+        let text = read_secret(path, HEX_BYTES as u64 + 1).map_err(failed)?;
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         let mut key = Self([0; KEY_BYTES]);
         if digits.len() != HEX_BYTES {
@@ -110,10 +112,15 @@ impl StoreKey {
     /// Makes a key that is not there yet, durable before this returns.
     ///
     /// # Errors
-    /// If there is one (it stays), or the system refuses.
+    /// If there is one (it stays), if the path names a credential, or the system
+    /// refuses.
     pub fn make(path: &Path) -> Result<Self, StoreKeyError> {
         let mut key = Self([0; KEY_BYTES]);
         let failed = |error| StoreKeyError::Io(path.to_owned(), error);
+        if is_credential(path) {
+            let text = "a credential is not made by the gateway: docs/install.md";
+            return Err(failed(io::Error::other(text)));
+        }
         getrandom::fill(&mut key.0).map_err(|error| failed(io::Error::other(error.to_string())))?;
         let mut text = Zeroizing::new(Vec::with_capacity(HEX_BYTES + 1));
         for byte in key.0 {

@@ -3,6 +3,7 @@
 mod bind;
 mod check;
 mod control;
+mod credentials;
 mod devices;
 mod enroll;
 mod enroll_bought;

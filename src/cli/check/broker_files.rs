@@ -2,8 +2,8 @@
 //! with the same library that will use them.
 
 use super::findings::Findings;
-use crate::config::Broker;
-use crate::shell::tls::validity;
+use crate::config::{Broker, read_secret};
+use crate::shell::tls::{KEY_FILE_BYTES_MAX, validity};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
@@ -84,7 +84,8 @@ fn certificates(
 fn key(path: &Path, findings: &mut Findings) -> Option<PrivateKeyDer<'static>> {
     // The library's own words may repeat lines of the file: only the system's
     // are passed on.
-    let fault = match PrivateKeyDer::from_pem_file(path) {
+    let read = read_secret(path, KEY_FILE_BYTES_MAX).map_err(pem::Error::Io);
+    let fault = match read.and_then(|text| PrivateKeyDer::from_pem_slice(&text)) {
         Ok(key) => return Some(key),
         Err(pem::Error::Io(error)) => format!("{} cannot be read: {error}", path.display()),
         Err(_) => format!("{} holds no private key that can be used", path.display()),
