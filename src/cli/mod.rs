@@ -28,7 +28,7 @@ mod tr005;
 
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::engine::name::Name;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -127,6 +127,12 @@ impl From<ConfigErrors> for Failure {
     }
 }
 
+/// The command line, for whoever writes its man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -187,10 +193,8 @@ fn parse_name(text: &str) -> Result<Name, crate::engine::name::NameError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        super::command().debug_assert();
     }
 }
