@@ -113,6 +113,8 @@ impl Folders {
             match found.path().try_exists() {
                 Ok(true) => return Ok(found),
                 Ok(false) => {}
+                // The service may not look there, and has what systemd gave it.
+                Err(_) if self.given.is_some() => {}
                 Err(error) => {
                     let text = format!("credential {name}: {}: {error}", found.path().display());
                     return Err(io::Error::new(error.kind(), text));
@@ -256,6 +258,21 @@ mod tests {
         machine.put("plain/key", "as it is", 0o600);
         let sealed = machine.put("sealed/key", "x", 0o600);
         assert_eq!(machine.folders(false).find("key").expect("there"), Found::Sealed(sealed));
+    }
+
+    #[test]
+    fn the_service_is_told_what_is_missing_not_that_it_may_not_look() {
+        let machine = Machine::new();
+        for folder in ["plain", "sealed"] {
+            fs::remove_dir(machine.root.path().join(folder)).expect("empty");
+            // Root may look anywhere: a file in the folder's place cannot be entered either.
+            machine.put(folder, "", 0o600);
+        }
+        let told = machine.read(true, "key").expect_err("nowhere");
+        assert_eq!(told.to_string(), "there is no credential key");
+        assert_eq!(told.kind(), io::ErrorKind::NotFound);
+        let told = machine.read(false, "key").expect_err("nowhere").to_string();
+        assert!(told.contains("Not a directory"), "{told}");
     }
 
     #[test]

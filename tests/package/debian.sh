@@ -86,3 +86,11 @@ cargo_deb() {
     cargo install --quiet --locked --root "$package_work/tools" cargo-deb ||
         die "cargo-deb cannot be built: cargo install cargo-deb --locked"
 }
+
+# Builds a package, shows what is said of it, and says where it is.
+build_package() {
+    local said
+    said=$(systemd/deb/build "$@") || die "systemd/deb/build $* failed"
+    printf '%s\n' "$said" >&2
+    tail -n 1 <<<"$said"
+}
