@@ -2,7 +2,8 @@
 //! itself and keeps nowhere. The latter is compared by its fingerprint, once for
 //! each start, as the code is asked for.
 
-use crate::config::PageCertificate;
+use crate::config::{PageCertificate, read_secret};
+use crate::shell::tls::KEY_FILE_BYTES_MAX;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType,
 };
@@ -65,8 +66,10 @@ fn read(files: &PageCertificate) -> Result<ChainAndKey, String> {
     if chain.is_empty() {
         return Err(format!("{} holds no certificate", certificate.display()));
     }
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key_file).map_err(|_| trouble(&files.key_file))?;
+    let key = read_secret(&files.key_file, KEY_FILE_BYTES_MAX)
+        .ok()
+        .and_then(|text| PrivateKeyDer::from_pem_slice(&text).ok())
+        .ok_or_else(|| trouble(&files.key_file))?;
     Ok((chain, key))
 }
 
