@@ -2,16 +2,15 @@
 //! somebody and what to do, then a line for each part.
 
 mod outline;
-mod remedies;
 mod screen;
 #[cfg(test)]
 mod tests;
-mod troubles;
 
 use super::control_client::{Ask, ask};
 use super::{Exit, Failure, print, print_json};
 use crate::config::Config;
 use crate::engine::time::Wall;
+use crate::health::troubles;
 use crate::shell::clock::Clock;
 use serde_json::Value;
 
@@ -35,7 +34,7 @@ pub(super) fn status(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     } else {
         print(&if arguments.all { everything(&answer) } else { one_screen(&answer) })?;
     }
-    let needs_somebody = || troubles::of(&answer, unix_s()).iter().any(|trouble| trouble.is_urgent);
+    let needs_somebody = || troubles(&answer, unix_s()).iter().any(|trouble| trouble.is_urgent);
     Ok(if arguments.check && needs_somebody() { Exit::Failed } else { Exit::Done })
 }
 

@@ -1,7 +1,7 @@
 //! A status as text of 80 columns and, with the prompt, 24 lines. Pure.
 
 use super::shown;
-use super::troubles::{self, Trouble, items, name};
+use crate::health::{Trouble, items, troubles};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ const LABEL: usize = 10;
 const DAY_S: u64 = 86_400;
 
 pub(super) fn screen(status: &Value, now_s: i64) -> String {
-    let troubles = troubles::of(status, now_s);
+    let troubles = troubles(status, now_s);
     let parts = parts(status, now_s);
     let mut lines = vec![verdict(&troubles)];
     let room = LINES - parts.len() - lines.len();
@@ -47,8 +47,8 @@ fn what_to_do(troubles: &[Trouble], room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for (told, trouble) in troubles.iter().enumerate() {
         let mark = if trouble.is_urgent { "! " } else { "- " };
-        let mut both = wrapped(mark, &trouble.what);
-        both.extend(wrapped("  -> ", &trouble.remedy));
+        let mut both = wrapped(mark, &shown(&trouble.what));
+        both.extend(wrapped("  -> ", &shown(&trouble.remedy)));
         let is_last = told + 1 == troubles.len();
         if lines.len() + both.len() + usize::from(!is_last) > room {
             let more = troubles.len() - told;
@@ -130,6 +130,10 @@ fn links(status: &Value) -> Vec<String> {
         return vec![format!("{up} of {} work", all.len())];
     }
     all.iter().map(link).collect()
+}
+
+fn name(part: &Value) -> String {
+    shown(part["name"].as_str().unwrap_or("?"))
 }
 
 fn link(link: &Value) -> String {

@@ -1,7 +1,7 @@
 //! Planted states: each trouble has its line and its remedy on one screen.
 
 use super::screen::screen;
-use super::troubles;
+use crate::health::troubles;
 use serde_json::{Value, json};
 
 const NOW_S: i64 = 1_800_000_000;
@@ -245,7 +245,7 @@ fn each_trouble_is_told_with_what_to_do() {
         let (_, behind) = flat.split_once(what).unwrap_or_else(|| panic!("{what}:\n{text}"));
         let (_, behind) = behind.split_once("-> ").unwrap_or_else(|| panic!("{what}:\n{text}"));
         assert!(behind.contains(remedy), "{remedy}:\n{text}");
-        let urgent = troubles::of(&status, NOW_S).iter().any(|trouble| trouble.is_urgent);
+        let urgent = troubles(&status, NOW_S).iter().any(|trouble| trouble.is_urgent);
         assert_eq!(urgent, *is_urgent, "what --check ends with: {what}");
     }
 }
@@ -305,7 +305,7 @@ fn a_start_is_no_trouble_and_nor_is_a_test_that_is_under_way() {
         ("/brokers/1/connected", json!(false)),
         ("/last_test", json!({ "asked_unix_s": NOW_S - 2, "reached_centre": false })),
     ];
-    assert_eq!(troubles::of(&with(&starting), NOW_S), []);
+    assert_eq!(troubles(&with(&starting), NOW_S), []);
     assert!(!shown(&with(&[("/last_test", Value::Null)])).contains("TROUBLE"));
     let mut without = well();
     without.as_object_mut().expect("members").remove("last_test");

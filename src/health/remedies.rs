@@ -1,7 +1,7 @@
 //! What to do about a fault: the tables of docs/install.md, "Faults", so that the
 //! document and the program say the same.
 
-const DOCUMENT: &str = include_str!("../../../docs/install.md");
+const DOCUMENT: &str = include_str!("../../docs/install.md");
 const BEGIN: &str = "\n## Faults\n";
 const END: &str = "\n## ";
 /// A shorter piece of a text is in too many others.

@@ -1,7 +1,10 @@
-//! What a status says that needs somebody, and what to do about it. Pure.
+//! What a status says that needs somebody, and what to do about it: for `status` and
+//! for the local page. Pure; the texts are as the gateway gave them, and whoever shows
+//! them escapes them.
 
-use super::remedies::remedy;
-use super::shown;
+mod remedies;
+
+use remedies::remedy;
 use serde_json::Value;
 
 const DAY_S: i64 = 86_400;
@@ -17,15 +20,15 @@ const SEE_LOG: &str = "journalctl -u pendant-gateway says more";
 
 /// One thing, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// Whether alarms may suffer meanwhile; else it can wait for a day.
-    pub(super) is_urgent: bool,
-    pub(super) what: String,
-    pub(super) remedy: String,
+    pub(crate) is_urgent: bool,
+    pub(crate) what: String,
+    pub(crate) remedy: String,
 }
 
-/// All of them, the urgent ones first.
-pub(super) fn of(status: &Value, now_s: i64) -> Vec<Trouble> {
+/// All of them, the urgent ones first. `now_s` counts from 1970; zero if no clock says.
+pub(crate) fn troubles(status: &Value, now_s: i64) -> Vec<Trouble> {
     let mut list = List(Vec::new());
     if !is_of_a_gateway(status) {
         list.now("the gateway's answer is not understood", "is it of another version? Restart it");
@@ -62,12 +65,12 @@ fn is_of_a_gateway(status: &Value) -> bool {
 }
 
 /// The members of a list.
-pub(super) fn items<'v>(status: &'v Value, list: &str) -> &'v [Value] {
+pub(crate) fn items<'v>(status: &'v Value, list: &str) -> &'v [Value] {
     status[list].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-pub(super) fn name(part: &Value) -> String {
-    shown(part["name"].as_str().unwrap_or("?"))
+fn name(part: &Value) -> &str {
+    part["name"].as_str().unwrap_or("?")
 }
 
 fn has_just_started(status: &Value) -> bool {
@@ -94,7 +97,7 @@ fn store(status: &Value, list: &mut List) {
     }
     if let Some(trouble) = status["history_trouble"].as_str() {
         list.soon(
-            format!("signal quality is not kept: {}", shown(trouble)),
+            format!("signal quality is not kept: {}", trouble),
             "no alarm depends on it; look at the disk's room and health",
         );
     }
@@ -104,8 +107,9 @@ fn links(status: &Value, list: &mut List) {
     for link in items(status, "links").iter().filter(|link| link["up"] == false) {
         let name = name(link);
         match link["fault"].as_str() {
-            Some(fault) => list
-                .now(format!("receiver {name} does not work: {}", shown(fault)), remedy_of(fault)),
+            Some(fault) => {
+                list.now(format!("receiver {name} does not work: {}", fault), remedy_of(fault))
+            }
             None if has_just_started(status) => {}
             None => list.now(format!("receiver {name} does not work yet"), SEE_LOG),
         }
@@ -114,7 +118,7 @@ fn links(status: &Value, list: &mut List) {
 
 fn air(status: &Value, list: &mut List) {
     const JAMMING: &str = "docs/install.md, \"Jamming\"; do not restart the gateway";
-    let jammed: Vec<String> = items(status, "links")
+    let jammed: Vec<&str> = items(status, "links")
         .iter()
         .filter(|link| link["jamming_suspected"] == true)
         .map(name)
@@ -152,13 +156,13 @@ fn brokers(status: &Value, now_s: i64, list: &mut List) {
         let name = name(broker);
         let fault = broker["fault"].as_str();
         if broker["connected"] == false && (fault.is_some() || !has_just_started(status)) {
-            let why = fault.map_or(String::new(), |fault| format!(": {}", shown(fault)));
+            let why = fault.map_or(String::new(), |fault| format!(": {}", fault));
             let remedy = fault.map_or(SEE_LOG.to_owned(), remedy_of);
             let what = format!("broker {name} is not connected{why}");
             // Events take the way that is left.
             list.0.push(Trouble { is_urgent: !is_reached, what, remedy });
         } else if let Some(fault) = fault {
-            list.soon(format!("broker {name}: {}", shown(fault)), remedy_of(fault));
+            list.soon(format!("broker {name}: {}", fault), remedy_of(fault));
         }
         certificate(broker, now_s, list);
     }
@@ -173,7 +177,7 @@ fn certificate(broker: &Value, now_s: i64, list: &mut List) {
         let what = format!("the certificate for broker {name} ended {} days ago", -left_s / DAY_S);
         list.now(what, ANEW);
     } else if let Some(trouble) = broker["certificate_trouble"].as_str() {
-        list.soon(format!("certificate for broker {name}: {}", shown(trouble)), ANEW);
+        list.soon(format!("certificate for broker {name}: {}", trouble), ANEW);
     } else if let Some(left_s) = left_s.filter(|left_s| *left_s <= CERTIFICATE_SOON_S) {
         let what = format!("the certificate for broker {name} ends in {} days", left_s / DAY_S);
         list.soon(what, ANEW);
@@ -217,7 +221,7 @@ fn rest(status: &Value, list: &mut List) {
     }
     if let Some(fault) = status["lamps"]["fault"].as_str() {
         list.soon(
-            format!("a lamp cannot be lit: {}", shown(fault)),
+            format!("a lamp cannot be lit: {}", fault),
             "docs/install.md, \"Lamps\"; no alarm depends on it",
         );
     }
