@@ -13,6 +13,11 @@ slot = 0
 region = "US915"
 sub_band = 2
 
+[page]
+listen = "0.0.0.0:8443"
+certificate_file = "/etc/pendant-gateway/tls/page.pem"
+key_file = "/etc/pendant-gateway/tls/page.key"
+
 [[pendant]]
 number = "000130"
 device = "milesight-ws101"
