@@ -38,7 +38,7 @@ fn in_service(site: &Site, arguments: &[&str], input: &str) -> Said {
 #[test]
 fn what_systemd_gave_is_used_and_never_shown() {
     let site = site();
-    let said = in_service(&site, &["check", "--json"], "").expect(0);
+    let said = in_service(&site, &["check", "--offline", "--json"], "").expect(0);
     assert_eq!(finding(&said, "is the key of").0, "good");
     assert_eq!(finding(&said, "1 enrolled").0, "good");
     let enroll = ["enroll", "--pendant", "000130", "--wearer", "a.silva", "--pins-fd", "0"];
@@ -54,7 +54,7 @@ fn what_systemd_gave_is_used_and_never_shown() {
 #[test]
 fn a_missing_one_is_told_with_what_to_do_and_nothing_is_made_instead() {
     let site = site();
-    let said = site.run(&["check", "--json"]).expect(1);
+    let said = site.run(&["check", "--offline", "--json"]).expect(1);
     for name in NAMES {
         let (grade, remedy) = finding(&said, &format!("there is no credential {name}"));
         assert_eq!(grade, "wrong");
