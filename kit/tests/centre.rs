@@ -130,7 +130,7 @@ async fn every_event_gets_the_same_receipt_also_when_it_comes_again() {
     let mut heard = Vec::new();
     for _ in 0..3 {
         match next(&mut centre).await {
-            News::Heard(Heard::Event { event, again, flaws }) => {
+            News::Heard(Heard::Event { event, again, flaws, .. }) => {
                 assert_eq!(flaws, []);
                 heard.push((event.data.kind, again));
             }

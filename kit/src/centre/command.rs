@@ -2,8 +2,7 @@
 //! every 20 s, with up to eight commands, and what the gateways answer. By the
 //! contract (`docs/centre.md`), not by the gateway's code.
 
-use super::event::Malformed;
-use super::register::Heard;
+use super::event::{Malformed, Topic, is_name, read};
 use crate::hex;
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -32,10 +31,10 @@ const UNANSWERED_MAX: u32 = 3;
 /// The last second of the year 9999: RFC 3339 has no later one.
 const LATEST_UNIX_S: u64 = 253_402_300_799;
 /// Gateways that are spoken to. What more there are speaks to itself.
-pub(super) const GATEWAYS_MAX: usize = 1024;
+pub(crate) const GATEWAYS_MAX: usize = 1024;
 
 /// What can be asked of a gateway. Pendants are named by their six digits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ask {
     /// Close an incident.
@@ -187,8 +186,7 @@ impl Answer {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(topic: &str, payload: &[u8]) -> Result<Self, Malformed> {
-        let answer: Self = serde_json::from_slice(payload)
-            .map_err(|error| Malformed::Payload(error.to_string()))?;
+        let answer: Self = read(payload)?;
         Ok(Self { wire_bytes: topic.len() + payload.len(), ..answer })
     }
 }
@@ -225,38 +223,33 @@ impl Desks {
         if room { Some(self.0.entry(place).or_default()) } else { self.0.get_mut(&place) }
     }
 
-    /// Learns from what was heard.
-    pub(super) fn hear(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Event { event, .. } => {
-                self.desk(&event.site, &event.gateway);
-            }
-            Heard::State { site, gateway, text, .. } => {
-                if let Some(desk) = self.desk(site, gateway) {
-                    desk.state(text);
+    /// Learns from what came; whoever speaks on a gateway's topics is spoken to.
+    pub(super) fn hear(&mut self, topic: &str, payload: &[u8]) {
+        let Some(Topic { site, gateway, rest }) = Topic::parse(topic) else { return };
+        let Some(desk) = self.desk(site, gateway) else { return };
+        match rest {
+            "state" => desk.state(payload),
+            "answer" => {
+                if let Ok(answer) = Answer::parse(topic, payload) {
+                    desk.answered(&answer);
                 }
             }
-            Heard::Answer { site, gateway, answer, .. } => {
-                if let Some(desk) = self.desk(site, gateway) {
-                    desk.answered(answer);
-                }
-            }
-            Heard::Malformed { .. } => {}
+            _ => {}
         }
     }
 
-    /// Puts a command where the next message takes it; gives its id.
+    /// Puts a command where the next message takes it.
     pub(super) fn command(
         &mut self,
         (site, gateway): (&str, &str),
+        id: &str,
         ask: &Ask,
         expires: Option<SystemTime>,
-    ) -> Result<String, CommandError> {
+    ) -> Result<(), CommandError> {
         let desk = self.desk(site, gateway).ok_or(CommandError::NoGateway)?;
         if desk.waiting.len() >= WAITING_MAX {
             return Err(CommandError::Full);
         }
-        let id = uuid();
         let mut command = json!(ask);
         command["id"] = json!(id);
         if let Some(expires) = expires {
@@ -266,8 +259,13 @@ impl Desks {
         if command.len() > COMMAND_BYTES_MAX {
             return Err(CommandError::TooLong);
         }
-        desk.waiting.push_back((id.clone(), command));
-        Ok(id)
+        desk.waiting.push_back((id.to_owned(), command));
+        Ok(())
+    }
+
+    /// From now on this gateway is spoken to.
+    pub(super) fn know(&mut self, site: &str, gateway: &str) {
+        self.desk(site, gateway);
     }
 
     /// One message for each gateway.
@@ -287,13 +285,13 @@ impl Desks {
 }
 
 impl Desk {
-    fn state(&mut self, text: &str) {
+    fn state(&mut self, payload: &[u8]) {
         #[derive(Deserialize)]
         struct State {
             state: String,
             boot: String,
         }
-        let Ok(state) = serde_json::from_str::<State>(text) else { return };
+        let Ok(state) = read::<State>(payload) else { return };
         self.online = state.state == "online";
         self.unanswered = 0;
         self.know_boot(&state.boot);
@@ -340,12 +338,6 @@ impl Desk {
     }
 }
 
-/// What may stand in topics and name keys.
-fn is_name(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c))
-}
-
 fn rfc3339(time: SystemTime) -> String {
     let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(LATEST_UNIX_S);
     let time = time.clamp(SystemTime::UNIX_EPOCH, latest);
@@ -353,7 +345,7 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 /// A UUID of version 4 (RFC 9562, section 5.4).
-fn uuid() -> String {
+pub(crate) fn uuid() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
     bytes[6] = (bytes[6] & 0x0F) | 0x40;

@@ -1,20 +1,22 @@
 //! The centre's connection: a fresh event loop each time, manual acknowledgement.
 
 use super::command::GATEWAYS_MAX;
-use super::register::Heard;
-use super::{CentreSettings, Known, News, Receipt, lock};
+use super::event::PAYLOAD_BYTES_MAX;
+use super::register::{Heard, Register};
+use super::{Call, CentreSettings, Done, Known, Message, News, Ticket, lock};
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ClientError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 /// Messages that the broker may send ahead of our acknowledgements.
-const RECEIVE_MAX: u16 = 128;
+const RECEIVE_MAX: u16 = 1024;
 
 /// Requests that can wait: for each of those messages a receipt and an
 /// acknowledgement, the subscription, and a message to each gateway.
@@ -25,7 +27,7 @@ const MESSAGE_EXPIRY_INTERVALS: u32 = 3;
 
 /// Largest message taken. One that is larger would otherwise end every
 /// connection anew; this way the broker does not send it.
-const PACKET_BYTES_MAX: u32 = 256 * 1024;
+const PACKET_BYTES_MAX: u32 = 64 * 1024;
 
 /// First and longest pause before the next attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -45,7 +47,7 @@ enum End {
 /// The ways between the centre and its connection.
 pub(super) struct Ways {
     pub(super) news: mpsc::Sender<News>,
-    pub(super) calls: mpsc::Receiver<Receipt>,
+    pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) stopped: oneshot::Receiver<()>,
 }
 
@@ -54,10 +56,10 @@ pub(super) async fn run(settings: CentreSettings, known: Arc<Known>, ways: Ways)
     let Ways { news, mut calls, mut stopped } = ways;
     let mut pause = PAUSE_MIN;
     let mut told = String::new();
-    loop {
-        let mut session = Session::new(&settings, &known, &news);
+    for number in 0_u64.. {
+        let mut session = Session::new(&settings, &known, &news, number);
         match session.serve(&mut calls, &mut stopped).await {
-            End::Stopped => return session.leave().await,
+            End::Stopped => return session.leave(&mut calls).await,
             End::Failed(reason) => {
                 if session.is_up {
                     pause = PAUSE_MIN;
@@ -87,10 +89,17 @@ struct Session<'a> {
     requests: AsyncClient,
     events: EventLoop,
     is_up: bool,
+    /// Counts connections: acknowledgements belong to theirs.
+    number: u64,
 }
 
 impl<'a> Session<'a> {
-    fn new(settings: &'a CentreSettings, known: &'a Known, news: &'a mpsc::Sender<News>) -> Self {
+    fn new(
+        settings: &'a CentreSettings,
+        known: &'a Known,
+        news: &'a mpsc::Sender<News>,
+        number: u64,
+    ) -> Self {
         let expiry_s = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
         let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
         options
@@ -110,12 +119,12 @@ impl<'a> Session<'a> {
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             clock
         });
-        Self { settings, known, news, clock, requests, events, is_up: false }
+        Self { settings, known, news, clock, requests, events, is_up: false, number }
     }
 
     async fn serve(
         &mut self,
-        calls: &mut mpsc::Receiver<Receipt>,
+        calls: &mut mpsc::UnboundedReceiver<Call>,
         stopped: &mut oneshot::Receiver<()>,
     ) -> End {
         let patience = self.settings.keep_alive * 3 / 2;
@@ -133,11 +142,10 @@ impl<'a> Session<'a> {
                                 }
                             }
                         }
-                        Some((topic, payload)) = calls.recv(), if self.is_up => {
-                            // Without room the broker has stopped taking; the gateway
-                            // offers again what has no receipt.
-                            let qos = QoS::AtLeastOnce;
-                            drop(self.requests.try_publish(topic, qos, false, payload));
+                        Some(call) = calls.recv(), if self.is_up => {
+                            if let Err(end) = carry_out(&self.requests, self.number, call) {
+                                return end;
+                            }
                         }
                         _ = &mut *stopped => return End::Stopped,
                     }
@@ -186,7 +194,10 @@ impl<'a> Session<'a> {
                 self.is_up = true;
                 self.tell(News::Up { session_kept: false }).await
             }
-            Packet::Publish(publish) => self.take(&publish).await,
+            Packet::Publish(publish) => match &self.known.register {
+                Some(register) => self.take(register, &publish).await,
+                None => self.hand_over(publish).await,
+            },
             Packet::Disconnect(disconnect) => {
                 Err(End::Failed(format!("the broker ends it: {:?}", disconnect.reason_code)))
             }
@@ -195,10 +206,10 @@ impl<'a> Session<'a> {
     }
 
     /// Judges, hands over, receipts, acknowledges, in this order.
-    async fn take(&mut self, publish: &Publish) -> Result<(), End> {
+    async fn take(&mut self, register: &Mutex<Register>, publish: &Publish) -> Result<(), End> {
         let topic = String::from_utf8_lossy(&publish.topic);
-        let heard = lock(&self.known.register).hear(&topic, &publish.payload, publish.retain);
-        lock(&self.known.desks).hear(&heard);
+        let heard = lock(register).hear(&topic, &publish.payload, publish.retain);
+        lock(&self.known.desks).hear(&topic, &publish.payload);
         let receipt = match &heard {
             Heard::Event { event, .. } if self.settings.receipts => Some((
                 format!("lonework/v1/{}/{}/receipt", event.site, event.gateway),
@@ -209,7 +220,9 @@ impl<'a> Session<'a> {
         self.tell(News::Heard(heard)).await?;
         if let Some((topic, payload)) = receipt {
             let sent = self.requests.try_publish(topic, QoS::AtLeastOnce, false, payload);
-            sent.map_err(overflow)?;
+            if publish.qos != QoS::AtMostOnce {
+                sent.map_err(overflow)?;
+            }
         }
         if publish.qos == QoS::AtMostOnce {
             return Ok(());
@@ -217,12 +230,30 @@ impl<'a> Session<'a> {
         self.requests.try_ack(publish).map_err(overflow)
     }
 
+    /// Leaves judging, receipting and acknowledging to who takes it.
+    async fn hand_over(&mut self, publish: Publish) -> Result<(), End> {
+        let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+        lock(&self.known.desks).hear(&topic, &publish.payload);
+        // Many of the longest would fill the memory; beyond this nothing is read.
+        let payload = match publish.payload.get(..=PAYLOAD_BYTES_MAX) {
+            Some(beginning) => Bytes::copy_from_slice(beginning),
+            None => publish.payload,
+        };
+        let pkid = (publish.qos != QoS::AtMostOnce).then_some(publish.pkid);
+        let ticket = Ticket { connection: self.number, pkid };
+        self.tell(News::Message(Message { topic, payload, retained: publish.retain, ticket })).await
+    }
+
     async fn tell(&mut self, news: News) -> Result<(), End> {
         self.news.send(news).await.map_err(|_| End::Stopped)
     }
 
     /// Says goodbye after what waits.
-    async fn leave(mut self) {
+    async fn leave(mut self, calls: &mut mpsc::UnboundedReceiver<Call>) {
+        while let Ok(call) = calls.try_recv() {
+            // What has no room comes again.
+            let _ = carry_out(&self.requests, self.number, call);
+        }
         if !self.is_up || self.requests.try_disconnect().is_err() {
             return;
         }
@@ -230,6 +261,32 @@ impl<'a> Session<'a> {
         // A broker that does not answer is left without a farewell.
         let _ = timeout(FAREWELL_MAX, farewell).await;
     }
+}
+
+/// Receipts, acknowledges.
+fn carry_out(requests: &AsyncClient, connection: u64, call: Call) -> Result<(), End> {
+    let qos = QoS::AtLeastOnce;
+    match call {
+        // Without room the broker has stopped taking; the gateway offers again what has
+        // no receipt.
+        Call::Receipt(topic, payload) => drop(requests.try_publish(topic, qos, false, payload)),
+        Call::Done(all) => {
+            for Done { receipt, ticket } in all {
+                if let Some((topic, payload)) = receipt {
+                    let sent = requests.try_publish(topic, qos, false, payload);
+                    // Against the contract it came by QoS 0, which has no window.
+                    ticket.pkid.map_or(Ok(()), |_| sent.map_err(overflow))?;
+                }
+                // What came by a connection that ended comes again by this one.
+                if let Some(pkid) = ticket.pkid.filter(|_| ticket.connection == connection) {
+                    let mut publish = Publish::new("", qos, "", None);
+                    publish.pkid = pkid;
+                    requests.try_ack(&publish).map_err(overflow)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Ends when it is time for the centre's messages.

@@ -29,6 +29,12 @@ impl Event {
         if self.is_alarm() { words.to_uppercase() } else { words }
     }
 
+    /// Site and gateway.
+    #[must_use]
+    pub fn gateway_path(&self) -> String {
+        format!("{}/{}", self.site, self.gateway)
+    }
+
     /// Who wears what, or that the gateway speaks of itself.
     #[must_use]
     pub fn who(&self) -> String {

@@ -9,8 +9,14 @@ use std::fmt;
 /// a listener on the line what happened.
 pub const EVENT_WIRE_BYTES: usize = 1408;
 
-/// Longest name of a site or gateway that is taken.
-const NAME_BYTES_MAX: usize = 64;
+/// Largest payload that is read. Whatever the contract knows is smaller.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// Longest name of a site, gateway or key, as in the contract.
+const NAME_BYTES_MAX: usize = 32;
+
+/// Longest of the texts by which events are told apart: kinds, boots, pendants, wearers.
+const WORD_BYTES_MAX: usize = 64;
 
 /// An event.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +109,8 @@ pub enum Detail {
 pub enum Malformed {
     /// The topic is none of an event's.
     Topic,
+    /// The payload has so many bytes: too many to be read.
+    Size(usize),
     /// The payload is no JSON of an event; says why.
     Payload(String),
     /// The id is no UUID.
@@ -117,6 +125,7 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic => f.write_str("its topic is none of an event"),
+            Self::Size(bytes) => write!(f, "its payload has {bytes} bytes, which is not read"),
             Self::Payload(why) => write!(f, "its payload is no event: {why}"),
             Self::Id => f.write_str("its id is no UUID"),
             Self::Lane => f.write_str("its payload claims another lane than its topic"),
@@ -154,7 +163,6 @@ impl<'a> Topic<'a> {
     pub fn parse(topic: &'a str) -> Option<Self> {
         let mut parts = topic.strip_prefix("lonework/v1/")?.splitn(3, '/');
         let (site, gateway, rest) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_name = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
         (is_name(site) && is_name(gateway)).then_some(Self { site, gateway, rest })
     }
 }
@@ -174,8 +182,7 @@ impl Event {
     pub fn parse(topic: &str, payload: &[u8]) -> Result<Self, Malformed> {
         let parsed = Topic::parse(topic).ok_or(Malformed::Topic)?;
         let lane = parsed.rest.strip_prefix("event/").ok_or(Malformed::Topic)?;
-        let event: CloudEvent = serde_json::from_slice(payload)
-            .map_err(|error| Malformed::Payload(error.to_string()))?;
+        let event: CloudEvent = read(payload)?;
         if !is_uuid(&event.id) {
             return Err(Malformed::Id);
         }
@@ -191,6 +198,9 @@ impl Event {
         if event.kind != format!("lonework.v1.{}", event.data.kind) {
             return Err(Malformed::Payload("type and data.kind differ".into()));
         }
+        if !event.data.is_sound() {
+            return Err(Malformed::Payload("a name in it is none".into()));
+        }
         Ok(Self {
             id: event.id,
             site: parsed.site.into(),
@@ -200,6 +210,44 @@ impl Event {
             wire_bytes: topic.len() + payload.len(),
         })
     }
+}
+
+impl Data {
+    /// What is remembered, compared and put into receipts has the form of the contract;
+    /// else a rogue gateway could fill our memory with one message.
+    fn is_sound(&self) -> bool {
+        let is_word = |word: &str| {
+            (1..=WORD_BYTES_MAX).contains(&word.len())
+                && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+        };
+        let details = match &self.detail {
+            Some(Detail::Previous { boot, .. }) => is_word(boot),
+            Some(Detail::Void { boot, room, .. }) => is_word(boot) && is_word(room),
+            Some(Detail::Other(_)) | None => true,
+        };
+        is_word(&self.kind)
+            && is_word(&self.boot)
+            && self.pendant.as_deref().is_none_or(is_word)
+            && self.wearer.as_ref().is_none_or(|wearer| wearer.len() <= WORD_BYTES_MAX)
+            && details
+    }
+}
+
+/// Reads JSON of bounded size.
+pub(super) fn read<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, Malformed> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Malformed::Size(payload.len()));
+    }
+    serde_json::from_slice(payload).map_err(|error| {
+        // It may quote what it did not like.
+        Malformed::Payload(error.to_string().chars().take(200).collect())
+    })
+}
+
+/// What may stand in topics and name keys.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c))
 }
 
 /// Lower-case text form of RFC 9562, section 4.
@@ -258,13 +306,23 @@ mod tests {
             ("/specversion", Value::from("0.3")),
             ("/type", "lonework.v1.panic".into()),
             ("/data/number", "12".into()),
+            ("/data/boot", "\u{1b}[2J".into()),
+            ("/data/pendant", "0".repeat(65).into()),
+            ("/data/wearer", "w".repeat(65).into()),
             ("/data", Value::Null),
         ] {
             assert!(matches!(with(path, value), Err(Malformed::Payload(_))), "{path}");
         }
-        for topic in ["lonework/v1//g/event/urgent", "lonework/v1/s/g/state", "x", ""] {
+        for topic in [
+            "lonework/v1//g/event/urgent",
+            "lonework/v1/s/g\u{9b}/event/urgent",
+            "lonework/v1/s/g/state",
+            "x",
+            "",
+        ] {
             assert_eq!(Event::parse(topic, b"{}"), Err(Malformed::Topic));
         }
-        assert!(matches!(Event::parse(TOPIC, &[0xFF; 9000]), Err(Malformed::Payload(_))));
+        assert!(matches!(Event::parse(TOPIC, &[0xFF; 900]), Err(Malformed::Payload(_))));
+        assert_eq!(Event::parse(TOPIC, &[b' '; 4097]), Err(Malformed::Size(4097)));
     }
 }

@@ -19,11 +19,14 @@ mod register;
 pub use command::{
     ANSWER_WIRE_BYTES, Answer, Ask, CENTRE_WIRE_BYTES, CommandError, CommandResult, SigningKey,
 };
+pub(crate) use command::{GATEWAYS_MAX, uuid};
 pub use describe::COVERT_ADVICE;
+pub(crate) use event::is_name;
 pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 pub use ledger::{Ledger, Missing, Series, Since};
 pub use register::{Flaw, Heard, Register};
 
+use bytes::Bytes;
 use command::Desks;
 use rustls::ClientConfig;
 use std::fmt;
@@ -110,6 +113,8 @@ pub enum News {
     Down(String),
     /// A message came.
     Heard(Heard),
+    /// A message came, to a centre that does not judge: [`Centre::start_unjudged`].
+    Message(Message),
     /// A gateway is online and has not answered several messages in a row; told once
     /// until it answers.
     Deaf {
@@ -120,13 +125,47 @@ pub enum News {
     },
 }
 
-/// Topic and payload of a receipt that was called for.
-type Receipt = (String, String);
+/// A message as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Where.
+    pub topic: String,
+    /// What; of what is too large to be read only the beginning.
+    pub payload: Bytes,
+    /// It stood at the broker before we came.
+    pub retained: bool,
+    /// What its acknowledgement needs.
+    pub ticket: Ticket,
+}
+
+/// By which connection a message came, and under which number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    connection: u64,
+    pkid: Option<u16>,
+}
+
+/// A message that is dealt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Topic and payload of its receipt, if it has one.
+    pub receipt: Option<(String, String)>,
+    /// The message's.
+    pub ticket: Ticket,
+}
+
+/// What the connection is asked for.
+#[derive(Debug)]
+enum Call {
+    Receipt(String, String),
+    Done(Vec<Done>),
+}
 
 /// What outlives a connection.
 #[derive(Debug)]
 struct Known {
-    register: Mutex<Register>,
+    /// Absent if others judge.
+    register: Option<Mutex<Register>>,
     desks: Mutex<Desks>,
 }
 
@@ -140,7 +179,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Centre {
     news: mpsc::Receiver<News>,
     known: Arc<Known>,
-    called: mpsc::Sender<Receipt>,
+    called: mpsc::UnboundedSender<Call>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -149,13 +188,23 @@ impl Centre {
     /// Begins; goes on until [`Self::stop`] or until it is dropped.
     #[must_use]
     pub fn start(settings: CentreSettings) -> Self {
+        let register = Register::new(settings.since);
+        Self::begin(settings, Some(Mutex::new(register)))
+    }
+
+    /// Begins a centre that hands messages over as they come ([`News::Message`]), for who
+    /// judges and keeps them. Nothing is receipted, nor acknowledged to the broker, but by
+    /// [`Self::done`].
+    #[must_use]
+    pub fn start_unjudged(settings: CentreSettings) -> Self {
+        Self::begin(settings, None)
+    }
+
+    fn begin(settings: CentreSettings, register: Option<Mutex<Register>>) -> Self {
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
-        let (called, calls) = mpsc::channel(NEWS_MAX);
+        let (called, calls) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let known = Arc::new(Known {
-            register: Mutex::new(Register::new(settings.since)),
-            desks: Mutex::default(),
-        });
+        let known = Arc::new(Known { register, desks: Mutex::default() });
         let ways = connection::Ways { news: news_sender, calls, stopped };
         let task = tokio::spawn(connection::run(settings, Arc::clone(&known), ways));
         Self { news, known, called, stop, task }
@@ -167,6 +216,11 @@ impl Centre {
         self.news.recv().await
     }
 
+    /// News that are here already.
+    pub fn try_next(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
     /// The next event that did not come before; other news are passed over.
     pub async fn next_event(&mut self) -> Option<Event> {
         loop {
@@ -176,16 +230,29 @@ impl Centre {
         }
     }
 
-    /// Sends a receipt, where [`CentreSettings::receipts`] is off. Without a connection,
-    /// or with too many that wait, it may be lost: the gateway then offers the event again.
+    /// Sends a receipt, where [`CentreSettings::receipts`] is off. It may be lost with the
+    /// connection: the gateway then offers the event again.
     pub fn receipt(&self, topic: String, payload: String) {
-        drop(self.called.try_send((topic, payload)));
+        drop(self.called.send(Call::Receipt(topic, payload)));
+    }
+
+    /// Receipts and acknowledges messages, in this order. Without a connection that may be
+    /// in vain; then they come again.
+    pub fn done(&self, messages: Vec<Done>) {
+        // The task ends only with this centre. Bounded by what the broker sends ahead.
+        drop(self.called.send(Call::Done(messages)));
+    }
+
+    /// From now on this gateway is sent the centre's message, though nothing was heard
+    /// of it.
+    pub fn know(&self, site: &str, gateway: &str) {
+        lock(&self.known.desks).know(site, gateway);
     }
 
     /// Which numbers are missing now: on their way, or lost.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
-        lock(&self.known.register).missing()
+        self.known.register.as_ref().map_or_else(Vec::new, |register| lock(register).missing())
     }
 
     /// Has a gateway asked for something, in its next message and in each after that
@@ -201,7 +268,23 @@ impl Centre {
         ask: &Ask,
         expires: Option<SystemTime>,
     ) -> Result<String, CommandError> {
-        lock(&self.known.desks).command((site, gateway), ask, expires)
+        let id = command::uuid();
+        lock(&self.known.desks).command((site, gateway), &id, ask, expires)?;
+        Ok(id)
+    }
+
+    /// The same, under an id that the command has already: a gateway carries it out once.
+    ///
+    /// # Errors
+    /// It cannot be asked; nothing was changed.
+    pub fn command_again(
+        &self,
+        site: &str,
+        gateway: &str,
+        id: &str,
+        ask: &Ask,
+    ) -> Result<(), CommandError> {
+        lock(&self.known.desks).command((site, gateway), id, ask, None)
     }
 
     /// Leaves the broker properly; the session stays there.

@@ -1,15 +1,20 @@
 //! What the centre knows of what it heard: which events it has, and which
 //! numbers are missing.
 
+use super::command::GATEWAYS_MAX;
 use super::command::{ANSWER_WIRE_BYTES, Answer};
-use super::event::{Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
+use super::event::{Detail, EVENT_WIRE_BYTES, Event, Malformed, PAYLOAD_BYTES_MAX, Topic};
 use super::ledger::{Ledger, Missing, Series, Since};
-use std::collections::{BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Events that are remembered to know them again: at 48 bytes each, 48 MiB. A
-/// gateway offers an event again only until it is receipted.
-const KNOWN_MAX: usize = 1_000_000;
+/// Events that are remembered to know them again: at 48 bytes each, 12 MiB. A gateway
+/// offers an event again only until it is receipted. With more, the gateway that has
+/// the most forgets the older half of its own.
+const KNOWN_MAX: usize = 1 << 18;
+/// Of the topic of what is no message of the contract, so much is told.
+const TOPIC_CHARS_MAX: usize = 120;
 
 /// The lanes of the contract.
 const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
@@ -33,6 +38,8 @@ pub enum Heard {
         event: Box<Event>,
         /// It came before, from this gateway or another that heard the same press.
         again: bool,
+        /// Its gateway had not told anything under its number.
+        is_new_number: bool,
         /// What is wrong with it.
         flaws: Vec<Flaw>,
     },
@@ -67,26 +74,52 @@ pub enum Heard {
     },
 }
 
+/// An event: its id, and what it says. An event that bears a known id and says something
+/// else is no repetition, and must not be hidden by one.
+type Key = (u128, u64);
+
 /// All that was heard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Register {
     ledger: Ledger,
-    /// By id and kind: an event that bears a known id and says something else
-    /// is no repetition, and must not be hidden by one.
-    known: BTreeSet<(u128, u64)>,
-    oldest: VecDeque<(u128, u64)>,
+    known: BTreeSet<Key>,
+    /// By the gateway that told it first, oldest first.
+    by_gateway: BTreeMap<String, VecDeque<Key>>,
+    known_max: usize,
+}
+
+/// What is kept of it.
+#[derive(Deserialize, Serialize)]
+struct Stored {
+    ledger: Ledger,
+    by_gateway: BTreeMap<String, VecDeque<Key>>,
+}
+
+impl From<Stored> for Register {
+    fn from(Stored { ledger, by_gateway }: Stored) -> Self {
+        let known = by_gateway.values().flatten().copied().collect();
+        Self { ledger, known, by_gateway, known_max: KNOWN_MAX }
+    }
+}
+
+impl From<Register> for Stored {
+    fn from(Register { ledger, by_gateway, .. }: Register) -> Self {
+        Self { ledger, by_gateway }
+    }
 }
 
 impl Register {
     /// Nothing heard yet.
     #[must_use]
     pub fn new(since: Since) -> Self {
-        Self { ledger: Ledger::new(since), known: BTreeSet::new(), oldest: VecDeque::new() }
+        Stored { ledger: Ledger::new(since), by_gateway: BTreeMap::new() }.into()
     }
 
     /// Judges a message.
     pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool) -> Heard {
         let heard = match Topic::parse(topic) {
+            _ if payload.len() > PAYLOAD_BYTES_MAX => Err(Malformed::Size(payload.len())),
             Some(Topic { site, gateway, rest: "state" }) => Ok(Heard::State {
                 site: site.into(),
                 gateway: gateway.into(),
@@ -106,22 +139,31 @@ impl Register {
             }
             _ => Event::parse(topic, payload).map(|event| self.hear_event(event)),
         };
-        heard.unwrap_or_else(|why| Heard::Malformed { topic: topic.into(), why })
+        heard.unwrap_or_else(|why| Heard::Malformed {
+            topic: topic.chars().take(TOPIC_CHARS_MAX).collect(),
+            why,
+        })
     }
 
     fn hear_event(&mut self, event: Event) -> Heard {
         let series = series_of(&event, &event.data.boot, &event.data.lane);
-        let new_number = self.ledger.account(&series, event.data.number, event.data.number);
+        let is_new_number = self.ledger.account(&series, event.data.number, event.data.number);
         self.apply(&event);
         let again = !self.remember(&event);
         let mut flaws = Vec::new();
         if event.wire_bytes != EVENT_WIRE_BYTES {
             flaws.push(Flaw::Size);
         }
-        if !new_number && !again {
+        if !is_new_number && !again {
             flaws.push(Flaw::NumberTwice);
         }
-        Heard::Event { event: Box::new(event), again, flaws }
+        Heard::Event { event: Box::new(event), again, is_new_number, flaws }
+    }
+
+    /// How many numbers of a gateway are not waited for any more.
+    #[must_use]
+    pub fn given_up(&self, gateway: &str) -> u64 {
+        self.ledger.given_up(gateway)
     }
 
     /// What is missing now.
@@ -153,22 +195,41 @@ impl Register {
 
     /// Says whether it was unknown.
     fn remember(&mut self, event: &Event) -> bool {
-        let digits: String = event.id.chars().filter(|c| *c != '-').collect();
-        let id = u128::from_str_radix(&digits, 16).expect("a parsed event's id is a UUID");
-        let mut hasher = DefaultHasher::new();
-        (&event.data.kind, event.data.covert, &event.data.pendant).hash(&mut hasher);
-        let key = (id, hasher.finish());
+        let key = key_of(event);
         if !self.known.insert(key) {
             return false;
         }
-        self.oldest.push_back(key);
-        if self.oldest.len() > KNOWN_MAX {
-            if let Some(oldest) = self.oldest.pop_front() {
-                self.known.remove(&oldest);
-            }
+        let gateway = format!("{}/{}", event.site, event.gateway);
+        let is_one_too_many = self.by_gateway.len() >= GATEWAYS_MAX;
+        // What more gateways there are share one place.
+        let is_known = self.by_gateway.contains_key(&gateway);
+        let place = if is_one_too_many && !is_known { String::new() } else { gateway };
+        self.by_gateway.entry(place).or_default().push_back(key);
+        if self.known.len() > self.known_max {
+            self.forget();
         }
         true
     }
+
+    fn forget(&mut self) {
+        if let Some(most) = self.by_gateway.values_mut().max_by_key(|keys| keys.len()) {
+            for key in most.drain(..most.len().div_ceil(2)) {
+                self.known.remove(&key);
+            }
+        }
+        self.by_gateway.retain(|_, keys| !keys.is_empty());
+    }
+}
+
+fn key_of(event: &Event) -> Key {
+    let digits = event.id.bytes().filter_map(|digit| char::from(digit).to_digit(16));
+    let id = digits.fold(0, |id, digit| id << 4 | u128::from(digit));
+    let covert = if event.data.covert { "covert" } else { "" };
+    let pendant = event.data.pendant.as_deref().unwrap_or_default();
+    let says = [&event.data.kind, " ", covert, " ", pendant].concat();
+    let digest = digest::digest(&digest::SHA256, says.as_bytes());
+    let (first, _) = digest.as_ref().split_first_chunk().expect("it has 32 bytes");
+    (id, u64::from_be_bytes(*first))
 }
 
 fn series_of(event: &Event, boot: &str, lane: &str) -> Series {
@@ -198,6 +259,34 @@ mod tests {
         let topic = "lonework/v1/s/g/event/trouble";
         let heard = register.hear(topic, payload.to_string().as_bytes(), false);
         assert!(matches!(heard, Heard::Event { again: false, .. }), "{heard:?}");
+    }
+
+    fn event(gateway: &str, number: u64) -> Event {
+        let payload = json!({
+            "specversion": "1.0",
+            "id": format!("0190a1b2-c3d4-8e5f-9a0b-{number:012x}"),
+            "source": format!("/lonework/s/{gateway}"),
+            "type": "lonework.v1.panic",
+            "data": { "lane": "urgent", "kind": "panic", "covert": false, "boot": "02",
+                "number": number },
+        });
+        let topic = format!("lonework/v1/s/{gateway}/event/urgent");
+        Event::parse(&topic, payload.to_string().as_bytes()).expect("an event")
+    }
+
+    #[test]
+    fn a_gateway_that_floods_makes_nobody_else_s_events_forgotten() {
+        let mut register = Register { known_max: 100, ..Register::new(Since::FirstHeard) };
+        assert!(register.remember(&event("g", 1)));
+        for number in 2..1000 {
+            assert!(register.remember(&event("rogue", number)));
+        }
+        assert!(register.known.len() <= 100);
+        assert!(!register.remember(&event("g", 1)), "it is known still");
+        assert!(!register.remember(&event("rogue", 999)));
+        let text = serde_json::to_string(&register).expect("JSON");
+        let mut again: Register = serde_json::from_str(&text).expect("a register");
+        assert!(!again.remember(&event("g", 1)) && again.known == register.known);
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Bridge {
             News::Heard(Heard::Malformed { topic, why }) => {
                 Some(Told::Malformed { topic, why: why.to_string() })
             }
-            News::Heard(Heard::State { .. } | Heard::Answer { .. }) => None,
+            News::Heard(Heard::State { .. } | Heard::Answer { .. }) | News::Message(_) => None,
             News::Up { .. } => Some(Told::BrokerUp),
             News::Down(why) => Some(Told::BrokerDown { why }),
             News::Deaf { site, gateway } => {

@@ -117,6 +117,8 @@ async fn watch(
                 stage.note(|record| record.centre_is_up = false);
             }
             News::Heard(heard) => hear(&stage, heard),
+            // This centre judges by itself.
+            News::Message(_) => {}
             News::Deaf { gateway, .. } => {
                 stage.note(|record| record.flaws.push(format!("{gateway} does not answer")));
             }
@@ -129,7 +131,7 @@ async fn watch(
 
 fn hear(stage: &Stage, heard: Heard) {
     match heard {
-        Heard::Event { event, again: false, flaws } => {
+        Heard::Event { event, again: false, flaws, .. } => {
             let late = match (event.data.replayed, event.data.delay_ms) {
                 (true, Some(delay_ms)) => format!(", kept for {delay_ms} ms"),
                 _ => String::new(),
