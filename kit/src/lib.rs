@@ -17,4 +17,5 @@ pub mod pendant;
 pub mod pki;
 pub mod sim;
 pub mod site;
+pub mod watch;
 pub mod wire;

@@ -1,19 +1,17 @@
-//! `watch`: a monitoring centre on a terminal, or for a program with `--json`.
+//! `watch`: an operator's desk on a terminal, or for a program with `--json`.
 
 use super::broker::BrokerArguments;
 use super::{Exit, Refusal, say};
-use crate::centre::{
-    Answer, COVERT_ADVICE, Centre, CentreSettings, Event, Flaw, Heard, Missing, News, Since,
-};
-use serde_json::{Value, json};
-use std::io;
+use crate::centre::{CentreSettings, Since, is_name};
+use crate::watch::{LINE_BYTES_MAX, Lines, Screen, Settings, Show, Store, Terminal, Told, run};
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 
-/// A number that is missing so long is told. A gateway sends its backlog at
-/// thousands of events a second, but after what is fresh.
-const MISSING_TOLD_AFTER: Duration = Duration::from_secs(10);
+/// Lines that wait to be taken.
+const LINES_MAX: usize = 64;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -22,182 +20,116 @@ pub(super) struct Arguments {
     /// Our name at the broker; what we miss is kept under it
     #[arg(long, default_value = "pendant-kit-watch")]
     client_id: String,
+    /// Keep in this folder what has to outlive a restart. Needed to receipt events
+    #[arg(long, value_name = "FOLDER", required_unless_present = "no_receipts")]
+    state: Option<PathBuf>,
+    /// Keep so much of the record of events there, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    history_mib: u64,
     /// Only look on: send no receipts (the gateway then keeps its events), nor anything else
-    #[arg(long)]
+    #[arg(long, conflicts_with = "state")]
     no_receipts: bool,
     /// Expect every event of every gateway from its first one on
     #[arg(long)]
     from_start: bool,
-    /// Print one JSON object a line
+    /// Who sits here; by default the user
     #[arg(long)]
+    operator: Option<String>,
+    /// Between a session's due time and its alarm, as gateways have it (`grace_s`)
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    grace_s: u64,
+    /// Print lines, also on a terminal
+    #[arg(long)]
+    plain: bool,
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with = "plain")]
     json: bool,
 }
 
 pub(super) async fn watch(arguments: Arguments) -> Result<Exit, Refusal> {
-    let json = arguments.json;
-    let centre = arguments.broker.centre(&arguments.client_id)?;
-    let settings = CentreSettings {
-        receipts: !arguments.no_receipts,
-        since: if arguments.from_start { Since::Start } else { Since::FirstHeard },
-        message_interval: centre.message_interval.filter(|_| !arguments.no_receipts),
-        ..centre
-    };
+    let Arguments { json, plain, .. } = arguments;
+    let is_screen = !json && !plain && io::stdout().is_terminal() && io::stdin().is_terminal();
+    let settings = settings(arguments)?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let mut centre = Centre::start(settings);
-    let mut gaps = Gaps::default();
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        let lines = tokio::select! {
-            news = centre.next() => match news {
-                Some(news) => if json { json_lines(&news) } else { plain_lines(&news) },
-                None => return Err(Refusal("the connection's task ended".into())),
-            },
-            _ = every_second.tick() => gaps.look(centre.missing(), Instant::now(), json),
-            _ = interrupted.recv() => break,
-            _ = terminated.recv() => break,
-        };
-        print(&lines)?;
+    let stop = async {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    };
+    let (send, mut lines) = mpsc::channel(LINES_MAX);
+    let (mut screen, mut output): (Option<Screen>, Lines);
+    let terminal = if is_screen { Some(Terminal::open()?) } else { None };
+    let show: &mut dyn Show = if is_screen {
+        screen = Some(Screen::new(&settings.operator, send));
+        screen.as_mut().expect("it was just made")
+    } else {
+        std::thread::spawn(move || read_lines(&send));
+        let stdout = Box::new(io::stdout());
+        output = if json { Lines::json(stdout) } else { Lines::plain(stdout) };
+        &mut output
+    };
+    let ended = run(settings, &mut lines, show, stop).await;
+    drop(terminal);
+    let missing = ended?;
+    for missing in &missing {
+        let told = Told::Missing(missing.clone());
+        let lines = if json { vec![told.value().to_string()] } else { told.lines() };
+        lines.iter().try_for_each(|line| say(line))?;
     }
-    let missing = centre.missing();
-    centre.stop().await;
-    print(&missing.iter().map(|missing| missing_line(missing, json)).collect::<Vec<_>>())?;
     Ok(if missing.is_empty() { Exit::AsExpected } else { Exit::Unexpected })
 }
 
-fn print(lines: &[String]) -> io::Result<()> {
-    lines.iter().try_for_each(|line| say(line))
-}
-
-/// Which gaps were there when we last looked, since when, and whether told.
-#[derive(Default)]
-struct Gaps(Vec<(Missing, Instant, bool)>);
-
-impl Gaps {
-    fn look(&mut self, missing: Vec<Missing>, now: Instant, json: bool) -> Vec<String> {
-        let was_told = self.0.iter().any(|(_, _, told)| *told);
-        let mut lines = Vec::new();
-        let before = std::mem::take(&mut self.0);
-        for missing in missing {
-            let known = before.iter().find(|(gap, _, _)| *gap == missing);
-            let (since, mut told) = known.map_or((now, false), |(_, since, told)| (*since, *told));
-            if !told && now.duration_since(since) >= MISSING_TOLD_AFTER {
-                lines.push(missing_line(&missing, json));
-                told = true;
-            }
-            self.0.push((missing, since, told));
-        }
-        if was_told && self.0.is_empty() {
-            lines.push(match json {
-                true => json!({ "news": "nothing_missing" }).to_string(),
-                false => "-- nothing is missing any more".to_owned(),
-            });
-        }
-        lines
-    }
-}
-
-fn missing_line(missing: &Missing, json: bool) -> String {
-    if json {
-        let series = &missing.series;
-        json!({
-            "news": "missing", "gateway": series.gateway, "boot": series.boot,
-            "lane": series.lane, "first": missing.first, "last": missing.last,
-        })
-        .to_string()
-    } else {
-        format!("-- MISSING {missing}")
-    }
-}
-
-fn plain_lines(news: &News) -> Vec<String> {
-    match news {
-        News::Up { session_kept: true } => vec!["-- connected; nothing was missed".into()],
-        News::Up { session_kept: false } => {
-            vec!["-- connected; the broker had kept nothing for us".into()]
-        }
-        News::Down(reason) => vec![format!("-- NOT CONNECTED: {reason}")],
-        News::Heard(Heard::Event { event, again, flaws }) => event_lines(event, *again, flaws),
-        News::Heard(Heard::State { site, gateway, text, .. }) => {
-            vec![format!("-- {site}/{gateway} {}", text.replace(char::is_control, "?"))]
-        }
-        News::Heard(Heard::Answer { site, gateway, answer, flaws }) => {
-            answer_lines(&format!("{site}/{gateway}"), answer, flaws)
-        }
-        News::Deaf { site, gateway } => {
-            vec![format!("-- NO ANSWER from {site}/{gateway}: commands may not arrive there")]
-        }
-        News::Heard(Heard::Malformed { topic, why }) => {
-            vec![format!("-- WRONG: a message on {topic:?}: {why}")]
-        }
-    }
-}
-
-/// Mostly an answer says that there was nothing to answer.
-fn answer_lines(who: &str, answer: &Answer, flaws: &[Flaw]) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(why) = &answer.refused {
-        lines.push(format!("-- {who} refuses our message: {why}"));
-    }
-    for result in &answer.results {
-        let id = result.id.as_deref().unwrap_or("a command");
-        let reasons = [&result.reason, &result.first].into_iter().flatten();
-        let words: Vec<&str> =
-            [id, result.result.as_str()].into_iter().chain(reasons.map(String::as_str)).collect();
-        lines.push(format!("-- {who} answers: {}", words.join(" ")));
-    }
-    if !flaws.is_empty() {
-        lines.push(format!("-- WRONG: an answer of {who} has {} bytes", answer.wire_bytes));
-    }
-    lines.iter().map(|line| line.replace(char::is_control, "?")).collect()
-}
-
-fn event_lines(event: &Event, again: bool, flaws: &[Flaw]) -> Vec<String> {
-    let mut lines = Vec::new();
-    if !again {
-        lines.push(event.line());
-        if event.data.covert && event.is_alarm() {
-            lines.push(format!("   {COVERT_ADVICE}"));
-        }
-    }
-    let at = format!("{}/{} #{}", event.site, event.gateway, event.data.number);
-    for flaw in flaws {
-        lines.push(match flaw {
-            Flaw::Size => format!("-- WRONG: {at} has {} bytes on the wire", event.wire_bytes),
-            Flaw::NumberTwice => format!("-- WRONG: {at} bears a number that was taken"),
-        });
-    }
-    lines
-}
-
-fn json_lines(news: &News) -> Vec<String> {
-    let value = match news {
-        News::Up { session_kept } => json!({ "news": "up", "session_kept": session_kept }),
-        News::Down(reason) => json!({ "news": "down", "reason": reason }),
-        News::Heard(Heard::Event { event, again, flaws }) => json!({
-            "news": "event", "again": again,
-            "flaws": flaws.iter().map(|flaw| match flaw {
-                Flaw::Size => "size",
-                Flaw::NumberTwice => "number_twice",
-            }).collect::<Vec<_>>(),
-            "site": event.site, "gateway": event.gateway, "id": event.id, "time": event.time,
-            "wire_bytes": event.wire_bytes, "data": event.data,
-        }),
-        News::Heard(Heard::State { site, gateway, text, retained }) => {
-            let state = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
-            json!({ "news": "state", "site": site, "gateway": gateway, "state": state,
-                "retained": retained })
-        }
-        News::Heard(Heard::Answer { site, gateway, answer, flaws }) => {
-            json!({ "news": "answer", "site": site, "gateway": gateway, "answer": answer,
-                "flaws": flaws.iter().map(|_| "size").collect::<Vec<_>>() })
-        }
-        News::Deaf { site, gateway } => {
-            json!({ "news": "deaf", "site": site, "gateway": gateway })
-        }
-        News::Heard(Heard::Malformed { topic, why }) => {
-            json!({ "news": "malformed", "topic": topic, "why": why.to_string() })
-        }
+fn settings(arguments: Arguments) -> Result<Settings, Refusal> {
+    let centre = arguments.broker.centre(&arguments.client_id)?;
+    let since = if arguments.from_start { Since::Start } else { Since::FirstHeard };
+    let centre = CentreSettings {
+        receipts: false,
+        since,
+        message_interval: centre.message_interval.filter(|_| !arguments.no_receipts),
+        ..centre
     };
-    vec![value.to_string()]
+    let operator = arguments.operator.map_or_else(user, |name| {
+        let why = || Refusal(format!("--operator {name:?}: 1 to 32 of a-z A-Z 0-9 . _ -"));
+        is_name(&name).then(|| name.clone()).ok_or_else(why)
+    })?;
+    let open = |folder: PathBuf| {
+        Store::open(&folder, since, arguments.history_mib << 20)
+            .map_err(|error| Refusal(format!("{}: {error}", folder.display())))
+    };
+    let opened = arguments.state.map(open).transpose()?;
+    Ok(Settings { centre, opened, operator, grace: Duration::from_secs(arguments.grace_s) })
+}
+
+/// The user's name, if it can stand where operators' names do.
+fn user() -> Result<String, Refusal> {
+    Ok(std::env::var("USER").ok().filter(|name| is_name(name)).unwrap_or("operator".into()))
+}
+
+/// Reads an operator's lines until there are no more. One that is too long is given
+/// cut, and refused for its length.
+fn read_lines(lines: &mpsc::Sender<String>) {
+    let mut input = io::stdin().lock();
+    loop {
+        let mut line = Vec::new();
+        let most = LINE_BYTES_MAX as u64 + 2;
+        match input.by_ref().take(most).read_until(b'\n', &mut line) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        if !line.ends_with(b"\n") && line.len() as u64 == most {
+            // The rest of it is no line of its own.
+            let mut rest = Vec::new();
+            while input.by_ref().take(most).read_until(b'\n', &mut rest).is_ok_and(|read| read > 0)
+                && !rest.ends_with(b"\n")
+            {
+                rest.clear();
+            }
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if lines.blocking_send(line).is_err() {
+            return;
+        }
+    }
 }

@@ -1,0 +1,281 @@
+//! What the operator's desk bears: events a second and the way from a press to its
+//! receipt, over floors of the same run. Through mosquitto, with TLS on both sides.
+//!
+//! `cargo bench -p pendant-kit --bench watch [FOLDER]` prints lines `name value unit`; the
+//! desk's state is kept in FOLDER, by default in the folder for temporary files.
+
+#[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
+#[path = "../../tests/support/mosquitto.rs"]
+mod mosquitto;
+
+use mosquitto::{Authority, Identity, Mosquitto, VALID};
+use pendant_kit::centre::{Centre, CentreSettings, EVENT_WIRE_BYTES, Since};
+use pendant_kit::pki::client_config_of_files;
+use pendant_kit::watch::{Desk, Lines, Settings, Show, Store, Told, UnixMs, run};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{TlsConfiguration, Transport};
+use std::cell::Cell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep};
+
+const EVENTS: u64 = 200_000;
+const PRESSES: usize = 3_000;
+/// The window of `docs/centre.md`.
+const SETTINGS: &str =
+    "allow_anonymous true\nmax_inflight_messages 1024\nmax_queued_messages 1000000\n";
+const RECEIPT: &str = r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000000000000","boot":"00ff"}"#;
+
+struct Rig {
+    authority: Authority,
+    broker: Mosquitto,
+    folder: PathBuf,
+}
+
+fn topic(gateway: &str, rest: &str) -> String {
+    format!("lonework/v1/plant/{gateway}/{rest}")
+}
+
+/// An event as long as a gateway's, with the fields of one.
+fn event(gateway: &str, kind: &str, number: u64) -> String {
+    let lane = if kind == "heartbeat" { "routine" } else { "urgent" };
+    let text = format!(
+        r#"{{"specversion":"1.0","id":"0190a1b2-c3d4-8e5f-9a0b-{number:012x}","source":"/lonework/plant/{gateway}","type":"lonework.v1.{kind}","subject":"pendant/{pendant:06x}","time":"2026-01-02T03:04:05.678Z","datacontenttype":"application/json","data":{{"lane":"{lane}","kind":"{kind}","covert":false,"test":false,"boot":"00000000000000ff","room":"{lane}","number":{number},"clock":{{"source":"ntp","uncertainty_ms":24}},"mono_ms":61250,"replayed":false,"delay_ms":3,"pendant":"{pendant:06x}","enrolment":"5afe000000000001","wearer":"nurse-7","counter":{number},"authentication":"aes-ccm-64","fresh":true,"battery_percent":85,"place":7,"link":"lora","rssi_dbm":-107,"snr_db":-3.25,"frequency_hz":868100000,"spreading_factor":10,"frequency_error_hz":-1240}}}}"#,
+        pendant = number % 200,
+    );
+    let length = EVENT_WIRE_BYTES - topic(gateway, "event/").len() - lane.len();
+    format!("{text:<length$}")
+}
+
+impl Rig {
+    fn identity(&self, name: &str) -> Identity {
+        self.authority.issue(name, &[], VALID)
+    }
+
+    fn client(&self, name: &str, clean: bool) -> (AsyncClient, EventLoop) {
+        let who = self.identity(name);
+        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        let mut options = MqttOptions::new(name, "localhost", self.broker.port);
+        options
+            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.expect("TLS"))))
+            .set_keep_alive(Duration::from_secs(60))
+            .set_clean_start(clean)
+            .set_session_expiry_interval(Some(3600))
+            .set_receive_maximum(Some(1024));
+        let mut network = options.network_options();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
+        AsyncClient::new(options, 4096)
+    }
+
+    fn centre(&self, name: &str) -> CentreSettings {
+        let who = self.identity(name);
+        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        CentreSettings {
+            message_interval: Some(Duration::from_secs(20)),
+            since: Since::FirstHeard,
+            ..CentreSettings::new("localhost", self.broker.port, name, tls.expect("TLS"))
+        }
+    }
+
+    /// Publishes events, and waits until the broker has them all.
+    async fn fill(&self) {
+        let (requests, mut events) = self.client("gate-1", true);
+        let sending = async {
+            for number in 1..=EVENTS {
+                let payload = event("gate-1", "heartbeat", number);
+                let topic = topic("gate-1", "event/routine");
+                requests.publish(topic, QoS::AtLeastOnce, false, payload).await.expect("room");
+            }
+        };
+        let acknowledging = async {
+            let mut count = 0;
+            while count < EVENTS {
+                let event = events.poll().await.expect("a connection that lasts");
+                count += u64::from(matches!(event, Event::Incoming(Packet::PubAck(_))));
+            }
+        };
+        tokio::join!(sending, acknowledging);
+    }
+
+    fn settings(&self, name: &str) -> (Settings, TempDir) {
+        let state = tempfile::tempdir_in(&self.folder).expect("a folder");
+        let opened = Store::open(state.path(), Since::FirstHeard, 64 << 20).expect("a state");
+        let settings = Settings {
+            centre: self.centre(name),
+            opened: Some(opened),
+            operator: "bench".into(),
+            grace: Duration::from_secs(30),
+        };
+        (settings, state)
+    }
+}
+
+/// Writes JSON nowhere, and counts events.
+struct Counts {
+    lines: Lines,
+    events: Rc<Cell<u64>>,
+    until: u64,
+    reached: Rc<Notify>,
+    up: Rc<Notify>,
+}
+
+impl Show for Counts {
+    fn tell(&mut self, told: &Told, desk: &Desk, at_ms: UnixMs) {
+        self.lines.tell(told, desk, at_ms);
+        match told {
+            Told::Event { .. } => self.events.set(self.events.get() + 1),
+            Told::Up { .. } => self.up.notify_one(),
+            _ => {}
+        }
+        if self.events.get() == self.until {
+            self.reached.notify_one();
+        }
+    }
+
+    fn flush(&mut self, desk: &Desk, at_ms: UnixMs) -> io::Result<Vec<u64>> {
+        self.lines.flush(desk, at_ms)
+    }
+
+    fn tick(&mut self, desk: &Desk, at_ms: UnixMs) {
+        self.lines.tick(desk, at_ms);
+    }
+}
+
+fn counts(until: u64) -> (Counts, Rc<Notify>, Rc<Notify>) {
+    let (reached, up) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
+    let lines = Lines::json(Box::new(io::sink()));
+    let events = Rc::new(Cell::new(0));
+    let counts = Counts { lines, events, until, reached: Rc::clone(&reached), up: Rc::clone(&up) };
+    (counts, reached, up)
+}
+
+/// Events a second of a subscriber that only acknowledges.
+async fn bare_rate(rig: &Rig) -> f64 {
+    let (requests, mut events) = rig.client("bare", false);
+    requests.subscribe(topic("+", "event/+"), QoS::AtLeastOnce).await.expect("room");
+    while !matches!(events.poll().await.expect("a broker"), Event::Incoming(Packet::SubAck(_))) {}
+    drop((requests, events));
+    rig.fill().await;
+    let (_requests, mut events) = rig.client("bare", false);
+    let begin = Instant::now();
+    let mut count = 0;
+    while count < EVENTS {
+        let event = events.poll().await.expect("a connection that lasts");
+        count += u64::from(matches!(event, Event::Incoming(Packet::Publish(_))));
+    }
+    rate(begin)
+}
+
+fn rate(begin: Instant) -> f64 {
+    EVENTS as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// Events a second of the desk, from a backlog at the broker until all are shown, durable
+/// and receipted.
+async fn desk_rate(rig: &Rig) -> f64 {
+    let mut centre = Centre::start(rig.centre("desk"));
+    while !matches!(centre.next().await, Some(pendant_kit::centre::News::Up { .. })) {}
+    centre.stop().await;
+    rig.fill().await;
+    let (settings, _state) = rig.settings("desk");
+    let (mut show, reached, _) = counts(EVENTS);
+    let (_lines_in, mut lines) = mpsc::channel(1);
+    let begin = Instant::now();
+    // What is open at its end is made durable and receipted before it returns.
+    run(settings, &mut lines, &mut show, reached.notified()).await.expect("it runs");
+    rate(begin)
+}
+
+/// From each press to its receipt, in order of length.
+async fn press_to_receipt(rig: &Rig, gateway: &str) -> Vec<Duration> {
+    let (requests, mut events) = rig.client(gateway, true);
+    requests.subscribe(topic(gateway, "receipt"), QoS::AtLeastOnce).await.expect("room");
+    while !matches!(events.poll().await.expect("a broker"), Event::Incoming(Packet::SubAck(_))) {}
+    let mut took = Vec::new();
+    for number in 1..=PRESSES as u64 {
+        let payload = event(gateway, "session_started", number);
+        let topic = topic(gateway, "event/urgent");
+        let begin = Instant::now();
+        requests.publish(topic, QoS::AtLeastOnce, false, payload).await.expect("room");
+        while !matches!(
+            events.poll().await.expect("a connection that lasts"),
+            Event::Incoming(Packet::Publish(_))
+        ) {}
+        took.push(begin.elapsed());
+        // Presses do not come in a stream.
+        let pause = async { while events.poll().await.is_ok() {} };
+        drop(tokio::time::timeout(Duration::from_millis(1), pause).await);
+    }
+    took.sort();
+    took
+}
+
+/// Answers every event at once by a receipt's bytes.
+async fn echo(rig: &Rig) {
+    let (requests, mut events) = rig.client("echo", true);
+    requests.subscribe(topic("+", "event/+"), QoS::AtLeastOnce).await.expect("room");
+    loop {
+        let event = events.poll().await.expect("a connection that lasts");
+        if let Event::Incoming(Packet::Publish(publish)) = event {
+            let text = String::from_utf8_lossy(&publish.topic).into_owned();
+            let gateway = text.split('/').nth(3).expect("a gateway").to_owned();
+            let topic = topic(&gateway, "receipt");
+            requests.try_publish(topic, QoS::AtLeastOnce, false, RECEIPT).expect("room");
+        }
+    }
+}
+
+fn at(sorted: &[Duration], share: f64) -> f64 {
+    let last = sorted.len() - 1;
+    sorted[(last as f64 * share) as usize].as_secs_f64() * 1e6
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let folder = std::env::args().skip(1).find(|it| !it.starts_with("--"));
+    let folder = folder.map_or_else(std::env::temp_dir, |it| Path::new(&it).to_owned());
+    let authority = Authority::new("bench authority");
+    let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
+    let broker = Mosquitto::start(&authority, &server, SETTINGS).await;
+    let rig = Rig { authority, broker, folder };
+
+    let bare = tokio::select! {
+        took = press_to_receipt(&rig, "gate-2") => took,
+        () = echo(&rig) => unreachable!("it goes on"),
+    };
+    let (settings, _state) = rig.settings("desk-2");
+    let (mut show, _, up) = counts(u64::MAX);
+    let (_lines_in, mut lines) = mpsc::channel(1);
+    let stop = Notify::new();
+    let (desk, ended) = tokio::join!(
+        async {
+            up.notified().await;
+            // The subscription follows the connection at once.
+            sleep(Duration::from_millis(200)).await;
+            let took = press_to_receipt(&rig, "gate-3").await;
+            stop.notify_one();
+            took
+        },
+        run(settings, &mut lines, &mut show, stop.notified())
+    );
+    ended.expect("it runs");
+    for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let (bare, desk) = (at(&bare, share), at(&desk, share));
+        println!("watch.bare_round_trip_{name} {bare:.0} us");
+        println!("watch.press_to_receipt_{name} {desk:.0} us");
+        println!("watch.press_to_receipt_{name}_ratio {:.2} ratio", desk / bare);
+    }
+
+    let bare = bare_rate(&rig).await;
+    let desk = desk_rate(&rig).await;
+    println!("watch.bare_events_per_s {bare:.0} 1/s");
+    println!("watch.events_per_s {desk:.0} 1/s");
+    println!("watch.events_per_s_ratio {:.2} ratio", desk / bare);
+}
