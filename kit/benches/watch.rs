@@ -25,11 +25,11 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
-const EVENTS: u64 = 200_000;
+const EVENTS: u64 = 100_000;
 const PRESSES: usize = 3_000;
 /// The window of `docs/centre.md`.
 const SETTINGS: &str =
-    "allow_anonymous true\nmax_inflight_messages 1024\nmax_queued_messages 1000000\n";
+    "allow_anonymous true\nset_tcp_nodelay true\nmax_inflight_messages 1024\nmax_queued_messages 1000000\n";
 const RECEIPT: &str = r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000000000000","boot":"00ff"}"#;
 
 struct Rig {

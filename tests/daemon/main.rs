@@ -50,6 +50,7 @@ mod buttons;
 mod certificates;
 mod custody_trace;
 mod deadline;
+mod desk;
 mod disk;
 mod end_to_end;
 mod failover;

@@ -226,6 +226,7 @@ impl Data {
             Some(Detail::Other(_)) | None => true,
         };
         is_word(&self.kind)
+            && is_word(&self.lane)
             && is_word(&self.boot)
             && self.pendant.as_deref().is_none_or(is_word)
             && self.wearer.as_ref().is_none_or(|wearer| wearer.len() <= WORD_BYTES_MAX)
@@ -238,7 +239,9 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, 
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(Malformed::Size(payload.len()));
     }
-    serde_json::from_slice(payload).map_err(|error| {
+    let text = std::str::from_utf8(payload)
+        .map_err(|_| Malformed::Payload("it is no text in UTF-8".into()))?;
+    serde_json::from_str(text).map_err(|error| {
         // It may quote what it did not like.
         Malformed::Payload(error.to_string().chars().take(200).collect())
     })

@@ -8,6 +8,7 @@ mod sim;
 mod watch;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -61,7 +62,13 @@ impl<E: std::error::Error> From<E> for Refusal {
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    main_with(std::env::args_os())
+}
+
+/// Runs a command line given by others; the first argument is the program's name.
+#[must_use]
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&Refusal(format!("no runtime: {error}"))),

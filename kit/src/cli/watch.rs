@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Between a session's due time and its alarm, as gateways have it (`grace_s`)
     #[arg(long, value_name = "S", default_value_t = 30)]
     grace_s: u64,
+    /// How often each gateway is sent the centre's message; all desks of a centre alike
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1200))]
+    message_interval_s: u64,
     /// Print lines, also on a terminal
     #[arg(long)]
     plain: bool,
@@ -87,7 +90,8 @@ fn settings(arguments: Arguments) -> Result<Settings, Refusal> {
     let centre = CentreSettings {
         receipts: false,
         since,
-        message_interval: centre.message_interval.filter(|_| !arguments.no_receipts),
+        message_interval: (!arguments.no_receipts)
+            .then_some(Duration::from_secs(arguments.message_interval_s)),
         ..centre
     };
     let operator = arguments.operator.map_or_else(user, |name| {

@@ -54,8 +54,8 @@ pub fn write_change(buffer: &mut Vec<u8>, at_ms: UnixMs, change: &Change<'_>) {
             buffer.extend_from_slice(topic.as_bytes());
             buffer.push(b' ');
             // In JSON a line end can only stand between words.
-            let one_line = payload.trim_ascii_end().iter();
-            buffer.extend(one_line.map(|byte| if *byte < b' ' { b' ' } else { *byte }));
+            let text = String::from_utf8_lossy(payload.trim_ascii_end());
+            buffer.extend(text.bytes().map(|byte| if byte < b' ' { b' ' } else { byte }));
         }
         Change::Record(record) => {
             buffer.extend_from_slice(b" r ");
