@@ -264,7 +264,10 @@ async fn an_operator_closes_a_covert_incident_by_the_regular_message() {
     watch.says("closed 1 it was a child").await;
     watch.says("close 00012f 1").await;
     let result = watch.news("result", |_| true).await;
-    assert_eq!((&result["result"]["result"], &result["operator"]), (&json!("done"), &json!("nora")));
+    assert_eq!(
+        (&result["result"]["result"], &result["operator"]),
+        (&json!("done"), &json!("nora"))
+    );
     press(&mut pendant, HEARTBEAT).await;
     watch.news("event", |it| it["data"]["kind"] == "heartbeat").await;
     assert!(world.site.terminate().success());

@@ -82,6 +82,23 @@ pub enum Ask {
     Ping,
 }
 
+impl Ask {
+    /// The pendant that it is about.
+    #[must_use]
+    pub fn pendant(&self) -> Option<&str> {
+        match self {
+            Self::Close { pendant, .. }
+            | Self::Track { pendant, .. }
+            | Self::Listen { pendant }
+            | Self::Vibrate { pendant }
+            | Self::Led { pendant }
+            | Self::Rebind { pendant, .. }
+            | Self::Revoke { pendant } => Some(pendant),
+            Self::Ping => None,
+        }
+    }
+}
+
 /// Why a command is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {

@@ -78,7 +78,7 @@ pub(super) async fn watch(arguments: Arguments) -> Result<Exit, Refusal> {
     let missing = ended?;
     for missing in &missing {
         let told = Told::Missing(missing.clone());
-        let lines = if json { vec![told.value().to_string()] } else { told.lines() };
+        let lines = if json { vec![told.json()] } else { told.lines() };
         lines.iter().try_for_each(|line| say(line))?;
     }
     Ok(if missing.is_empty() { Exit::AsExpected } else { Exit::Unexpected })

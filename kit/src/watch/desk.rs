@@ -5,11 +5,11 @@
 //! [`Record`]: the same records in the same order give the same desk.
 
 use super::incident::{Change, Due, Incidents, Stage, Step, UnixMs};
-use super::people::{People, heard_there_ms, unix_ms};
+use super::people::{People, heard_there_ms};
 use super::told::{Delay, Told, Why};
 use crate::centre::{
     Answer, Ask, CommandResult, Event, Flaw, GATEWAYS_MAX, Heard, Malformed, Missing, Register,
-    Since, is_name,
+    Since,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -337,7 +337,7 @@ impl Desk {
                 return Err("its covert incident is open: nothing may move in its hand".into());
             }
         }
-        let targets = match (gateway, pendant_of(ask)) {
+        let targets = match (gateway, ask.pendant()) {
             (Some(gateway), _) => vec![gateway.to_owned()],
             (None, Some(pendant)) => self.gateways_of(pendant)?,
             (None, None) => return Err("which gateway? put @SITE/GATEWAY before it".into()),
@@ -405,36 +405,6 @@ impl Desk {
     #[must_use]
     pub fn given_up(&self, gateway: &str) -> u64 {
         self.register.given_up(gateway)
-    }
-}
-
-fn pendant_of(ask: &Ask) -> Option<&str> {
-    match ask {
-        Ask::Close { pendant, .. }
-        | Ask::Track { pendant, .. }
-        | Ask::Listen { pendant }
-        | Ask::Vibrate { pendant }
-        | Ask::Led { pendant }
-        | Ask::Rebind { pendant, .. }
-        | Ask::Revoke { pendant } => Some(pendant),
-        Ask::Ping => None,
-    }
-}
-
-impl Delay {
-    /// How late an event is, and how well that is known.
-    #[must_use]
-    pub fn of(at_ms: UnixMs, heard_there_ms: UnixMs, event: &Event) -> Self {
-        let clock = event.data.more.get("clock");
-        let source = clock.and_then(|it| it.get("source")?.as_str()).unwrap_or("unset");
-        let is_told = event.time.as_deref().and_then(unix_ms).is_some();
-        let is_known = (source == "ntp" && is_told) || event.data.delay_ms.is_some();
-        Self {
-            here_ms: is_known.then(|| at_ms.saturating_sub(heard_there_ms)),
-            at_gateway_ms: event.data.delay_ms,
-            clock: if is_name(source) { source.to_owned() } else { "?".to_owned() },
-            uncertainty_ms: clock.and_then(|it| it.get("uncertainty_ms")?.as_u64()),
-        }
     }
 }
 

@@ -8,10 +8,10 @@ use super::desk::{Asked, Desk, Link, Record};
 use super::incident::{Due, Stage, Step, UnixMs};
 use super::order::{HELP, Order, parse};
 use super::store::{Change, Opened, Store, write_change};
+use super::told::Told;
 use super::told::ask_line;
-use super::told::{Told, gateway_line, incident_line, incident_lines, rfc3339};
 use crate::centre::{Ask, Centre, CentreSettings, Done, Message, Missing, News, uuid};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
@@ -24,8 +24,6 @@ const MISSING_TOLD_AFTER: Duration = Duration::from_secs(10);
 const BATCH_MAX: usize = 512;
 /// A folder that cannot be written is tried again after.
 const SICK_PAUSE: Duration = Duration::from_secs(2);
-/// Rows of an answer to an operator.
-const ROWS_MAX: usize = 200;
 
 /// Where what is told goes to.
 pub trait Show {
@@ -431,102 +429,6 @@ impl Run<'_> {
         self.waiting.push(After::Command { gateway, id: id.clone(), ask });
         self.tell(&Told::Asked { id, asked });
     }
-
-    fn shown(&mut self, what: &'static str, mut lines: Vec<String>, value: Value) {
-        if lines.len() > ROWS_MAX {
-            let more = lines.len() - ROWS_MAX;
-            lines.truncate(ROWS_MAX);
-            lines.push(format!("   and {more} more"));
-        }
-        if lines.is_empty() {
-            lines.push(format!("   no {what}"));
-        }
-        self.tell(&Told::Shown { what, lines, value });
-    }
-
-    fn incidents(&mut self) {
-        let at_ms = self.clock.now_ms();
-        let mut open: Vec<_> = self.desk.incidents().open().collect();
-        open.sort_by_key(|it| (!it.waits(), std::cmp::Reverse(it.gravest().gravity), it.number));
-        let lines = open.iter().map(|it| incident_line(it, at_ms)).collect();
-        let value = json!(open);
-        self.shown("incidents", lines, value);
-    }
-
-    fn incident(&mut self, number: u64) {
-        let Some(incident) = self.desk.incidents().get(number) else {
-            return self.refuse(format!("there is no incident {number}"));
-        };
-        let lines = incident_lines(incident, self.clock.now_ms());
-        let value = json!(incident);
-        self.shown("incident", lines, value);
-    }
-
-    fn who(&mut self, at: Option<&str>) {
-        let people = self.desk.people().all();
-        let people: Vec<_> =
-            people.filter(|(gateway, _, _)| at.is_none_or(|at| at == *gateway)).collect();
-        let line = |(gateway, pendant, it): &(&str, &str, &super::people::Person)| {
-            let due = it.session.map_or(String::new(), |session| {
-                let overdue = if session.alarmed { " OVERDUE" } else { "" };
-                format!(", due {}{overdue}", rfc3339(session.due_ms))
-            });
-            let battery =
-                it.battery_percent.map_or(String::new(), |it| format!(", battery {it} %"));
-            let wearer = it.wearer.as_deref().unwrap_or("(nobody)");
-            format!("   {gateway} {pendant} {wearer}{due}{battery}")
-        };
-        let lines = people.iter().map(line).collect();
-        let value = people.iter().map(|(gateway, pendant, it)| {
-            json!({ "gateway": gateway, "pendant": pendant, "wearer": it.wearer,
-                "heard": rfc3339(it.heard_ms), "battery_percent": it.battery_percent,
-                "due": it.session.map(|session| rfc3339(session.due_ms)),
-                "overdue": it.session.is_some_and(|session| session.alarmed) })
-        });
-        let value = Value::Array(value.collect());
-        self.shown("who", lines, value);
-    }
-
-    fn gateways(&mut self) {
-        let at_ms = self.clock.now_ms();
-        let gateways = self.desk.gateways();
-        let (lines, values) = gateways
-            .map(|(name, it)| {
-                let value = json!({ "gateway": name, "online": it.online, "boot": it.boot,
-                    "heard": rfc3339(it.heard_ms), "events": it.events,
-                    "malformed": it.malformed, "given_up": self.desk.given_up(name),
-                    "alarms_without_incident": self.desk.incidents().left_out(name) });
-                (gateway_line(&self.desk, name, it, at_ms), value)
-            })
-            .unzip();
-        self.shown("gateways", lines, Value::Array(values));
-    }
-
-    fn missing(&mut self) {
-        let missing = self.desk.missing();
-        let lines = missing.iter().map(|it| format!("   {it}")).collect();
-        let values = missing.into_iter().map(|it| Told::Missing(it).value());
-        let value = Value::Array(values.collect());
-        self.shown("missing", lines, value);
-    }
-
-    fn commands(&mut self) {
-        let (lines, values) = self
-            .desk
-            .asked()
-            .map(|(id, it)| {
-                let line = format!(
-                    "   {} {} {}, by {}",
-                    rfc3339(it.at_ms),
-                    it.gateway,
-                    ask_line(&it.ask),
-                    it.operator
-                );
-                (line, json!({ "id": id, "asked": it }))
-            })
-            .unzip();
-        self.shown("commands", lines, Value::Array(values));
-    }
 }
 
 /// Waits until the store has done what it was given; for ever if there is none.
@@ -565,6 +467,8 @@ impl Gaps {
     }
 }
 
+#[path = "answers.rs"]
+mod answers;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

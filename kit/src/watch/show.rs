@@ -45,7 +45,7 @@ impl fmt::Debug for Lines {
 impl Show for Lines {
     fn tell(&mut self, told: &Told, _: &Desk, _: UnixMs) {
         let Some(flow) = &mut self.flow else {
-            return self.line(&told.value().to_string());
+            return self.line(&told.json());
         };
         let lines = told.lines();
         let is_shown = match told.of_gateway() {

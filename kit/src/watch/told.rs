@@ -1,16 +1,26 @@
 //! What the desk tells, as a line for people or as JSON for programs.
 
-use super::desk::{Asked, Desk, Gateway};
+#[path = "words.rs"]
+mod words;
+
+pub use words::{ask_line, gateway_line, incident_line, incident_lines};
+
+use super::desk::Asked;
 use super::flow::LeftOut;
-use super::incident::{Change, Due, Incident, Stage, Step, TrackPoint, UnixMs};
+use super::incident::{Change, Due, Stage, UnixMs};
+use super::people::unix_ms;
 use super::text::{clean, clean_line};
-use crate::centre::{Answer, Ask, COVERT_ADVICE, CommandResult, Event, Flaw, Malformed, Missing};
+use crate::centre::{
+    Answer, Ask, COVERT_ADVICE, CommandResult, Data, Event, Flaw, Malformed, Missing,
+};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
+use words::{answer_lines, event_lines, overdue_lines, span, stage_lines};
 
 /// How late an event is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delay {
     /// From the event to here, as well as the clocks can tell.
     pub here_ms: Option<u64>,
@@ -162,17 +172,22 @@ pub fn rfc3339(at_ms: UnixMs) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// A length of time, as coarse as it is long.
-fn span(ms: u64) -> String {
-    match ms {
-        0..1000 => format!("{ms} ms"),
-        1000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        _ => format!("{} h", ms / 3_600_000),
-    }
-}
-
 impl Delay {
+    /// How late an event is, and how well that is known.
+    #[must_use]
+    pub fn of(at_ms: UnixMs, heard_there_ms: UnixMs, event: &Event) -> Self {
+        let clock = event.data.more.get("clock");
+        let source = clock.and_then(|it| it.get("source")?.as_str()).unwrap_or("unset");
+        let is_told = event.time.as_deref().and_then(unix_ms).is_some();
+        let is_known = (source == "ntp" && is_told) || event.data.delay_ms.is_some();
+        Self {
+            here_ms: is_known.then(|| at_ms.saturating_sub(heard_there_ms)),
+            at_gateway_ms: event.data.delay_ms,
+            clock: if is_name(source) { source.to_owned() } else { "?".to_owned() },
+            uncertainty_ms: clock.and_then(|it| it.get("uncertainty_ms")?.as_u64()),
+        }
+    }
+
     fn line(&self) -> String {
         let here = self.here_ms.map_or("age unknown".to_owned(), |ms| format!("{} old", span(ms)));
         let clock = match (self.clock.as_str(), self.uncertainty_ms) {
@@ -181,11 +196,6 @@ impl Delay {
             (source, None) => source.to_owned(),
         };
         format!("{here}, {clock}")
-    }
-
-    fn value(&self) -> Value {
-        json!({ "here_ms": self.here_ms, "at_gateway_ms": self.at_gateway_ms,
-            "clock": self.clock, "uncertainty_ms": self.uncertainty_ms })
     }
 }
 
@@ -298,19 +308,27 @@ impl Told {
         }
     }
 
-    /// For programs.
+    /// For programs, as one line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let Self::Event { event, again, flaws, change, delay } = self else {
+            return self.value().to_string();
+        };
+        // Twenty thousand a second: not by way of a `Value`.
+        let line = EventLine::new(event, *again, flaws, *change, delay);
+        serde_json::to_string(&line).expect("events have texts as keys")
+    }
+
+    /// The same, to be looked into.
     #[must_use]
     pub fn value(&self) -> Value {
         match self {
             Self::Up { session_kept } => json!({ "news": "up", "session_kept": session_kept }),
             Self::Down(reason) => json!({ "news": "down", "reason": reason }),
             Self::Deaf { gateway } => with_gateway("deaf", gateway),
-            Self::Event { event, again, flaws, change, delay } => json!({
-                "news": "event", "again": again, "flaws": flaw_words(flaws),
-                "site": event.site, "gateway": event.gateway, "id": event.id, "time": event.time,
-                "wire_bytes": event.wire_bytes, "data": event.data, "delay": delay.value(),
-                "incident": change.and_then(Change::number), "change": change_word(*change),
-            }),
+            Self::Event { event, again, flaws, change, delay } => {
+                json!(EventLine::new(event, *again, flaws, *change, delay))
+            }
             Self::State { gateway, text, is_news } => {
                 let mut value = with_gateway("state", gateway);
                 let state =
@@ -362,6 +380,48 @@ impl Told {
     }
 }
 
+/// An event, for programs.
+#[derive(Serialize)]
+struct EventLine<'a> {
+    news: &'static str,
+    again: bool,
+    flaws: Vec<&'static str>,
+    site: &'a str,
+    gateway: &'a str,
+    id: &'a str,
+    time: Option<&'a str>,
+    wire_bytes: usize,
+    incident: Option<u64>,
+    change: Option<&'static str>,
+    delay: &'a Delay,
+    data: &'a Data,
+}
+
+impl<'a> EventLine<'a> {
+    fn new(
+        event: &'a Event,
+        again: bool,
+        flaws: &[Flaw],
+        change: Option<Change>,
+        delay: &'a Delay,
+    ) -> Self {
+        Self {
+            news: "event",
+            again,
+            flaws: flaw_words(flaws),
+            site: &event.site,
+            gateway: &event.gateway,
+            id: &event.id,
+            time: event.time.as_deref(),
+            wire_bytes: event.wire_bytes,
+            incident: change.and_then(Change::number),
+            change: change_word(change),
+            delay,
+            data: &event.data,
+        }
+    }
+}
+
 /// Names its site and gateway apart.
 fn with_gateway(news: &str, path: &str) -> Value {
     let (site, gateway) = path.split_once('/').unwrap_or((path, ""));
@@ -391,206 +451,4 @@ fn missing_value(missing: &Missing) -> Value {
     let series = &missing.series;
     json!({ "news": "missing", "gateway": series.gateway, "boot": series.boot,
         "lane": series.lane, "first": missing.first, "last": missing.last })
-}
-
-fn event_lines(
-    event: &Event,
-    again: bool,
-    flaws: &[Flaw],
-    change: Option<Change>,
-    delay: &Delay,
-) -> Vec<String> {
-    let mut lines = Vec::new();
-    let delay = delay.line();
-    match change {
-        Some(Change::Seen(number)) => {
-            lines.push(format!(
-                "   [{number}] {} heard it too: {}",
-                event.gateway_path(),
-                clean(&event.headline())
-            ));
-        }
-        _ if again => {}
-        Some(Change::Confirmed(number)) => {
-            lines.push(format!(
-                "   [{number}] {} tells it itself now: {}",
-                event.gateway_path(),
-                clean_line(&event.line())
-            ));
-        }
-        _ => {
-            let number = change.and_then(Change::number).map(|it| format!(" [{it}]"));
-            lines.push(format!(
-                "{}{}, {delay}",
-                clean_line(&event.line()),
-                number.unwrap_or_default()
-            ));
-            if change == Some(Change::NoRoom) {
-                lines.push("   too many incidents of this gateway are open: close some".to_owned());
-            }
-            let is_alarm = matches!(change, Some(Change::Opened(_) | Change::Added(_)));
-            if event.data.covert && (is_alarm || event.is_alarm()) {
-                lines.push(format!("   {COVERT_ADVICE}"));
-            }
-        }
-    }
-    let at = format!("{} #{}", event.gateway_path(), event.data.number);
-    for flaw in flaws {
-        lines.push(match flaw {
-            Flaw::Size => format!("-- WRONG: {at} has {} bytes on the wire", event.wire_bytes),
-            Flaw::NumberTwice => format!("-- WRONG: {at} bears a number that was taken"),
-        });
-    }
-    lines
-}
-
-fn answer_lines(gateway: &str, answer: &Answer, flaws: &[Flaw]) -> Vec<String> {
-    let refused = answer.refused.as_ref();
-    let mut lines: Vec<String> = refused
-        .map(|why| format!("-- {gateway} refuses our message: {}", clean(why)))
-        .into_iter()
-        .collect();
-    if !flaws.is_empty() {
-        lines.push(format!("-- WRONG: an answer of {gateway} has {} bytes", answer.wire_bytes));
-    }
-    lines
-}
-
-fn overdue_lines(due: &Due, change: Change, why: Why, at_ms: UnixMs) -> Vec<String> {
-    let number = change.number().map_or(String::new(), |number| format!(" [{number}]"));
-    let wearer = due.wearer.as_deref().unwrap_or("pendant");
-    if let Change::Seen(_) = change {
-        return vec![format!("   {number} overdue at {} too: {}", due.gateway, why.line())];
-    }
-    vec![format!(
-        "!! {} urgent  OVERDUE - {} ({}), {}{number}, due {}; raised by this desk: {}",
-        rfc3339(at_ms),
-        clean(wearer),
-        due.pendant,
-        due.gateway,
-        rfc3339(due.due_ms),
-        why.line(),
-    )]
-}
-
-fn stage_lines(incident: u64, stage: &Stage, hint: Option<&Ask>) -> Vec<String> {
-    let note = stage.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
-    let (step, operator) = (stage.step.word(), &stage.operator);
-    let mut lines = vec![format!("   [{incident}] {step} by {operator}{note}")];
-    if let (Step::Closed, Some(ask)) = (stage.step, hint) {
-        lines.push(format!(
-            "   its gateway holds it open still; to close it there: {}",
-            ask_line(ask)
-        ));
-    }
-    lines
-}
-
-/// A command as an operator enters it.
-#[must_use]
-pub fn ask_line(ask: &Ask) -> String {
-    match ask {
-        Ask::Close { pendant, incident } => format!("close {pendant} {incident}"),
-        Ask::Track { pendant, on } => format!("track {pendant} {}", if *on { "on" } else { "off" }),
-        Ask::Listen { pendant } => format!("listen {pendant}"),
-        Ask::Vibrate { pendant } => format!("vibrate {pendant}"),
-        Ask::Led { pendant } => format!("led {pendant}"),
-        Ask::Rebind { pendant, wearer } => format!("rebind {pendant} {wearer}"),
-        Ask::Revoke { pendant } => format!("revoke {pendant}"),
-        Ask::Ping => "ping".to_owned(),
-    }
-}
-
-/// One line of an incident.
-#[must_use]
-pub fn incident_line(incident: &Incident, at_ms: UnixMs) -> String {
-    let gravest = incident.gravest();
-    let mark = if incident.waits() { "!!" } else { "  " };
-    let more = incident.alarms.len() as u64 + incident.alarms_left_out - 1;
-    let more = if more > 0 { format!(" +{more}") } else { String::new() };
-    let covert = if incident.is_covert() { " COVERT" } else { "" };
-    let stage = incident
-        .stages
-        .last()
-        .map_or(String::new(), |stage| format!(", {} by {}", stage.step.word(), stage.operator));
-    let pin = if incident.safe_pin_ms.is_some() { ", safe PIN since" } else { "" };
-    let closed = if incident.closed_at_gateway_ms.is_some() { ", closed at gateway" } else { "" };
-    format!(
-        "{mark} [{}] {}{more}{covert} - {}, {}, {} ago{stage}{pin}{closed}",
-        incident.number,
-        clean(&gravest.kind.replace('_', " ").to_uppercase()),
-        incident.who(),
-        incident.gateways.join(" "),
-        span(at_ms.saturating_sub(gravest.heard_ms)),
-    )
-}
-
-/// An incident in full.
-#[must_use]
-pub fn incident_lines(incident: &Incident, at_ms: UnixMs) -> Vec<String> {
-    let mut lines = vec![incident_line(incident, at_ms)];
-    if incident.is_covert() {
-        lines.push(format!("   {COVERT_ADVICE}"));
-    }
-    for alarm in &incident.alarms {
-        let time = alarm.time.as_deref().unwrap_or("(no clock)");
-        let counter = alarm.counter.map_or(String::new(), |it| format!(", counter {it}"));
-        let by = if alarm.by_desk { ", raised by this desk" } else { "" };
-        lines.push(format!("   alarm {time} {}{counter}{by}", clean(&alarm.kind)));
-        for seen in &alarm.sightings {
-            lines.push(format!("      heard by {}", seen_line(seen)));
-        }
-    }
-    if incident.alarms_left_out > 0 {
-        lines.push(format!("   {} further alarms are not kept", incident.alarms_left_out));
-    }
-    for stage in &incident.stages {
-        let note = stage.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
-        let at = rfc3339(stage.at_ms);
-        lines.push(format!("   {at} {} by {}{note}", stage.step.word(), stage.operator));
-    }
-    lines.extend(incident.track.iter().rev().map(|point| point_line("track", point)));
-    lines.extend(incident.elsewhere.iter().rev().map(|point| point_line("elsewhere", point)));
-    lines
-}
-
-fn seen_line(seen: &super::incident::Sighting) -> String {
-    let link = seen.link.as_ref().map_or(String::new(), |link| format!(" {link}"));
-    let rssi = seen.rssi_dbm.map_or(String::new(), |dbm| format!(" {dbm} dBm"));
-    format!("{}{link}{rssi}", seen.gateway)
-}
-
-fn point_line(word: &str, point: &TrackPoint) -> String {
-    let time = point.time.clone().unwrap_or_else(|| rfc3339(point.heard_ms));
-    let position = point
-        .position
-        .map_or(String::new(), |(latitude, longitude)| format!(" {latitude:.5} {longitude:.5}"));
-    let place = point.place.map_or(String::new(), |place| format!(" place {place}"));
-    format!("   {word} {time} {}{position}{place}", seen_line(&point.seen))
-}
-
-/// One line of a gateway.
-#[must_use]
-pub fn gateway_line(desk: &Desk, name: &str, gateway: &Gateway, at_ms: UnixMs) -> String {
-    let state = match gateway.online {
-        Some(true) => "online",
-        Some(false) => "OFFLINE",
-        None => "no state",
-    };
-    let (given_up, left_out) = (desk.given_up(name), desk.incidents().left_out(name));
-    let mut line = format!(
-        "   {name} {state}, heard {} ago, {} events",
-        span(at_ms.saturating_sub(gateway.heard_ms)),
-        gateway.events
-    );
-    for (count, what) in [
-        (gateway.malformed, "wrong messages"),
-        (given_up, "missing numbers given up"),
-        (left_out, "alarms without an incident of their own"),
-    ] {
-        if count > 0 {
-            line.push_str(&format!(", {count} {what}"));
-        }
-    }
-    line
 }
