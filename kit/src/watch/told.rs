@@ -10,9 +10,7 @@ use super::flow::LeftOut;
 use super::incident::{Change, Due, Stage, UnixMs};
 use super::people::unix_ms;
 use super::text::{clean, clean_line};
-use crate::centre::{
-    Answer, Ask, COVERT_ADVICE, CommandResult, Data, Event, Flaw, Malformed, Missing,
-};
+use crate::centre::{Answer, Ask, CommandResult, Data, Event, Flaw, Malformed, Missing, is_name};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
