@@ -84,7 +84,9 @@ impl Watch {
         loop {
             let line = timeout(SOON, self.lines.next_line()).await.expect("a line in time");
             // The test harness says something too, and the last line may be cut off.
-            let Ok(value) = serde_json::from_str::<Value>(&line.expect("text")?) else { continue };
+            let line = line.expect("text")?;
+            let json = line.find('{').map_or("", |at| &line[at..]);
+            let Ok(value) = serde_json::from_str::<Value>(json) else { continue };
             if value["news"] == "event" {
                 self.shown.insert(value["id"].as_str().expect("an id").to_owned());
             }
