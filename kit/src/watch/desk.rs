@@ -185,17 +185,19 @@ impl Desk {
             change = self.incidents.hear(at_ms, &event);
         }
         if event.data.kind == "gateway_started" && !again {
-            outcome.asks = self.follow_again(&path);
+            outcome.asks = self.follow_again(&path, &event.data.boot);
         }
         let delay = Delay::of(at_ms, heard_there_ms(at_ms, &event), &event);
         outcome.told.push(Told::Event { event, again, flaws, change, delay });
     }
 
     /// A gateway that lost power with a failed journal may not know of a covert incident
-    /// that it told of.
-    fn follow_again(&self, gateway: &str) -> Vec<(String, Ask)> {
+    /// of which it told in another boot.
+    fn follow_again(&self, gateway: &str, boot: &str) -> Vec<(String, Ask)> {
         let of_gateway = self.incidents.open().filter(|it| it.gateways[0] == gateway);
         let covert = of_gateway.filter(|it| it.is_covert() && !it.pendant.is_empty());
+        let covert =
+            covert.filter(|it| it.alarms.iter().all(|it| it.boot.as_deref() != Some(boot)));
         covert
             .map(|it| (gateway.to_owned(), Ask::Track { pendant: it.pendant.clone(), on: true }))
             .take(ASKED_MAX)

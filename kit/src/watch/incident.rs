@@ -64,6 +64,8 @@ pub struct Alarm {
     pub gravity: u8,
     /// The frame's counter: what `close` names.
     pub counter: Option<u32>,
+    /// The boot in which the gateway told it first.
+    pub boot: Option<String>,
     /// When, by the gateway's clock.
     pub time: Option<String>,
     /// When it was heard here.
