@@ -150,7 +150,11 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
     let path = arguments.config.as_path();
     let text_only = || Config::read_text(path);
     let exit = match arguments.command {
-        Command::Run => return Ok(run::run(&Config::read(path)?)),
+        Command::Run => {
+            // What it says is in the journal of the machine.
+            let config = Config::read(path).map_err(|errors| Failure::refused(errors.for_log()))?;
+            return Ok(run::run(&config));
+        }
         Command::Setup(arguments) => setup::setup(path, &arguments)?,
         Command::Check(arguments) => check::check(path, &arguments)?,
         Command::Enroll(arguments) => enroll::enroll(&text_only()?, &arguments)?,

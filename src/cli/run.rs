@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(super) fn run(config: &Config) -> ExitCode {
     let log = log::start(config.log);
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", warning.for_log());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {

@@ -24,6 +24,23 @@ pub struct Problem {
     pub text: String,
     /// What to write or do instead.
     pub remedy: String,
+    /// It stands among the settings of single pendants, which may name silent signs.
+    #[serde(skip)]
+    pub of_pendant: bool,
+}
+
+impl Problem {
+    /// As a log may have it, which more people read than the configuration.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        if !self.of_pendant {
+            return self.to_string();
+        }
+        format!(
+            "{}:{}:{}: this setting of a pendant needs a look\n  -> `pendant-gateway check` says why",
+            self.file, self.line, self.column
+        )
+    }
 }
 
 impl fmt::Display for Problem {
@@ -60,6 +77,17 @@ impl ConfigErrors {
         match self {
             Self::Unreadable { .. } => &[],
             Self::Refused(problems) => problems,
+        }
+    }
+
+    /// As a log may have them: see [`Problem::for_log`].
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => self.to_string(),
+            Self::Refused(problems) => {
+                problems.iter().map(Problem::for_log).collect::<Vec<_>>().join("\n")
+            }
         }
     }
 }
@@ -171,7 +199,18 @@ impl<'t> Report<'t> {
             width: meant.lines().next().unwrap_or_default().chars().count(),
             text,
             remedy,
+            of_pendant: is_of_pendant(&self.text[..line_start + line.len()]),
         }
+    }
+}
+
+/// Whether the last line of this text is among the settings of single pendants. At the top
+/// of the file all is that follows a word that begins so: a list may go on for lines.
+fn is_of_pendant(until: &str) -> bool {
+    let mut lines = until.lines().map(str::trim_start);
+    match lines.clone().rfind(|line| line.starts_with('[')) {
+        Some(header) => header.trim_start_matches(['[', ' ']).starts_with("pendant"),
+        None => lines.any(|line| line.starts_with("pendant")),
     }
 }
 

@@ -59,3 +59,17 @@ fn a_device_that_would_show_a_hidden_sign_is_a_finding() {
     assert_eq!(grade, "wrong");
     assert!(remedy.contains("ff2f00ff3e00 on port 85"), "{remedy}");
 }
+
+#[test]
+fn a_refused_start_logs_no_sign_of_a_pendant() {
+    let site = site();
+    site.edit("silence = true\n", "");
+    site.edit("slot = 0", "slot = 99");
+    let said = site.run(&["run"]).expect(2).err;
+    assert!(said.contains("slot = 99"), "what is wrong elsewhere is shown: {said}");
+    assert!(said.contains("this setting of a pendant needs a look"), "{said}");
+    assert!(said.contains("pendant-gateway check"), "{said}");
+    for word in ["discreet", "duress", "press_", "trigger", "hidden"] {
+        assert!(!said.contains(word), "{said}");
+    }
+}
