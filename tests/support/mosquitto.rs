@@ -82,7 +82,7 @@ impl Authority {
 
     /// A server's certificate on this machine that ends in ten days.
     pub fn issue_until_soon(&self, name: &str) -> Identity {
-        let now = rustls_pki_types::UnixTime::now().as_secs();
+        let now = rustls::pki_types::UnixTime::now().as_secs();
         let days = i64::try_from(now / 86_400).expect("a day of this age");
         let end = rcgen::date_time_ymd(1970, 1, 1)
             + Duration::from_secs(86_400) * u32::try_from(days + 10).expect("few");
