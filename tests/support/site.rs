@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// Longest wait for anything that must happen; never waited for in full.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 const DAEMON: &str = env!("CARGO_BIN_EXE_pendant-gateway");
 
