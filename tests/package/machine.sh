@@ -17,12 +17,14 @@ GUEST_PATIENCE_S=${GUEST_PATIENCE_S:-300}
 guest_image() {
     local packages=systemd-sysv,systemd-timesyncd,udev,dbus,kmod,procps,zstd,initramfs-tools,linux-image-amd64
     local tpm
-    # What systemd loads when it is to use a TPM.
-    tpm=$(apt-cache search --names-only '^libtss2-(esys|mu|rc|tcti-device)' | cut -d' ' -f1 | paste -sd,)
     [ -e "$guest_folder/root.ext4" ] && return
     say "making a disk with Debian $codename (some minutes)"
+    # What systemd loads when it is to use a TPM.
+    apt-get -qq update || die "cannot read Debian's lists of packages"
+    tpm=$(apt-cache search --names-only '^libtss2-(esys|mu|rc|tcti-device)' | cut -d' ' -f1 | paste -sd,)
     local root=$scratch/root
-    env -u APT_CONFIG mmdebstrap --quiet --variant=minbase --include="$packages,$tpm" "$codename" "$root" \
+    env -u APT_CONFIG mmdebstrap --quiet --variant=minbase --include="$packages,$tpm" \
+        --customize-hook='chroot "$1" systemctl enable systemd-networkd' "$codename" "$root" \
         "deb [signed-by=$keyring] http://deb.debian.org/debian $codename main" >&2 ||
         die "Debian $codename cannot be unpacked"
     install -m 0755 tests/package/guest/agent "$root/opt/agent"
