@@ -81,6 +81,7 @@ centre_sees() {
 centre_heard() { grep -q -- "$1" "$centre_folder/watch"; }
 
 centre_stop() {
+    # They have nothing to save.
     if [ "${#centre_pids[@]}" -gt 0 ]; then kill "${centre_pids[@]}" 2>/dev/null || true; fi
     centre_pids=()
 }

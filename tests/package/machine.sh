@@ -65,6 +65,8 @@ guest_boot() {
         -device virtio-serial-pci -chardev "pipe,id=agent,path=$scratch/agent" \
         -device virtserialport,chardev=agent,name=host "${tpm[@]}" </dev/null >"$scratch/qemu" 2>&1 &
     guest_pid=$!
+    # The shell need not tell of its end.
+    disown
     guest_ready
 }
 
