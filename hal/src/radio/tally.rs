@@ -30,10 +30,10 @@ impl Tally {
         if sums.outbox.counts_due().is_some_and(|due| due <= now) {
             sums.outbox.tell_counts();
         }
-        if let Some(due) = sums.air_due.filter(|due| *due <= now)
-            && sums.outbox.offer(LinkEvent::Air(sums.air))
-        {
-            // What finds no room goes with the next.
+        let Some(due) = sums.air_due.filter(|due| *due <= now) else { return };
+        let air = sums.air;
+        // What finds no room goes with the next.
+        if sums.outbox.offer(LinkEvent::Air(air)) {
             sums.air = AirQuality::default();
             let next = due + AIR_INTERVAL;
             sums.air_due = Some(if next > now { next } else { now + AIR_INTERVAL });

@@ -75,10 +75,9 @@ impl Finder {
                 continue;
             }
             let text = line.trim_ascii();
-            if !text.is_empty()
-                && let Some(line) = self.read(text)
-            {
-                return Some(line);
+            let read = if text.is_empty() { None } else { self.read(text) };
+            if read.is_some() {
+                return read;
             }
         }
     }
