@@ -100,9 +100,9 @@ impl Live<'_> {
             let wait = next_ask.saturating_duration_since(Instant::now());
             match terminal.events.recv_timeout(wait) {
                 Ok(Event::Typed(byte)) => {
-                    if let Some(typed) = self.typing.byte(byte)
-                        && let Next::End(by) = self.typed(typed)?
-                    {
+                    let typed = self.typing.byte(byte);
+                    let next = typed.map(|typed| self.typed(typed)).transpose()?;
+                    if let Some(Next::End(by)) = next {
                         return Ok(by);
                     }
                 }
