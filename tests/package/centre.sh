@@ -63,7 +63,7 @@ CONF
     centre_port=$port
     "$kit" watch --host 127.0.0.1 --port "$port" --ca "$share/ca.pem" \
         --certificate "$share/centre.pem" --key "$centre_folder/centre.key" \
-        --state "$centre_folder/desk" --json \
+        --state "$centre_folder/state" --json \
         >"$centre_folder/watch" 2>&1 &
     centre_pids+=($!)
     centre_sees "$centre_folder/watch" '"news":"up"' ||
