@@ -24,9 +24,16 @@ pub(super) fn health(snapshot: &Snapshot) -> String {
         let class = if trouble.is_urgent { "bad" } else { "look" };
         html += &format!(
             "<li><b class=\"{class}\">{}</b><p class=\"todo\">{}</p></li>",
-            escaped(&trouble.what),
+            sentence(&trouble.what),
             escaped(&trouble.remedy)
         );
     }
     html + "</ul>"
+}
+
+/// With a capital letter at its front. A remedy may begin with a command, and stays.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    escaped(&first.chain(letters).collect::<String>())
 }
