@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub(super) is_authority: bool,
     /// SHA-256 of the whole, as other programs show it.
     pub(super) fingerprint: String,
+    /// Its first second, seconds since 1970.
+    pub(super) begins_unix_s: Option<i64>,
     /// Its last second, seconds since 1970.
     pub(super) ends_unix_s: Option<i64>,
 }
@@ -42,11 +44,13 @@ impl Facts {
                 write!(text, "{colon}{byte:02X}").expect("a String takes everything");
                 text
             });
+        let validity = validity(certificate);
         Some(Self {
             name: name.unwrap_or_else(|| "without a name".to_owned()),
             is_authority,
             fingerprint,
-            ends_unix_s: validity(certificate).map(|validity| validity.not_after_unix_s),
+            begins_unix_s: validity.map(|validity| validity.not_before_unix_s),
+            ends_unix_s: validity.map(|validity| validity.not_after_unix_s),
         })
     }
 

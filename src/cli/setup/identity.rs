@@ -6,10 +6,11 @@ use crate::cli::Failure;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -59,7 +60,7 @@ pub(super) fn authorities(text: &[u8], what: &str) -> Result<Vec<Facts>, String>
 }
 
 /// Whether the gateway can show this certificate: it belongs to the key, an authority
-/// of `ca` vouches for it, it is in force, and it is meant for clients.
+/// of `ca` vouches for it, it has not ended, and it is meant for clients.
 ///
 /// # Errors
 /// Says what is wrong and what to do.
@@ -87,11 +88,33 @@ pub(super) fn judge(certificate: &[u8], key: &[u8], ca: &[u8]) -> Result<Facts, 
         .build()
         .map_err(|error| format!("the centre's authority cannot be used: {error}"))?;
     let (own, between) = chain.split_first().expect("a chain that was read is not empty");
-    match verifier.verify_client_cert(own, between, UnixTime::now()) {
-        Ok(_) => Facts::of(own).ok_or_else(|| "the certificate cannot be understood".to_owned()),
+    match verified(&*verifier, own, between) {
+        Ok(()) => Facts::of(own).ok_or_else(|| "the certificate cannot be understood".to_owned()),
         Err(Error::InvalidCertificate(fault)) => Err(unfit(&fault)),
         Err(error) => Err(format!("the certificate cannot be used: {error}")),
     }
+}
+
+/// A clock that is behind is far likelier than an authority that dates ahead, and a Pi has
+/// none that runs on: what is not valid yet is judged as of its first moment, as the
+/// gateway does with a broker's certificate.
+fn verified(
+    verifier: &dyn ClientCertVerifier,
+    own: &CertificateDer<'_>,
+    between: &[CertificateDer<'_>],
+) -> Result<(), Error> {
+    let mut as_of = UnixTime::now();
+    // Each turn is another certificate of the chain.
+    for _ in 0..=between.len() + 1 {
+        match verifier.verify_client_cert(own, between, as_of) {
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                not_before,
+                ..
+            })) if not_before > as_of => as_of = not_before,
+            verdict => return verdict.map(drop),
+        }
+    }
+    Err(Error::InvalidCertificate(CertificateError::NotValidYet))
 }
 
 fn unfit(fault: &CertificateError) -> String {
@@ -103,9 +126,6 @@ fn unfit(fault: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate has expired; have a new one signed. If it should still be valid, look at this \
              machine's clock (`date`)"
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet: set this machine's clock (`date` shows it; `timedatectl` sets it)"
         }
         _ => {
             return format!(
@@ -159,11 +179,13 @@ mod tests {
         };
         let facts = judged(&good, &key, &centre.pem).expect("it is good");
         assert_eq!((facts.name.as_str(), facts.ends().as_str()), ("gw1", "2120-01-01"));
+        let ahead = centre.sign(&key, (2119, 2120), ClientAuth);
+        judged(&ahead, &key, &centre.pem).expect("the clock may be behind");
         for (certificate, key, ca, words) in [
+            (centre.sign(&key, (2119, 2120), ServerAuth), &key, &centre.pem, "meant for clients"),
             (good.clone(), &key, &other.pem, "not signed by the centre's authority"),
             (good.clone(), &other_key, &centre.pem, "does not belong to this gateway's key"),
             (centre.sign(&key, (2020, 2021), ClientAuth), &key, &centre.pem, "has expired"),
-            (centre.sign(&key, (2119, 2120), ClientAuth), &key, &centre.pem, "not valid yet"),
             (centre.sign(&key, now, ServerAuth), &key, &centre.pem, "meant for clients"),
             (good[..good.len() / 2].to_owned(), &key, &centre.pem, "damaged"),
             ("nothing".to_owned(), &key, &centre.pem, "holds no certificate"),

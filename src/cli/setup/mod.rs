@@ -21,6 +21,7 @@ use asking::Asking;
 use certificate::Facts;
 use placing::{Kind, Placer};
 use rustix::fs::{Access, access};
+use rustls_pki_types::UnixTime;
 use serde_json::{Map, Value, json};
 use start::Ending;
 use std::fs;
@@ -309,6 +310,15 @@ fn finish(
         json!({ "name": facts.name, "ends_unix_s": facts.ends_unix_s }),
         &words,
     );
+    let now_s = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+    if facts.begins_unix_s.is_some_and(|begins_s| begins_s > now_s) {
+        report.tell(
+            "clock_behind",
+            json!(true),
+            "By this machine's clock the certificate is not valid yet: set the clock (`date` shows it; \
+             `timedatectl` sets it)\n",
+        );
+    }
     let problems = config.file_problems();
     if !problems.is_empty() {
         return Err(ConfigErrors::Refused(problems).into());
