@@ -1,6 +1,7 @@
 //! The rooms of the house, held by reading the sources: the engine imports no
 //! clock, chance, file, socket, runtime or log; the hardware layer knows no
-//! pendants, keys or MQTT; nobody but the kit and the tests knows the kit.
+//! pendants, keys or MQTT; nobody but the kit and the tests knows the kit. Files
+//! stay short, and the proofs that the README names are there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,4 +105,67 @@ fn no_covert_word_stands_in_the_shell() {
         .filter(|line| !line.contains("keyring_files"))
         .collect();
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// Files that may be longer, and why.
+const LONG_FILES: [(&str, &str); 0] = [];
+const LINES_MAX: usize = 600;
+
+#[test]
+fn no_file_is_too_long_to_hold_in_the_head() {
+    let long: Vec<String> = ["src", "hal", "protocol", "kit", "tests", "benches"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|path| !LONG_FILES.iter().any(|(long, _)| path.ends_with(long)))
+        .filter_map(|path| {
+            let lines = fs::read_to_string(&path).expect("a source").lines().count();
+            (lines > LINES_MAX).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert_eq!(long, Vec::<String>::new());
+}
+
+/// Between backquotes in the table of promises of the README.
+fn named_in_the_promise_table(readme: &str) -> Vec<String> {
+    let rows = readme.lines().filter(|line| line.starts_with("| P"));
+    let is_place = |named: &&str| named.contains(['/', ':']) || named.ends_with(".rs");
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2).filter(is_place))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the table names and the tree has not. `::name` is a test of the file before it.
+fn missing_proofs(readme: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut missing, mut text) = (Vec::new(), String::new());
+    for named in named_in_the_promise_table(readme) {
+        let (file, test) = named.split_once("::").unwrap_or((&named, ""));
+        if !file.is_empty() {
+            let found = [root.join("tests").join(file), root.join(file)]
+                .into_iter()
+                .find(|path| path.exists());
+            match found {
+                Some(path) if path.is_file() => text = fs::read_to_string(path).expect("a file"),
+                Some(_) => text.clear(),
+                None => missing.push(named.clone()),
+            }
+        }
+        if !test.is_empty() && !text.contains(&format!("fn {test}(")) {
+            missing.push(named.clone());
+        }
+    }
+    missing
+}
+
+#[test]
+fn every_proof_that_the_promise_table_names_is_there() {
+    let readme = include_str!("../README.md");
+    assert!(named_in_the_promise_table(readme).len() > 60, "the table is read");
+    assert_eq!(missing_proofs(readme), Vec::<String>::new());
+}
+
+#[test]
+fn a_proof_that_is_not_there_is_missed() {
+    let row = "| P0 | `purity.rs::no_such_test`, `::no_covert_word_stands_in_the_shell`; `no_such/file.rs` | kept |";
+    assert_eq!(missing_proofs(row), ["purity.rs::no_such_test", "no_such/file.rs"]);
 }
