@@ -69,4 +69,5 @@ mod store_and_forward;
 mod subscribers;
 mod survey;
 mod twins;
+mod version_3_1_1;
 mod works;
