@@ -1,0 +1,107 @@
+//! What every cluster has: certificates, programs in groups of their own, a page that
+//! tells how a node fares, and the site.
+
+use crate::mosquitto::{Authority, Identity, VALID};
+use crate::site::{BrokerFiles, Site};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// An authority, and who has its certificates.
+pub(crate) struct People {
+    pub(crate) authority: Authority,
+    pub(crate) server: Identity,
+    pub(crate) gateway: Identity,
+    pub(crate) centre: Identity,
+}
+
+impl People {
+    pub(crate) fn new() -> Self {
+        let authority = Authority::new("cluster authority");
+        Self {
+            server: authority.issue("server", &["localhost", "127.0.0.1"], VALID),
+            gateway: authority.issue("gw1", &[], VALID),
+            centre: authority.issue("centre", &[], VALID),
+            authority,
+        }
+    }
+
+    /// A site whose brokers are these ports, in MQTT 3.1.1. In a cluster each line needs a
+    /// client id of its own: the nodes know one another's clients.
+    pub(crate) fn site(&self, ports: &[u16]) -> Site {
+        let site = Site::new(BrokerFiles {
+            host: "localhost".into(),
+            port: ports[0],
+            authority: self.authority.file(),
+            certificate: self.gateway.certificate.clone(),
+            key: self.gateway.key.clone(),
+        });
+        let mut more = "mqtt = \"3.1.1\"\n".to_owned();
+        for (place, port) in (1..).zip(&ports[1..]) {
+            write!(
+                more,
+                "[[broker]]\nname = \"node-{place}\"\nhost = \"localhost\"\nport = {port}\n\
+                 client_id = \"gw1-{place}\"\nmqtt = \"3.1.1\"\nca_file = \"{}\"\n\
+                 certificate_file = \"{}\"\nkey_file = \"{}\"\nkeep_alive_s = 5\n",
+                self.authority.file().display(),
+                self.gateway.certificate.display(),
+                site.broker.key.display(),
+            )
+            .expect("a text takes all");
+        }
+        site.configure(&more);
+        site
+    }
+}
+
+/// A program that is killed with all that it started.
+pub(crate) struct Program(Child);
+
+impl Program {
+    /// Starts it; it writes to this file.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+        let log = fs::File::options().create(true).append(true).open(log).expect("a log");
+        let again = log.try_clone().expect("the same file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(again)
+            .process_group(0)
+            .spawn()
+            .expect("it can be started");
+        Self(child)
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.try_wait().expect("its state").is_none()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a page on this machine says, if it answers.
+pub(crate) fn page(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
