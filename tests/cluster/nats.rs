@@ -6,7 +6,7 @@ use crate::load::{Load, seed};
 use crate::mosquitto::{command, free_port};
 use crate::rights::{Rights, example};
 use crate::site::SOON;
-use crate::stage::{People, Program, page};
+use crate::stage::{People, Program, a_new_certificate_leaves_it_online, page};
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -179,4 +179,11 @@ async fn nodes_are_killed_under_load_and_nothing_is_lost() {
     );
     assert_eq!(wrong, Vec::<String>::new(), "seed {seed}\n{}", site.log());
     assert!(acknowledged.len() > 200, "there was load");
+}
+
+#[tokio::test]
+async fn a_new_certificate_leaves_the_gateway_online() {
+    let cluster = Cluster::start().await;
+    let (people, port) = (&cluster.people, cluster.nodes[0].port);
+    a_new_certificate_leaves_it_online(people, port).await;
 }

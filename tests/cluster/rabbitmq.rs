@@ -6,7 +6,7 @@ use crate::load::{Load, seed};
 use crate::mosquitto::{command, free_port};
 use crate::rights::{Rights, example};
 use crate::site::SOON;
-use crate::stage::{People, Program};
+use crate::stage::{People, Program, a_new_certificate_leaves_it_online};
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -156,4 +156,11 @@ async fn the_broker_is_killed_under_load_and_nothing_is_lost() {
     );
     assert_eq!(wrong, Vec::<String>::new(), "seed {seed}\n{}", site.log());
     assert!(acknowledged.len() > 200, "there was load");
+}
+
+#[tokio::test]
+async fn a_new_certificate_leaves_the_gateway_online() {
+    let rabbit = Rabbit::start().await;
+    let (people, port) = (&rabbit.people, rabbit.port);
+    a_new_certificate_leaves_it_online(people, port).await;
 }

@@ -1,7 +1,7 @@
 //! What every cluster has: certificates, programs in groups of their own, a page that
 //! tells how a node fares, and the site.
 
-use crate::mosquitto::{Authority, Identity, VALID};
+use crate::mosquitto::{Authority, Identity, VALID, client_of};
 use crate::site::{BrokerFiles, Site};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt::Write as _;
@@ -58,6 +58,37 @@ impl People {
         site.configure(&more);
         site
     }
+}
+
+/// The gateway's certificate is replaced: the new line takes the session over from the old
+/// one, whose last will 3.1.1 cannot delay. In the end the gateway is said to be online.
+pub(crate) async fn a_new_certificate_leaves_it_online(people: &People, port: u16) {
+    let mut site = people.site(&[port]);
+    site.start().await;
+    let connections = async |count: u64| {
+        let made = |s: &serde_json::Value| s["brokers"][0]["connections"] == count;
+        site.until("the line is made", made).await;
+        site.until("connected", |s| s["brokers"][0]["connected"] == true).await;
+    };
+    connections(1).await;
+    // Under the same name, in the same place.
+    let new = people.authority.issue("gw1", &[], VALID);
+    let beside = site.path("beside");
+    fs::copy(&new.key, &beside).expect("copied");
+    fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("closed");
+    fs::rename(&beside, &site.broker.key).expect("replaced");
+    connections(2).await;
+    let state = "lonework/v1/ward-3/gw1/state";
+    let mut listening = client_of("311", "mosquitto_sub", port, &people.authority, &people.centre);
+    // What stands there, and what comes within so long.
+    let said = listening
+        .args(["-i", "centre", "-q", "1", "-t", state, "-W", "5", "-F", "%r %p"])
+        .output()
+        .expect("mosquitto_sub can be started");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    println!("after a new certificate: {said}");
+    assert!(said.lines().last().is_some_and(|last| last.contains("online")), "{said}");
 }
 
 /// A program that is killed with all that it started.
