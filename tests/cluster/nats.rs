@@ -6,7 +6,9 @@ use crate::load::{Load, seed};
 use crate::mosquitto::{command, free_port};
 use crate::rights::{Rights, example};
 use crate::site::SOON;
-use crate::stage::{People, Program, a_new_certificate_leaves_it_online, page};
+use crate::stage::{
+    People, Program, a_new_certificate_leaves_it_online, page, the_kit_s_centre_is_served,
+};
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -186,4 +188,10 @@ async fn a_new_certificate_leaves_the_gateway_online() {
     let cluster = Cluster::start().await;
     let (people, port) = (&cluster.people, cluster.nodes[0].port);
     a_new_certificate_leaves_it_online(people, port).await;
+}
+
+#[tokio::test]
+async fn the_kit_s_centre_hears_receipts_and_is_answered() {
+    let cluster = Cluster::start().await;
+    the_kit_s_centre_is_served(&cluster.people, cluster.nodes[2].port).await;
 }

@@ -6,7 +6,9 @@ use crate::load::{Load, seed};
 use crate::mosquitto::{command, free_port};
 use crate::rights::{Rights, example};
 use crate::site::SOON;
-use crate::stage::{People, Program, a_new_certificate_leaves_it_online};
+use crate::stage::{
+    People, Program, a_new_certificate_leaves_it_online, the_kit_s_centre_is_served,
+};
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -163,4 +165,10 @@ async fn a_new_certificate_leaves_the_gateway_online() {
     let rabbit = Rabbit::start().await;
     let (people, port) = (&rabbit.people, rabbit.port);
     a_new_certificate_leaves_it_online(people, port).await;
+}
+
+#[tokio::test]
+async fn the_kit_s_centre_hears_receipts_and_is_answered() {
+    let rabbit = Rabbit::start().await;
+    the_kit_s_centre_is_served(&rabbit.people, rabbit.port).await;
 }

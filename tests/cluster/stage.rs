@@ -2,7 +2,10 @@
 //! tells how a node fares, and the site.
 
 use crate::mosquitto::{Authority, Identity, VALID, client_of};
-use crate::site::{BrokerFiles, Site};
+use crate::pendant::*;
+use crate::site::{BrokerFiles, SOON, Site};
+use pendant_kit::centre::{Centre, CentreSettings, Heard, MqttVersion, News};
+use pendant_kit::pki::client_config_of_files;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt::Write as _;
 use std::fs;
@@ -12,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// An authority, and who has its certificates.
 pub(crate) struct People {
@@ -89,6 +93,30 @@ pub(crate) async fn a_new_certificate_leaves_it_online(people: &People, port: u1
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     println!("after a new certificate: {said}");
     assert!(said.lines().last().is_some_and(|last| last.contains("online")), "{said}");
+}
+
+/// The kit's centre, in MQTT 3.1.1, hears a press, receipts it, and is answered.
+pub(crate) async fn the_kit_s_centre_is_served(people: &People, port: u16) {
+    let mut site = people.site(&[port]);
+    let mut wire = site.wire();
+    let mut pendant = Pendant::enrolled(site.enroll("00012f", SAFE, DURESS));
+    let (authority, who) = (people.authority.file(), &people.centre);
+    let tls = client_config_of_files(&authority, &who.certificate, &who.key).expect("TLS");
+    let mut centre = Centre::start(CentreSettings {
+        mqtt: MqttVersion::V311,
+        message_interval: Some(Duration::from_secs(1)),
+        ..CentreSettings::new("localhost", port, "centre", tls)
+    });
+    site.start().await;
+    wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+    let panic =
+        async { while centre.next_event().await.expect("it goes on").data.kind != "panic" {} };
+    timeout(SOON, panic).await.expect("the press is heard in time");
+    site.until("all receipted and released", |s| s["backlog"] == 0).await;
+    site.until("the centre's messages come", |s| s["centre_heard"] == true).await;
+    let answer =
+        async { while !matches!(centre.next().await, Some(News::Heard(Heard::Answer { .. }))) {} };
+    timeout(SOON, answer).await.expect("the gateway answers in time");
 }
 
 /// A program that is killed with all that it started.
