@@ -73,6 +73,7 @@ impl Rights<'_> {
             self.keeps_back(&forged, centre, gateway, last).await;
             self.hears_nothing_of_others(last).await;
         }
+        self.leaves_what_waits_for_another();
     }
 
     /// What one end says reaches the other.
@@ -114,6 +115,30 @@ impl Rights<'_> {
         while let Some(line) = heard.recv().await {
             assert!(!line.contains("not for gw1"), "{line}");
         }
+    }
+
+    /// Under another's client id nobody gets what waits in that session.
+    fn leaves_what_waits_for_another(&self) {
+        let events = "lonework/v1/+/+/event/+";
+        let kept = |who: Who<'_>, filter: &str, more: &[&str]| {
+            let mut command = self.subscriber(who, filter);
+            command.arg("-c").args(more);
+            if self.version == "5" {
+                command.args(["-x", "600"]);
+            }
+            let output = command.output().expect("mosquitto_sub can be started");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let (centre, gateway) = ((self.centre, "centre"), (self.gateway, "gw1"));
+        // Subscribes, and goes.
+        kept(centre, events, &["-E"]);
+        let topic = "lonework/v1/ward-3/gw1/event/urgent";
+        assert!(self.publish(gateway, topic, "for the centre"));
+        let thief = (self.gateway, "centre");
+        let stolen = kept(thief, "lonework/v1/ward-3/gw1/receipt", &["-W", "1"]);
+        assert_eq!(stolen, "", "of the centre's session");
+        let left = kept(centre, events, &["-C", "1", "-W", "20"]);
+        assert_eq!(left.trim_end(), format!("{topic} for the centre"));
     }
 
     fn publish(&self, (who, id): Who<'_>, topic: &str, text: &str) -> bool {
