@@ -396,6 +396,8 @@ pub struct Broker {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The version of MQTT that it speaks.
+    pub mqtt: MqttVersion,
     /// The network interface through which it is reached; any if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -420,6 +422,18 @@ pub struct Broker {
     /// File whose first line is the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+}
+
+/// A version of MQTT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum MqttVersion {
+    /// 5.
+    #[default]
+    #[serde(rename = "5")]
+    V5,
+    /// 3.1.1, which cannot tell a refused publish: only with receipts.
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
 }
 
 impl Broker {

@@ -7,6 +7,8 @@ mod mosquitto;
 mod renewal;
 #[path = "support/uplink.rs"]
 mod support;
+#[path = "uplink/version_3_1_1.rs"]
+mod version_3_1_1;
 
 use mosquitto::{Authority, EXPIRED, Mosquitto, VALID, free_port};
 use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;

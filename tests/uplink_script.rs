@@ -4,6 +4,8 @@
 #[allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "uplink/script_3_1_1.rs"]
+mod script_3_1_1;
 #[path = "support/uplink.rs"]
 mod support;
 

@@ -1,11 +1,11 @@
 //! `[[broker]]`: the centre's brokers, the first one first.
 
-use super::Broker;
 use super::files::Need;
 use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, named_file, sections, whole};
+use super::{Broker, MqttVersion};
 use crate::engine::name::Name;
 use crate::engine::seam::BROKERS_MAX;
 
@@ -13,6 +13,7 @@ pub(super) const BROKER: &[&str] = &[
     "name",
     "host",
     "port",
+    "mqtt",
     "interface",
     "client_id",
     "ca_file",
@@ -28,6 +29,7 @@ pub(super) const BROKER: &[&str] = &[
 pub(super) fn brokers(
     top: &Section<'_>,
     gateway: Option<&Name>,
+    receipts: bool,
     report: &mut Report<'_>,
 ) -> Option<Vec<Broker>> {
     let sections = sections(top, "broker", "[[broker]]", BROKER, report);
@@ -51,6 +53,7 @@ pub(super) fn brokers(
         match broker(section, place, gateway, report) {
             Some(broker) => {
                 refuse_twin(section, &broker, &brokers, report);
+                judge_version(section, broker.mqtt, receipts, report);
                 brokers.push(broker);
             }
             None => all_read = false,
@@ -76,6 +79,33 @@ fn refuse_twin(section: &Section<'_>, broker: &Broker, others: &[Broker], report
             at("host"),
             format!("the same broker as \"{}\"", other.name),
             "name another host, or give this one a client_id of its own",
+        );
+    }
+}
+
+/// What MQTT 3.1.1 has no word for.
+fn judge_version(
+    section: &Section<'_>,
+    mqtt: MqttVersion,
+    receipts: bool,
+    report: &mut Report<'_>,
+) {
+    if mqtt == MqttVersion::V5 {
+        return;
+    }
+    if let Some(value) = section.value("mqtt").filter(|_| !receipts) {
+        report.refuse(
+            value.span(),
+            "a broker that speaks MQTT 3.1.1 drops what it refuses without a word, and without \
+             receipts that would be lost",
+            "write: receipts = true in [delivery], or use a broker that speaks MQTT 5",
+        );
+    }
+    if let Some(value) = section.value("session_expiry_s") {
+        report.warn(
+            value.span(),
+            "`session_expiry_s` cannot be told to a broker that speaks MQTT 3.1.1",
+            "set at the broker how long it keeps a session, and remove this line",
         );
     }
 }
@@ -114,6 +144,8 @@ fn broker(
             "write: port = 8883, unless this broker does speak TLS there",
         );
     }
+    let versions = [("5", MqttVersion::V5), ("3.1.1", MqttVersion::V3_1_1)];
+    let mqtt = section.choice("mqtt", &versions, report).unwrap_or_default();
     let name = match section.value("name") {
         Some(_) => self::name(section, "name", report),
         None => Some(Name::new(&format!("broker-{place}")).expect("a name")),
@@ -134,6 +166,7 @@ fn broker(
         name: name?,
         host: host?,
         port,
+        mqtt,
         interface,
         client_id: client_id?,
         ca_file: ca_file?,

@@ -102,7 +102,7 @@ pub(super) fn config<'t>(table: &'t DeTable<'t>, report: &mut Report<'_>) -> Opt
     let metrics = page::metrics(&metrics, page.as_ref(), report);
     let links = links::links(&top, report);
     let lorawan = lorawan::lorawan(&top, &links, report);
-    let brokers = brokers::brokers(&top, gateway.as_ref(), report);
+    let brokers = brokers::brokers(&top, gateway.as_ref(), delivery.receipts, report);
     top.finish(HOMES, report);
     Some(Config {
         site: site?,

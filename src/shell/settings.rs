@@ -81,6 +81,7 @@ pub(super) fn broker_settings(
         name: broker.name.clone(),
         host: broker.host.clone(),
         port: broker.port,
+        mqtt: broker.mqtt,
         interface: broker.interface.clone(),
         server_name: broker.expected_name().to_owned(),
         client_id: broker.client_id.clone(),

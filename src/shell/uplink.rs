@@ -1,4 +1,4 @@
-//! The uplink: the line to one broker, MQTT 5 over TLS.
+//! The uplink: the line to one broker, MQTT over TLS.
 //!
 //! What the engine offers goes out at once; what the broker and the centre answer
 //! comes back as [`BrokerInput`]. Nothing is kept here: the journal is the only
@@ -16,6 +16,7 @@ mod identity;
 mod renewal;
 mod settings;
 mod told;
+mod wire;
 
 pub use fault::{Awaited, BrokerFault};
 pub use settings::{BrokerSettings, Credentials, STATE_BYTES};

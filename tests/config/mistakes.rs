@@ -1,7 +1,7 @@
 //! What an installer is told about mistakes in the text.
 
 use super::{LEAST, refusal, refusals, with};
-use pendant_gateway::config::Config;
+use pendant_gateway::config::{Config, MqttVersion};
 
 /// Key or header, the line put there, place and text, remedy.
 const MISTAKES: &[(&str, &str, &str, &str)] = &[
@@ -27,6 +27,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "[[broker]] has: name, host, port",
     ),
     ("[[broker]]", "baud = 9600", "9:1: unknown key `baud`", "belongs to [[link]]"),
+    ("[[broker]]", "mqtt = \"4\"", "9:8: `mqtt` is one of \"5\", \"3.1.1\"", "write: mqtt = \"5\""),
+    ("[[broker]]", "mqtt = 5", "9:8: `mqtt` is a text in quotes, not 5", "write: mqtt = \"5\""),
     ("[[broker]]", "session_expiry_s = 30", "9:20: `session_expiry_s`", "60 to 4294967295"),
     (
         "[[broker]]",
@@ -163,6 +165,24 @@ fn brokers_that_are_one_and_the_same_are_refused() {
         .collect();
     let text = LEAST.replace(broker, &many);
     assert!(refusal(&text).contains("more than 4 [[broker]]"), "{}", refusal(&text));
+}
+
+/// It acknowledges what it drops: only a receipt tells that an event was not lost.
+#[test]
+fn a_broker_of_mqtt_3_1_1_is_refused_without_receipts() {
+    let older = with("[[broker]]", "mqtt = \"3.1.1\"\nsession_expiry_s = 60");
+    let config = crate::parse(&older);
+    assert_eq!(config.brokers[0].mqtt, MqttVersion::V3_1_1);
+    assert_eq!(crate::parse(LEAST).brokers[0].mqtt, MqttVersion::V5);
+    let warning = config.warnings[0].to_string();
+    assert!(
+        warning.starts_with("gateway.toml:10:20: `session_expiry_s` cannot be told"),
+        "{warning}"
+    );
+    assert_eq!(crate::parse(&config.to_text()).brokers, config.brokers);
+    let told = refusal(&format!("{older}[delivery]\nreceipts = false\n"));
+    assert!(told.starts_with("gateway.toml:9:8: a broker that speaks MQTT 3.1.1 drops"), "{told}");
+    assert!(told.contains("-> write: receipts = true in [delivery]"), "{told}");
 }
 
 #[test]

@@ -24,6 +24,9 @@ mod pendant;
 #[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/alarm_receiver.rs"]
 mod receiver;
+#[path = "../support/rights.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "shared by several test programs")]
+mod rights;
 #[path = "../support/schema.rs"]
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 mod schema;
@@ -51,6 +54,7 @@ mod certificates;
 mod custody_trace;
 mod deadline;
 mod desk;
+mod desks;
 mod disk;
 mod end_to_end;
 mod failover;
@@ -69,4 +73,5 @@ mod store_and_forward;
 mod subscribers;
 mod survey;
 mod twins;
+mod version_3_1_1;
 mod works;

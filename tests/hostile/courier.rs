@@ -2,6 +2,7 @@
 //! writes down what it was told.
 
 use crate::support::{Running, URGENT};
+use pendant_gateway::config::MqttVersion;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::seam::{BrokerInput, PublishId};
 use pendant_gateway::shell::tls::TlsFiles;
@@ -53,6 +54,7 @@ impl Place {
             interface: None,
             host: "127.0.0.1".into(),
             port,
+            mqtt: MqttVersion::V5,
             server_name: "localhost".into(),
             client_id: client_id.into(),
             credentials: None,

@@ -40,8 +40,7 @@ centre_start() {
     local PATH=$PATH:/usr/sbin port
     centre_identity broker serverAuth subjectAltName=IP:10.0.2.2,IP:127.0.0.1
     centre_identity centre
-    # The lines that begin with a word are the access list's.
-    sed -n '/^`acl`:/,/^The pattern/s/^    \([a-z]\)/\1/p' docs/mqtt.md >"$centre_folder/acl"
+    cp docs/brokers/mosquitto.acl "$centre_folder/acl"
     for port in $(shuf -i 20000-29999 -n 10); do
         cat >"$centre_folder/mosquitto.conf" <<CONF
 user root

@@ -175,7 +175,6 @@ impl Mosquitto {
         server: &Identity,
         more: &str,
     ) -> Option<Self> {
-        let configuration = authority.folder.path().join(format!("mosquitto-{port}.conf"));
         let text = format!(
             "user root\nlog_dest stderr\nlog_type all\nlistener {port} 127.0.0.1\ncafile {}\n\
              certfile {}\nkeyfile {}\nrequire_certificate true\npersistence false\n{more}\n",
@@ -183,7 +182,14 @@ impl Mosquitto {
             server.certificate.display(),
             server.key.display(),
         );
-        write(&configuration, &text);
+        Self::start_with(port, authority, &text).await
+    }
+
+    /// Starts a broker with this configuration, which has it listen on this port of
+    /// 127.0.0.1 and log all to stderr. `None` if the port is taken.
+    pub async fn start_with(port: u16, authority: &Authority, text: &str) -> Option<Self> {
+        let configuration = authority.folder.path().join(format!("mosquitto-{port}.conf"));
+        write(&configuration, text);
         let mut child = command("mosquitto", "mosquitto")
             .arg("-c")
             .arg(&configuration)
@@ -314,9 +320,20 @@ pub async fn publish(
 }
 
 fn client(program: &str, port: u16, authority: &Authority, who: &Identity) -> Command {
+    client_of("5", program, port, authority, who)
+}
+
+/// A client of mosquitto's own that speaks this version of MQTT (`5` or `311`).
+pub fn client_of(
+    version: &str,
+    program: &str,
+    port: u16,
+    authority: &Authority,
+    who: &Identity,
+) -> Command {
     let mut command = command(program, "mosquitto-clients");
     command
-        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5"])
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", version])
         .arg("--cafile")
         .arg(authority.file())
         .arg("--cert")
@@ -328,7 +345,7 @@ fn client(program: &str, port: u16, authority: &Authority, who: &Identity) -> Co
 }
 
 /// The program, also from the folder that only root has in its path.
-fn command(program: &str, debian_package: &str) -> Command {
+pub fn command(program: &str, debian_package: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());
@@ -339,7 +356,8 @@ fn command(program: &str, debian_package: &str) -> Command {
     Command::new(found)
 }
 
-fn lines(output: impl std::io::Read + Send + 'static) -> mpsc::UnboundedReceiver<String> {
+/// The lines of a program's output, as they come.
+pub fn lines(output: impl std::io::Read + Send + 'static) -> mpsc::UnboundedReceiver<String> {
     let (send, receive) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use crate::mosquitto::{Authority, Identity, Mosquitto, SOON, Subscriber, VALID};
+use pendant_gateway::config::MqttVersion;
 use pendant_gateway::engine::certificate::{CertificateOf, Unfit};
 use pendant_gateway::engine::event::Lane;
 use pendant_gateway::engine::name::Name;
@@ -51,12 +52,18 @@ impl Site {
         Subscriber::start(broker, &self.authority, &self.centre, filter).await
     }
 
+    /// The same in MQTT 3.1.1.
+    pub fn settings_untold(&self, port: u16) -> BrokerSettings {
+        BrokerSettings { mqtt: MqttVersion::V3_1_1, ..self.settings(port) }
+    }
+
     pub fn settings(&self, port: u16) -> BrokerSettings {
         let name = |text| Name::new(text).expect("a fine name");
         BrokerSettings {
             name: name("broker-2"),
             host: "127.0.0.1".into(),
             port,
+            mqtt: MqttVersion::V5,
             interface: None,
             server_name: "broker.site".into(),
             client_id: "gw-1".into(),

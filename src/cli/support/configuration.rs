@@ -92,6 +92,7 @@ const SHOWN: &[(&str, &[&str])] = &[
             "name",
             "host",
             "port",
+            "mqtt",
             "interface",
             "client_id",
             "server_name",

@@ -12,17 +12,12 @@
 use super::correlation::{Correlation, Offer};
 use super::dial::{Dialled, Dialling, PollError, Polled, Undialled, dial, guarded};
 use super::fault::{Awaited, BrokerFault, Circumstances};
+use super::wire::{Event, Failure, Line, NotTaken, OPEN_MAX, Packet, Sender};
 use super::{Denied, Gone, OFFERS_MAX, Uplink, stop_asked};
 use crate::engine::command::CENTRE_WIRE_BYTES;
 use crate::engine::seam::{Answer, BrokerInput, Publish};
 use crate::shell::clock::unix_s;
 use crate::shell::tls::ClientTls;
-use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, Packet, PubAck, PubAckReason, Publish as Incoming, SubAck, SubscribeReasonCode,
-};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use std::future::{pending, ready};
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,10 +30,7 @@ const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
 /// For the state "offline" and DISCONNECT.
 const GOODBYE_WAIT: Duration = Duration::from_secs(3);
 
-/// The library's limit must be above every number of open offers: at its limit
-/// it hands out packet ids that are still in use. Answers count as offers; beside
-/// them go a SUBSCRIBE and two states.
-pub(super) const OPEN_MAX: u16 = 600;
+// Answers count as offers; beside them go a SUBSCRIBE and two states.
 const _: () = assert!(OFFERS_MAX + 3 < OPEN_MAX as usize);
 
 /// More is no use to us.
@@ -76,7 +68,7 @@ enum Stage {
 
 pub(super) struct Connection<'a> {
     uplink: &'a mut Uplink,
-    client: AsyncClient,
+    sender: Sender,
     correlation: Correlation,
     stage: Stage,
     /// When what is being waited for is overdue; `None` if nothing is.
@@ -108,12 +100,12 @@ impl From<BrokerFault> for Break {
 impl<'a> Connection<'a> {
     /// Serves until the connection ends.
     pub(super) async fn run(uplink: &'a mut Uplink, dialled: Dialled) -> Ended {
-        let Dialled { client, mut event_loop, connack, tls } = dialled;
+        let Dialled { sender, mut line, in_flight_max, tls } = dialled;
         let mut connection = Self {
             receipt_topic: uplink.settings.topic("receipt"),
             command_topic: uplink.settings.topic("command"),
             uplink,
-            client,
+            sender,
             correlation: Correlation::default(),
             stage: Stage::Subscribing,
             due: Some(Instant::now() + SUBSCRIBE_WAIT),
@@ -122,8 +114,8 @@ impl<'a> Connection<'a> {
             tls,
             beside: None,
         };
-        let ended = match connection.connected(&mut event_loop, &connack) {
-            Ok(()) => connection.serve(&mut event_loop).await,
+        let ended = match connection.connected(&mut line, in_flight_max) {
+            Ok(()) => connection.serve(&mut line).await,
             Err(end) => end,
         };
         match (ended, connection.beside.take()) {
@@ -138,27 +130,27 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn serve(&mut self, event_loop: &mut EventLoop) -> Break {
+    async fn serve(&mut self, line: &mut Line) -> Break {
         loop {
-            let polled = match self.poll(event_loop).await {
+            let polled = match self.poll(line).await {
                 Ok(polled) => polled,
                 Err(end) => return end,
             };
             let event = match polled {
                 Ok(event) => event,
-                Err(PollError::Failed(error)) => {
-                    let fault = self.fault(&error);
-                    return self.last_events(event_loop).await.err().unwrap_or(fault.into());
+                Err(PollError::Failed(failure)) => {
+                    let fault = self.fault(failure);
+                    return self.last_events(line).await.err().unwrap_or(fault.into());
                 }
                 Err(PollError::TimedOut) => return self.overdue(),
                 Err(PollError::Panicked) => return BrokerFault::gave_up().into(),
             };
-            if matches!(event, Event::Incoming(_)) {
+            if matches!(event, Event::Heard(_)) {
                 self.heard = Instant::now();
             }
             let handled = match event {
-                Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).await,
-                Event::Outgoing(Outgoing::Disconnect) => Err(Break::Stopped),
+                Event::Heard(Packet::SubAck(granted)) => self.subscribed(&granted).await,
+                Event::Left => Err(Break::Stopped),
                 other => self.flow(other).await,
             };
             if let Err(end) = handled {
@@ -168,15 +160,15 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits for the library's next event, and hands it offers meanwhile.
-    async fn poll(&mut self, event_loop: &mut EventLoop) -> Result<Polled, Break> {
-        let traffic = self.heard + event_loop.options.keep_alive().mul_f32(1.5);
+    async fn poll(&mut self, line: &mut Line) -> Result<Polled, Break> {
+        let traffic = self.heard + line.keep_alive().mul_f32(1.5);
         let limit = match (&self.stage, self.due) {
             (Stage::Up, Some(due)) => due.min(traffic),
             (Stage::Up, None) => traffic,
             (_, Some(due)) => due,
             (_, None) => traffic,
         };
-        let mut polling = pin!(guarded(event_loop, limit));
+        let mut polling = pin!(guarded(line, limit));
         loop {
             let up = matches!(self.stage, Stage::Up);
             let room = self.correlation.open() < OFFERS_MAX;
@@ -201,32 +193,23 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn connected(&mut self, event_loop: &mut EventLoop, connack: &ConnAck) -> Result<(), Break> {
-        // The library has taken over what the broker wants. Shorter is well; longer
-        // would find a dead line late; 0 would make it ping without pause.
-        let wanted = self.uplink.settings.keep_alive();
-        let told = event_loop.options.keep_alive();
-        if told.is_zero() || told > wanted {
-            event_loop.options.set_keep_alive(wanted);
-        }
-        let allowed = connack.properties.as_ref().and_then(|properties| properties.receive_max);
+    fn connected(&mut self, line: &mut Line, in_flight_max: u16) -> Result<(), Break> {
+        line.bound_keep_alive(self.uplink.settings.keep_alive());
         self.uplink.status.send_modify(|status| {
             status.connections += 1;
-            status.in_flight_max = allowed.unwrap_or(u16::MAX).min(OFFERS_MAX as u16);
+            status.in_flight_max = in_flight_max.min(OFFERS_MAX as u16);
         });
-        let filters = [&self.receipt_topic, &self.command_topic]
-            .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
-        self.client.try_subscribe_many(filters).map_err(|_| library_full())
+        Ok(self.sender.subscribe([&self.receipt_topic, &self.command_topic])?)
     }
 
-    async fn subscribed(&mut self, suback: &SubAck) -> Result<(), Break> {
+    async fn subscribed(&mut self, granted: &[bool]) -> Result<(), Break> {
         if !matches!(self.stage, Stage::Subscribing) {
             return Ok(());
         }
-        if !granted(suback, RECEIPTS) {
+        if !is_granted(granted, RECEIPTS) {
             return Err(BrokerFault::SubscribeRefused.into());
         }
-        self.uplink.denied.commands = !granted(suback, COMMANDS);
+        self.uplink.denied.commands = !is_granted(granted, COMMANDS);
         self.due = None;
         self.uplink.forget_offers();
         self.say_state("online")?;
@@ -250,30 +233,34 @@ impl<'a> Connection<'a> {
     /// Events that do not move the connection from stage to stage.
     async fn flow(&mut self, event: Event) -> Result<(), Break> {
         match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => {
+            Event::Sent(packet_id) => {
                 self.correlation.sent(packet_id);
                 Ok(())
             }
-            Event::Incoming(Packet::PubAck(puback)) => self.answered(&puback).await,
-            Event::Incoming(Packet::Publish(message)) => self.received(message).await,
+            Event::Heard(Packet::PubAck { packet_id, reason }) => {
+                self.answered(packet_id, reason).await
+            }
+            Event::Heard(Packet::Publish { topic, payload }) => {
+                self.received(&topic, payload).await
+            }
             _ => Ok(()),
         }
     }
 
-    async fn answered(&mut self, puback: &PubAck) -> Result<(), Break> {
-        let Some(offer) = self.correlation.answered(puback.pkid) else {
+    async fn answered(&mut self, packet_id: u16, reason: u8) -> Result<(), Break> {
+        let Some(offer) = self.correlation.answered(packet_id) else {
             return Ok(());
         };
         self.due = match (&self.stage, self.correlation.open()) {
             (Stage::Leaving, 0) => {
-                let _ = self.client.try_disconnect();
+                let _ = self.sender.disconnect();
                 self.due
             }
             (Stage::Leaving, _) => self.due,
             (_, 0) => None,
             (_, _) => Some(Instant::now() + ACKNOWLEDGE_WAIT),
         };
-        match (offer, reason_code(puback.reason)) {
+        match (offer, reason) {
             (Offer::State, reason) if matches!(self.stage, Stage::Proving) => match reason {
                 0..0x80 => self.up().await,
                 reason => Err(BrokerFault::StateRefused(reason).into()),
@@ -305,22 +292,22 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn received(&mut self, message: Incoming) -> Result<(), Break> {
-        let input = match &message.topic[..] {
+    async fn received(&mut self, topic: &[u8], payload: Vec<u8>) -> Result<(), Break> {
+        let input = match topic {
             topic if topic == self.receipt_topic.as_bytes() => BrokerInput::Receipt,
             topic if topic == self.command_topic.as_bytes() => BrokerInput::CentreMessage,
             _ => return Ok(()),
         };
-        if message.payload.len() > MESSAGE_BYTES_MAX {
+        if payload.len() > MESSAGE_BYTES_MAX {
             self.uplink.status.send_modify(|status| status.messages_dropped += 1);
             return Ok(());
         }
-        self.news(input(message.payload.into())).await
+        self.news(input(payload)).await
     }
 
     async fn offer(&mut self, publish: Publish) -> Result<(), Break> {
         let Publish { id, topic, payload, .. } = publish;
-        match self.client.try_publish(topic, QoS::AtLeastOnce, false, payload) {
+        match self.sender.publish(topic, false, payload) {
             Ok(()) => {
                 self.requested(Offer::Event(id));
                 Ok(())
@@ -332,8 +319,7 @@ impl<'a> Connection<'a> {
 
     fn answer(&mut self, answer: Answer) {
         let Answer { topic, payload, .. } = answer;
-        if self.uplink.denied.answer.is_none()
-            && self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok()
+        if self.uplink.denied.answer.is_none() && self.sender.publish(topic, false, payload).is_ok()
         {
             self.requested(Offer::Answer);
         }
@@ -349,9 +335,7 @@ impl<'a> Connection<'a> {
             return Ok(());
         }
         let settings = &self.uplink.settings;
-        self.client
-            .try_publish(settings.topic("state"), QoS::AtLeastOnce, true, settings.state(state))
-            .map_err(|_| library_full())?;
+        self.sender.publish(settings.topic("state"), true, settings.state(state))?;
         self.requested(Offer::State);
         Ok(())
     }
@@ -366,7 +350,7 @@ impl<'a> Connection<'a> {
                 break;
             };
             let Publish { id, topic, payload, .. } = publish;
-            if self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_ok() {
+            if self.sender.publish(topic, false, payload).is_ok() {
                 self.requested(Offer::Event(id));
             }
         }
@@ -374,16 +358,16 @@ impl<'a> Connection<'a> {
         self.stage = Stage::Leaving;
         self.due = Some(Instant::now() + GOODBYE_WAIT);
         if self.correlation.open() == 0 {
-            self.client.try_disconnect().map_err(|_| library_full())?;
+            self.sender.disconnect()?;
         }
         Ok(())
     }
 
     /// The answers that the library had read before it failed.
-    async fn last_events(&mut self, event_loop: &mut EventLoop) -> Result<(), Break> {
-        while let Some(event) = event_loop.state.events.pop_front() {
+    async fn last_events(&mut self, line: &mut Line) -> Result<(), Break> {
+        while let Some(event) = line.unread() {
             match event {
-                Event::Incoming(Packet::SubAck(suback)) if !granted(&suback, RECEIPTS) => {
+                Event::Heard(Packet::SubAck(granted)) if !is_granted(&granted, RECEIPTS) => {
                     return Err(BrokerFault::SubscribeRefused.into());
                 }
                 event => self.flow(event).await?,
@@ -410,9 +394,9 @@ impl<'a> Connection<'a> {
         BrokerFault::ProtocolTimeout(awaited).into()
     }
 
-    fn fault(&self, error: &ConnectionError) -> BrokerFault {
-        let (own, now_unix_s) = (self.tls.own, unix_s());
-        Circumstances { answered: true, own, now_unix_s }.fault(error)
+    fn fault(&self, failure: Failure) -> BrokerFault {
+        let (mqtt, own) = (self.uplink.settings.mqtt, self.tls.own);
+        Circumstances { answered: true, mqtt, own, now_unix_s: unix_s() }.fault(failure)
     }
 
     /// An attempt beside this line came to an end.
@@ -448,25 +432,12 @@ async fn tried(beside: &mut Option<Dialling>) -> Result<Dialled, Undialled> {
 }
 
 /// The library's request queue holds more than can be open.
-fn library_full() -> Break {
-    BrokerFault::Protocol("the MQTT library takes no request".to_owned()).into()
-}
-
-fn granted(suback: &SubAck, place: usize) -> bool {
-    matches!(suback.return_codes.get(place), Some(SubscribeReasonCode::Success(_)))
-}
-
-/// MQTT 5 section 3.4.2.1.
-fn reason_code(reason: PubAckReason) -> u8 {
-    match reason {
-        PubAckReason::Success => 0x00,
-        PubAckReason::NoMatchingSubscribers => 0x10,
-        PubAckReason::UnspecifiedError => 0x80,
-        PubAckReason::ImplementationSpecificError => 0x83,
-        PubAckReason::NotAuthorized => 0x87,
-        PubAckReason::TopicNameInvalid => 0x90,
-        PubAckReason::PacketIdentifierInUse => 0x91,
-        PubAckReason::QuotaExceeded => 0x97,
-        PubAckReason::PayloadFormatInvalid => 0x99,
+impl From<NotTaken> for Break {
+    fn from(NotTaken: NotTaken) -> Self {
+        BrokerFault::Protocol("the MQTT library takes no request".to_owned()).into()
     }
+}
+
+fn is_granted(granted: &[bool], place: usize) -> bool {
+    granted.get(place).copied().unwrap_or(false)
 }

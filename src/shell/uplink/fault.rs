@@ -1,15 +1,11 @@
 //! Why the broker cannot be used, in words that say what to do.
 
 use super::super::tls::{TlsFilesError, Validity};
-use rumqttc::v5::mqttbytes::Error as CodecError;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
-use rumqttc::v5::{ConnectionError, StateError, TlsError};
+use super::wire::Failure;
+use crate::config::MqttVersion;
 use rustls::{AlertDescription, CertificateError};
 use std::fmt;
 use std::io;
-
-/// MQTT 5 reason code (section 2.4).
-const PACKET_TOO_LARGE: u8 = 0x95;
 
 /// Why there is no connection to the broker, or only half of one. Two equal
 /// values are one and the same trouble: it is told once.
@@ -63,6 +59,8 @@ pub enum BrokerFault {
     ClosedEarly,
     /// The broker hung up, with a reason if it gave one.
     Closed(Option<u8>),
+    /// The broker hung up. It speaks MQTT 3.1.1, which has no word for the reason.
+    ClosedUntold,
 }
 
 /// What was waited for in vain.
@@ -153,6 +151,10 @@ impl BrokerFault {
                  gateway's certificate, and check that this is its TLS port"
             }
             Self::Closed(_) => "the broker hung up: its log may say why",
+            Self::ClosedUntold => {
+                "the broker hung up, and MQTT 3.1.1 cannot say why: see its log. Has another client \
+                 this gateway's client id? May this gateway publish to all its topics?"
+            }
         }
     }
 
@@ -160,7 +162,13 @@ impl BrokerFault {
     /// the dates of our certificate.
     #[must_use]
     pub fn of_handshake(error: &io::Error, own: Option<Validity>, now_unix_s: i64) -> Self {
-        Circumstances { answered: false, own, now_unix_s }.io_fault(error)
+        let mqtt = MqttVersion::default();
+        Circumstances { answered: false, mqtt, own, now_unix_s }.io_fault(error)
+    }
+
+    /// CONNECT was answered with something else.
+    pub(super) fn no_connack() -> Self {
+        Self::Protocol("it did not answer CONNECT with CONNACK".to_owned())
     }
 
     /// The library panicked.
@@ -212,6 +220,8 @@ impl Awaited {
 pub(super) struct Circumstances {
     /// CONNACK with success was seen.
     pub(super) answered: bool,
+    /// Whether the broker could have said why it hangs up.
+    pub(super) mqtt: MqttVersion,
     /// Dates of our own certificate.
     pub(super) own: Option<Validity>,
     /// What the wall clock says, seconds since 1970.
@@ -219,49 +229,27 @@ pub(super) struct Circumstances {
 }
 
 impl Circumstances {
-    /// Names the fault behind an error of the MQTT library.
-    pub(super) fn fault(&self, error: &ConnectionError) -> BrokerFault {
-        match error {
-            ConnectionError::Timeout(_) => BrokerFault::ProtocolTimeout(Awaited::Connection),
-            // Only resolving and connecting give bare I/O errors, and only
-            // resolving gives one without a number of the operating system.
-            ConnectionError::Io(e) if e.raw_os_error().is_none() => BrokerFault::Dns,
-            ConnectionError::Io(e) => BrokerFault::Unreachable(e.kind()),
-            ConnectionError::Tls(TlsError::Io(e)) => self.io_fault(e),
-            ConnectionError::Tls(TlsError::TLS(e)) => self.tls_fault(e),
-            ConnectionError::Tls(e) => BrokerFault::Tls(e.to_string()),
-            ConnectionError::ConnectionRefused(code) => connack_fault(*code),
-            ConnectionError::NotConnAck(_) => {
-                BrokerFault::Protocol("it did not answer CONNECT with CONNACK".to_owned())
-            }
-            ConnectionError::MqttState(e) => self.state_fault(e),
-            ConnectionError::RequestsDone => BrokerFault::Closed(None),
-        }
-    }
-
-    fn state_fault(&self, error: &StateError) -> BrokerFault {
-        match error {
-            StateError::Io(e) | StateError::Deserialization(CodecError::Io(e)) => self.io_fault(e),
-            StateError::ConnectionAborted
-            // A DISCONNECT without a reason, which the library cannot read.
-            | StateError::Deserialization(CodecError::PayloadRequired) => self.hung_up(),
-            StateError::AwaitPingResp => BrokerFault::ProtocolTimeout(Awaited::Traffic),
-            StateError::CollisionTimeout => BrokerFault::ProtocolTimeout(Awaited::Acknowledgement),
-            StateError::OutgoingPacketTooLarge { max, .. }
-            | StateError::Deserialization(CodecError::OutgoingPacketTooLarge { max, .. }) => {
-                BrokerFault::PacketLimit(u64::from(*max))
-            }
-            // mosquitto's answer to a message that is too long, which is no PUBACK
-            // reason of the standard.
-            StateError::Deserialization(CodecError::InvalidConnectReturnCode(PACKET_TOO_LARGE)) => {
-                BrokerFault::MessageLimit
-            }
-            StateError::ServerDisconnect { reason_code, .. } => match *reason_code {
-                DisconnectReasonCode::SessionTakenOver => BrokerFault::TakenOver,
-                code => BrokerFault::Closed(Some(code as u8)),
-            },
-            StateError::ConnFail { reason } => connack_fault(*reason),
-            e => BrokerFault::Protocol(e.to_string()),
+    /// Names the fault behind a failure of the MQTT library.
+    pub(super) fn fault(&self, failure: Failure) -> BrokerFault {
+        match failure {
+            // Only resolving gives an error without a number of the operating system.
+            Failure::Dial(e) if e.raw_os_error().is_none() => BrokerFault::Dns,
+            Failure::Dial(e) => BrokerFault::Unreachable(e.kind()),
+            Failure::Stream(e) => self.io_fault(&e),
+            Failure::Tls(e) => self.tls_fault(&e),
+            Failure::TlsSaid(why) => BrokerFault::Tls(why),
+            Failure::Late => BrokerFault::ProtocolTimeout(Awaited::Connection),
+            Failure::LoginRefused => BrokerFault::LoginRefused,
+            Failure::Refused(why) => BrokerFault::Refused(why),
+            Failure::NotConnAck => BrokerFault::no_connack(),
+            Failure::HungUp => self.hung_up(),
+            Failure::Said(reason) => BrokerFault::Closed(Some(reason)),
+            Failure::TakenOver => BrokerFault::TakenOver,
+            Failure::NoTraffic => BrokerFault::ProtocolTimeout(Awaited::Traffic),
+            Failure::NoAcknowledgement => BrokerFault::ProtocolTimeout(Awaited::Acknowledgement),
+            Failure::PacketLimit(bytes) => BrokerFault::PacketLimit(bytes),
+            Failure::MessageLimit => BrokerFault::MessageLimit,
+            Failure::Protocol(why) => BrokerFault::Protocol(why),
         }
     }
 
@@ -304,8 +292,10 @@ impl Circumstances {
     /// A broker that dislikes our certificate closes with our CONNECT unread, and
     /// the reset that follows can outrun its alert: then our own dates tell.
     fn hung_up(&self) -> BrokerFault {
-        if self.answered {
-            return BrokerFault::Closed(None);
+        match (self.answered, self.mqtt) {
+            (true, MqttVersion::V5) => return BrokerFault::Closed(None),
+            (true, MqttVersion::V3_1_1) => return BrokerFault::ClosedUntold,
+            (false, _) => {}
         }
         self.own_certificate_fault().unwrap_or(BrokerFault::ClosedEarly)
     }
@@ -338,17 +328,4 @@ fn plain_names(presented: &[String]) -> Vec<String> {
         inner.unwrap_or(name).trim_matches('"').to_owned()
     };
     presented.iter().map(plain).collect()
-}
-
-fn connack_fault(code: ConnectReturnCode) -> BrokerFault {
-    use ConnectReturnCode as C;
-    match code {
-        C::BadClientId
-        | C::ClientIdentifierNotValid
-        | C::BadUserNamePassword
-        | C::NotAuthorized
-        | C::Banned
-        | C::BadAuthenticationMethod => BrokerFault::LoginRefused,
-        other => BrokerFault::Refused(format!("{other:?}")),
-    }
 }

@@ -1,5 +1,6 @@
 //! One broker, and who we are to it.
 
+use crate::config::MqttVersion;
 use crate::engine::name::Name;
 use crate::shell::tls::TlsFiles;
 use std::fmt;
@@ -33,6 +34,8 @@ pub struct BrokerSettings {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The version of MQTT that it speaks.
+    pub mqtt: MqttVersion,
     /// The network interface to dial through; the routing table's choice if `None`.
     pub interface: Option<String>,
     /// The name that the broker's certificate must bear.
@@ -45,7 +48,8 @@ pub struct BrokerSettings {
     pub tls: TlsFiles,
     /// Seconds of silence after which the line is probed; below 5 counts as 5.
     pub keep_alive_s: u16,
-    /// Seconds for which the broker keeps receipts while we are away.
+    /// Seconds for which the broker keeps receipts while we are away. In MQTT 3.1.1 the
+    /// broker decides.
     pub session_expiry_s: u32,
     /// Part of every topic.
     pub site: Name,
@@ -85,6 +89,7 @@ mod tests {
             name: name("broker-1"),
             host: "broker".into(),
             port: 8883,
+            mqtt: MqttVersion::V5,
             interface: None,
             server_name: "broker".into(),
             client_id: "gateway".into(),
