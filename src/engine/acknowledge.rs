@@ -222,9 +222,9 @@ impl Custody {
 
     /// The journal has the newest state of a pendant, and with it the answers that
     /// waited for nothing else: their events are in the journal, or delivered.
-    pub(super) fn settle_state(&mut self, pendant: PendantId, lsn: Option<Lsn>) {
+    pub(super) fn settle_state(&mut self, pendant: PendantId, lsn: Lsn) {
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.pendant == pendant) {
-            waiting.lsn = waiting.lsn.or(lsn);
+            waiting.lsn.get_or_insert(lsn);
         }
     }
 

@@ -532,10 +532,17 @@ impl Gateway {
         let less = self.withhold(pendant, state, None);
         let lsn = self.keep(event, Some(less.as_ref().unwrap_or(state)), now);
         match lsn {
-            Some(_) if less.is_none() => self.volatile.remove(&pendant),
-            _ => self.volatile.insert(pendant),
-        };
+            Some(lsn) if less.is_none() => self.state_is_kept(pendant, lsn),
+            _ => drop(self.volatile.insert(pendant)),
+        }
         lsn
+    }
+
+    /// The whole newest state of a pendant has a place in the journal: with it, what waited
+    /// for a place is answered, be its own events delivered long since.
+    fn state_is_kept(&mut self, pendant: PendantId, lsn: Lsn) {
+        self.volatile.remove(&pendant);
+        self.custody.settle_state(pendant, lsn);
     }
 
     /// Records an event and offers it at once, beside the sync and not after it.

@@ -171,3 +171,28 @@ fn while_there_is_no_journal_the_centre_s_receipt_is_custody_also_for_repetition
     assert_eq!(rig.downlinks.len(), 2);
     assert_eq!(rig.downlinks[0].frame, rig.downlinks[1].frame);
 }
+
+/// The state that is written beside one event holds what came of the other too.
+#[test]
+fn what_a_broker_took_while_there_was_no_journal_is_answered_as_soon_as_there_is_one() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = off_with_one_receiver(&pendant);
+    rig.settings.delivery.receipts = false;
+    rig.disk.files_max = Some(0);
+    rig.brokers[0].answer = |publish| {
+        if is(publish, "panic") { Answer::Silence } else { Answer::Take }
+    };
+    rig.start();
+    rig.run_ms(100);
+    // The broker's word for the first is lost, and is no custody for the second.
+    rig.frame(0, &pendant.say(PANIC));
+    let taken = pendant.say(DISCREET);
+    rig.frame(0, &taken);
+    rig.run_ms(5_000);
+    assert_eq!((rig.count("discreet_panic"), rig.downlinks.len()), (1, 0));
+    rig.disk.files_max = None;
+    rig.run_ms(30_000);
+    rig.frame(0, &taken);
+    rig.run_ms(10);
+    assert!(rig.answer_to(&mut pendant).is_some(), "it is kept, and nobody says so");
+}

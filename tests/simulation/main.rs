@@ -9,7 +9,7 @@
 //!
 //! `SEED=n` lives through one seed and prints what happened, with no more against
 //! it than shows what is wrong; `SEEDS=n` asks for another number of seeds than the
-//! ordinary one.
+//! ordinary one, `SEEDS=n..m` for those from one to below another.
 #![allow(unreachable_pub, reason = "the modules of one test program")]
 
 #[allow(dead_code, missing_docs, reason = "shared by several test programs")]

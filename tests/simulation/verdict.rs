@@ -13,6 +13,8 @@ const TICK_MS: u64 = 61_000;
 /// comes again at the next start.
 const SETTLE_MS: u64 = 130_000;
 
+const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
+
 /// A session as its wearer was told: it falls due between these moments.
 struct Session {
     set_by: Press,
@@ -66,7 +68,6 @@ impl Judge {
 
     /// P8: the numbers of each boot and lane are dense, or their holes are told.
     fn conclude_numbers(&mut self, at_us: u64) {
-        const LANES: [&str; 3] = ["urgent", "trouble", "routine"];
         let mut holes = Vec::new();
         for (n, life) in self.lives.iter().enumerate() {
             for (lane, name) in LANES.iter().enumerate() {
@@ -75,7 +76,8 @@ impl Judge {
                 let last = match self.ended.get(&life.boot) {
                     Some(last) => last[lane],
                     None if n + 1 == self.lives.len() => highest().unwrap_or(0),
-                    // Of a boot that is never named nothing was durable.
+                    // Of a boot that is never named nothing was durable, or what would have
+                    // named it, the start of the next, found no room and died with it.
                     None => self.last_durable(life.boot, lane),
                 };
                 let hole = (1..=last).find(|number| {
@@ -95,14 +97,9 @@ impl Judge {
     }
 
     fn last_durable(&self, boot: u64, lane: usize) -> u64 {
-        let of_lane = self.committed.iter().filter(|(press, of, _)| {
-            *of == boot && lane != 1 && self.is_routine(press) == (lane == 2)
-        });
+        let of_lane = (self.committed.iter())
+            .filter(|(press, of, _)| *of == boot && lane_of(&self.said[press].body) == lane);
         of_lane.map(|(_, _, number)| *number).max().unwrap_or(0)
-    }
-
-    fn is_routine(&self, press: &Press) -> bool {
-        matches!(self.said[press].body, Body::Heartbeat { .. })
     }
 
     fn is_void(&self, boot: u64, lane: &str, number: u64) -> bool {
@@ -235,6 +232,15 @@ impl Judge {
             let why = "stamps of this boot are unset, and nothing puts them right";
             self.blame(at_us, Promise::HonestTime, why);
         }
+    }
+}
+
+/// The lane in which a message is told, by its place in `LANES`.
+fn lane_of(body: &Body) -> usize {
+    match body {
+        Body::Tamper { .. } => 1,
+        Body::Heartbeat { .. } => 2,
+        _ => 0,
     }
 }
 

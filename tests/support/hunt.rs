@@ -35,12 +35,19 @@ pub fn hunt<F: Send>(
     found.into_inner().expect("no thread has failed")
 }
 
-/// The seeds that are asked for: `SEED=n` one, else `name=n` so many, else the
-/// ordinary number of them.
+/// The seeds that are asked for: `SEED=n` one, else `name=n` so many or `name=n..m`
+/// those from one to below another, else the ordinary number of them.
 pub fn seeds(name: &str, ordinary: u64) -> Range<u64> {
-    let asked = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
-    match asked("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..asked(name).unwrap_or(ordinary),
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    if let Ok(seed) = std::env::var("SEED") {
+        let seed = number(&seed);
+        return seed..seed + 1;
+    }
+    match std::env::var(name) {
+        Ok(asked) => match asked.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => 0..number(&asked),
+        },
+        Err(_) => 0..ordinary,
     }
 }

@@ -37,11 +37,11 @@ impl Gateway {
                 self.delivery.remain_homeless(lane);
                 continue;
             };
-            if let Some(pendant) = volatile.filter(|_| less.is_none()) {
-                self.volatile.remove(&pendant);
-            }
             self.delivery.settle(event.telling(), lsn);
             self.custody.settle(id, lsn);
+            if let Some(pendant) = volatile.filter(|_| less.is_none()) {
+                self.state_is_kept(pendant, lsn);
+            }
         }
     }
 
@@ -189,9 +189,8 @@ impl Gateway {
                 continue;
             }
             if self.journal.carry_state(pendant, less.as_ref().unwrap_or(state)) && less.is_none() {
-                self.volatile.remove(&pendant);
-                let lsn = self.journal.state_at(pendant);
-                self.custody.settle_state(pendant, lsn);
+                let lsn = self.journal.state_at(pendant).expect("it was just written");
+                self.state_is_kept(pendant, lsn);
             }
         }
     }
