@@ -42,6 +42,7 @@ mod p9_time;
 mod p_claimed;
 mod p_lorawan;
 mod p_lorawan_lives;
+mod p_many_gateways;
 mod p_own_test;
 mod p_receivers;
 mod p_response;
