@@ -10,6 +10,7 @@ pub mod cli;
 pub mod dc09;
 pub mod demo;
 pub mod export;
+pub mod fleet;
 mod hex;
 pub mod line;
 pub mod lorawan;

@@ -59,7 +59,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
 }
 
 /// The settings of the line to one broker.
-pub(super) fn broker_settings(
+pub fn broker_settings(
     config: &Config,
     broker: &Broker,
     boot: u64,

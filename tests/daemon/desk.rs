@@ -33,7 +33,7 @@ fn as_a_process() {
 }
 
 /// A desk's process. Dropped, it is killed.
-struct Watch {
+pub(crate) struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     stdin: ChildStdin,
@@ -46,7 +46,7 @@ fn state(world: &World) -> PathBuf {
 }
 
 impl Watch {
-    fn start(world: &World, more: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, more: &[&str]) -> Self {
         let who = world.authority.issue("desk", &[], VALID);
         let file = |path: PathBuf| path.display().to_string();
         let mut arguments: Vec<String> =
@@ -94,7 +94,7 @@ impl Watch {
         }
     }
 
-    async fn news(&mut self, news: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn news(&mut self, news: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let give_up = Instant::now() + SOON;
         let mut others = Vec::new();
         loop {
@@ -107,13 +107,13 @@ impl Watch {
         }
     }
 
-    async fn says(&mut self, line: &str) {
+    pub(crate) async fn says(&mut self, line: &str) {
         let line = format!("{line}\n");
         tokio::io::AsyncWriteExt::write_all(&mut self.stdin, line.as_bytes()).await.expect("read");
     }
 
     /// `kill -9`; gives what it had shown.
-    async fn kill(mut self) -> BTreeSet<String> {
+    pub(crate) async fn kill(mut self) -> BTreeSet<String> {
         self.child.kill().await.expect("killed");
         while self.next().await.is_some() {}
         self.shown

@@ -62,6 +62,7 @@ mod first_steps;
 mod import;
 mod kill;
 mod lorawan;
+mod neighbours;
 mod network;
 mod operation;
 mod page;

@@ -31,12 +31,12 @@ codec = "cobs"
 envelope = true
 "#;
 
-async fn heard_by(wire: &mut Wire, frame: &FrameBytes, snr_db: i8) {
+pub(crate) async fn heard_by(wire: &mut Wire, frame: &FrameBytes, snr_db: i8) {
     let rx = Rx { age_us: 0, rssi_dbm: -97, snr_quarter_db: snr_db * 4, frame: frame.to_vec() };
     wire.send(&Envelope::Rx(rx).to_bytes()).await.expect("the wire holds");
 }
 
-async fn asked_to_send(wire: &mut Wire) -> (Tx, Instant) {
+pub(crate) async fn asked_to_send(wire: &mut Wire) -> (Tx, Instant) {
     loop {
         let packet = tokio::time::timeout(SOON, wire.receive()).await.expect("a packet in time");
         let (packet, at) = packet.expect("the wire holds");

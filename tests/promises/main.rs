@@ -43,6 +43,7 @@ mod p_claimed;
 mod p_lorawan;
 mod p_lorawan_lives;
 mod p_lorawan_plans;
+mod p_many_gateways;
 mod p_own_test;
 mod p_receivers;
 mod p_response;

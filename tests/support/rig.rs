@@ -703,9 +703,14 @@ impl Rig {
 
     /// A frame is said, and its answer awaited in the first window.
     pub fn exchange(&mut self, pendant: &mut Pendant, body: Body) -> Option<Outcome> {
+        self.exchange_in(pendant, body, 1_500)
+    }
+
+    /// The same with so long to answer.
+    pub fn exchange_in(&mut self, pendant: &mut Pendant, body: Body, ms: u64) -> Option<Outcome> {
         let frame = pendant.say(body);
         self.frame(0, &frame);
-        self.run_ms(1_500);
+        self.run_ms(ms);
         self.answer_to(pendant).map(|answer| answer.outcome)
     }
 

@@ -4,6 +4,7 @@ mod broker;
 mod dc09;
 mod demo;
 mod export;
+mod fleet;
 mod sim;
 mod watch;
 
@@ -35,6 +36,8 @@ enum Command {
     Demo,
     /// Play pendants from a scenario file and check what the gateway answers
     Sim(sim::Arguments),
+    /// Run hundreds of gateways with their people against a real broker, and judge them
+    Fleet(fleet::Arguments),
     /// Make the centre's key for exports, or open an export
     Export(export::Arguments),
     /// Watch as a monitoring centre does: show events, send receipts, find gaps
@@ -78,6 +81,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Dc09(arguments) => dc09::dc09(arguments).await,
             Command::Demo => demo::demo().await,
             Command::Sim(arguments) => sim::sim(arguments).await,
+            Command::Fleet(arguments) => fleet::fleet(arguments).await,
             Command::Export(arguments) => export::export(&arguments),
             Command::Watch(arguments) => watch::watch(arguments).await,
         }

@@ -4,6 +4,8 @@
 //! It knows no clock, socket or file. What changed it and has to outlive it is a
 //! [`Record`]: the same records in the same order give the same desk.
 
+use super::acts::Act;
+use super::heard::enrolment;
 use super::incident::{Change, Due, Incidents, Stage, Step, UnixMs};
 use super::people::{People, heard_there_ms};
 use super::told::{Delay, Told, Why};
@@ -187,8 +189,39 @@ impl Desk {
         if event.data.kind == "gateway_started" && !again {
             outcome.asks = self.follow_again(&path, &event.data.boot);
         }
+        let elsewhere = if outcome.keep { self.elsewhere(at_ms, &event) } else { Vec::new() };
         let delay = Delay::of(at_ms, heard_there_ms(at_ms, &event), &event);
         outcome.told.push(Told::Event { event, again, flaws, change, delay });
+        outcome.told.extend(elsewhere);
+    }
+
+    /// What is to be told of sessions that are overdue at one gateway, and of what their
+    /// wearers did at another.
+    fn elsewhere(&mut self, at_ms: UnixMs, event: &Event) -> Vec<Told> {
+        let Some(pendant) = &event.data.pendant else { return Vec::new() };
+        let enrolment = enrolment(event);
+        match (Act::of(at_ms, event), event.data.counter) {
+            (Some(act), _) => self.acts(pendant, &enrolment, vec![act]),
+            (None, Some(counter)) if event.data.kind == "overdue" => {
+                let (of, gateway) = ((pendant.as_str(), enrolment.as_str()), event.gateway_path());
+                let acts = self.people.acts_elsewhere(of, &gateway, counter);
+                self.acts(pendant, &enrolment, acts)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn acts(&mut self, pendant: &str, enrolment: &str, acts: Vec<Act>) -> Vec<Told> {
+        let mut told = Vec::new();
+        for act in acts {
+            let incidents = self.incidents.acts(pendant, enrolment, &act);
+            told.extend(
+                incidents
+                    .into_iter()
+                    .map(|incident| Told::Elsewhere { incident, act: act.clone() }),
+            );
+        }
+        told
     }
 
     /// A gateway that lost power with a failed journal may not know of a covert incident
@@ -311,10 +344,13 @@ impl Desk {
         self.gone(at_ms, &due.gateway).unwrap_or(Why::NotTold)
     }
 
-    /// Raises an overdue alarm.
-    pub fn raise(&mut self, at_ms: UnixMs, due: &Due) -> Change {
+    /// Raises an overdue alarm. Told besides: what its wearer did since at other gateways.
+    pub fn raise(&mut self, at_ms: UnixMs, due: &Due) -> (Change, Vec<Told>) {
         self.people.raised(due);
-        self.incidents.raise(at_ms, due)
+        let change = self.incidents.raise(at_ms, due);
+        let of = (due.pendant.as_str(), due.enrolment.as_str());
+        let acts = self.people.acts_elsewhere(of, &due.gateway, due.counter);
+        (change, self.acts(&due.pendant, &due.enrolment, acts))
     }
 
     /// An operator did something about an incident; false if there is none of this number.

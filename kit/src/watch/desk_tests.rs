@@ -5,6 +5,9 @@ use crate::watch::{OF_GATEWAY_MAX, Stage};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[path = "neighbour_tests.rs"]
+mod neighbours;
+
 /// 2026-01-02T03:04:05Z.
 const T0: UnixMs = 1_767_323_045_000;
 const MINUTE: u64 = 60_000;
@@ -107,7 +110,7 @@ fn a_destroyed_gateway_s_session_is_overdue_here_once() {
     assert_eq!(it.due(due + GRACE), [5]);
     let all = it.desk.due(due + GRACE, UP, GRACE);
     assert_eq!(it.desk.why(due + GRACE, UP, &all[0]), Why::Offline);
-    assert_eq!(it.desk.raise(due + GRACE, &all[0]), Change::Opened(1));
+    assert_eq!(it.desk.raise(due + GRACE, &all[0]), (Change::Opened(1), Vec::new()));
     assert_eq!(it.due(due + 99 * MINUTE), [0_u32; 0]);
     // The gateway was not destroyed after all: its own alarm joins, and is no second one.
     let own = it.says(due + 99 * MINUTE, "g", "overdue", 5);

@@ -10,6 +10,7 @@ mod incidents;
 
 pub use incidents::{Incidents, OF_GATEWAY_MAX};
 
+use super::acts::Act;
 use super::text::clean;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -85,6 +86,13 @@ pub struct Sighting {
     pub link: Option<String>,
     /// How strongly.
     pub rssi_dbm: Option<i64>,
+    /// How far above the noise.
+    #[serde(default)]
+    pub snr_db: Option<f64>,
+    /// What that gateway says of it. Gateways differ if one of them has no session, or an
+    /// older keyring; the alarm is the gravest that is said.
+    #[serde(default)]
+    pub kind: String,
 }
 
 /// A pendant was heard.
@@ -162,6 +170,9 @@ pub struct Incident {
     pub track: VecDeque<TrackPoint>,
     /// Where others say that they heard it.
     pub elsewhere: VecDeque<TrackPoint>,
+    /// What the wearer did since at other gateways, for a session that is overdue here.
+    #[serde(default)]
+    pub acts: Vec<Act>,
     /// What operators did.
     pub stages: Vec<Stage>,
     /// The wearer ended the session by the safe PIN since.
@@ -209,6 +220,19 @@ impl Incident {
             (Some(wearer), pendant) => clean(&format!("{wearer} ({pendant})")),
             (None, pendant) => format!("pendant {pendant}"),
         }
+    }
+
+    /// The newest session of it that is overdue, by the counter that began it.
+    pub(super) fn overdue(&self) -> Option<u32> {
+        let overdue = self.alarms.iter().filter(|alarm| alarm.kind == "overdue");
+        overdue.filter_map(|alarm| alarm.counter).max()
+    }
+
+    /// The same of this gateway alone.
+    fn overdue_at(&self, gateway: &str) -> Option<u32> {
+        let is_of = |alarm: &&Alarm| alarm.sightings.iter().any(|it| it.gateway == gateway);
+        let overdue = self.alarms.iter().filter(|alarm| alarm.kind == "overdue").filter(is_of);
+        overdue.filter_map(|alarm| alarm.counter).max()
     }
 
     fn lightest(&self) -> u8 {

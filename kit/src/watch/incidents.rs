@@ -1,7 +1,10 @@
 //! All incidents of the desk, and what an event does to them.
 
-use super::{Alarm, Change, Due, Incident, Sighting, Stage, Step, TrackPoint, UnixMs, gravity};
+use super::{Alarm, Change, Due, Incident, Sighting, Stage, Step, UnixMs, gravity};
 use crate::centre::{Event, GATEWAYS_MAX};
+use crate::watch::acts::{self, Act};
+use crate::watch::heard::{enrolment, sighting, track_point};
+use crate::watch::quiet::Quiet;
 use crate::watch::text::clean;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +32,7 @@ pub struct Incidents {
     last: u64,
     /// Alarms that opened nothing, by gateway.
     left_out: BTreeMap<String, u64>,
+    quiet: Quiet,
     by_key: BTreeMap<Key, u64>,
     by_id: BTreeMap<String, u64>,
     of_gateway: BTreeMap<String, usize>,
@@ -40,11 +44,13 @@ struct Stored {
     closed: VecDeque<Incident>,
     last: u64,
     left_out: BTreeMap<String, u64>,
+    #[serde(default)]
+    quiet: Quiet,
 }
 
 impl From<Stored> for Incidents {
-    fn from(Stored { open, closed, last, left_out }: Stored) -> Self {
-        let mut incidents = Self { closed, last, left_out, ..Self::default() };
+    fn from(Stored { open, closed, last, left_out, quiet }: Stored) -> Self {
+        let mut incidents = Self { closed, last, left_out, quiet, ..Self::default() };
         for incident in open {
             incidents.index(&incident);
             incidents.open.insert(incident.number, incident);
@@ -54,35 +60,9 @@ impl From<Stored> for Incidents {
 }
 
 impl From<Incidents> for Stored {
-    fn from(Incidents { open, closed, last, left_out, .. }: Incidents) -> Self {
-        Self { open: open.into_values().collect(), closed, last, left_out }
+    fn from(Incidents { open, closed, last, left_out, quiet, .. }: Incidents) -> Self {
+        Self { open: open.into_values().collect(), closed, last, left_out, quiet }
     }
-}
-
-fn sighting(gateway: &str, event: &Event) -> Sighting {
-    let more = &event.data.more;
-    let link = more.get("link").and_then(|it| it.as_str());
-    let rssi_dbm = more.get("rssi_dbm").and_then(serde_json::Value::as_i64);
-    Sighting { gateway: gateway.to_owned(), link: link.map(clean), rssi_dbm }
-}
-
-fn track_point(at_ms: UnixMs, gateway: &str, event: &Event) -> Option<TrackPoint> {
-    let more = &event.data.more;
-    more.get("link")?;
-    let position = more.get("position");
-    let degrees = |name| position.and_then(|it| it.get(name)?.as_f64());
-    Some(TrackPoint {
-        time: event.time.as_deref().map(clean),
-        heard_ms: at_ms,
-        seen: sighting(gateway, event),
-        position: degrees("latitude").zip(degrees("longitude")),
-        place: more.get("place").and_then(serde_json::Value::as_i64),
-    })
-}
-
-fn enrolment(event: &Event) -> String {
-    let text = event.data.more.get("enrolment").and_then(|it| it.as_str()).unwrap_or_default();
-    text.chars().take(64).collect()
 }
 
 fn push<T>(ring: &mut VecDeque<T>, item: T, max: usize) {
@@ -131,7 +111,9 @@ impl Incidents {
             if let Some(point) = point {
                 push(&mut incident.track, point, TRACK_MAX);
             }
-            if event.data.kind == "session_ended" {
+            // What another takes for the alarm itself is no end that followed it.
+            let is_alarm = change.is_some();
+            if event.data.kind == "session_ended" && !is_alarm {
                 incident.safe_pin_ms = Some(at_ms);
             }
             return change.or(Some(Change::Tracked(incident.number)));
@@ -158,6 +140,7 @@ impl Incidents {
             return self.seen(number, gravity, event, key);
         }
         if gravity == 0 {
+            self.quiet.hear(event, &key.1, sighting(&key.2, event));
             return None;
         }
         if let Some(number) = self.confirm(event, key) {
@@ -175,18 +158,39 @@ impl Incidents {
             by_desk: false,
             sightings: vec![sighting(&key.2, event)],
         };
-        Some(self.open_or_add(at_ms, key, event.data.wearer.as_deref(), alarm))
+        let others = self.quiet.of(&event.id, &key.0, &key.1).filter(|it| it.gateway != key.2);
+        let others: Vec<Sighting> = others.take(GATEWAYS_OF_INCIDENT_MAX - 1).cloned().collect();
+        let change = self.open_or_add(at_ms, key, event.data.wearer.as_deref(), alarm);
+        if let Some(number) = change.number() {
+            others.into_iter().for_each(|it| self.joins(number, &event.id, it));
+        }
+        Some(change)
+    }
+
+    /// Another gateway told this alarm too, or what it took it for.
+    fn joins(&mut self, number: u64, id: &str, seen: Sighting) {
+        let Some(incident) = self.open.get_mut(&number) else { return };
+        let gateway = seen.gateway.clone();
+        let alarm = incident.alarms.iter_mut().find(|it| it.id.as_deref() == Some(id));
+        if let Some(alarm) = alarm {
+            let is_known = alarm.sightings.iter().any(|it| it.gateway == gateway);
+            if !is_known && alarm.sightings.len() < GATEWAYS_OF_INCIDENT_MAX {
+                alarm.sightings.push(seen);
+            }
+        }
+        let has_room = incident.gateways.len() < GATEWAYS_OF_INCIDENT_MAX;
+        if !incident.gateways.contains(&gateway) && has_room {
+            incident.gateways.push(gateway.clone());
+            let key = (incident.pendant.clone(), incident.enrolment.clone(), gateway);
+            self.by_key.entry(key).or_insert(number);
+        }
     }
 
     /// The same id again: by another gateway, or with another meaning.
     fn seen(&mut self, number: u64, gravity: u8, event: &Event, key: &Key) -> Option<Change> {
+        self.joins(number, &event.id, sighting(&key.2, event));
         let incident = self.open.get_mut(&number)?;
         let alarm = incident.alarms.iter_mut().find(|it| it.id.as_ref() == Some(&event.id))?;
-        if !alarm.sightings.iter().any(|it| it.gateway == key.2)
-            && alarm.sightings.len() < GATEWAYS_OF_INCIDENT_MAX
-        {
-            alarm.sightings.push(sighting(&key.2, event));
-        }
         let is_graver = gravity > alarm.gravity;
         if is_graver {
             (alarm.kind, alarm.gravity) = (event.data.kind.clone(), gravity);
@@ -195,11 +199,6 @@ impl Incidents {
         }
         // What one of them calls covert is not to be told on site.
         alarm.covert |= event.data.covert;
-        if !incident.gateways.contains(&key.2) && incident.gateways.len() < GATEWAYS_OF_INCIDENT_MAX
-        {
-            incident.gateways.push(key.2.clone());
-            self.by_key.entry(key.clone()).or_insert(number);
-        }
         Some(if is_graver { Change::Added(number) } else { Change::Seen(number) })
     }
 
@@ -233,7 +232,13 @@ impl Incidents {
     /// The desk raises an overdue alarm for a gateway that did not.
     pub fn raise(&mut self, at_ms: UnixMs, due: &Due) -> Change {
         let key = (due.pendant.clone(), due.enrolment.clone(), due.gateway.clone());
-        let sighting = Sighting { gateway: due.gateway.clone(), link: None, rssi_dbm: None };
+        let sighting = Sighting {
+            gateway: due.gateway.clone(),
+            link: None,
+            rssi_dbm: None,
+            snr_db: None,
+            kind: "overdue".to_owned(),
+        };
         if let Some(number) = self.raised(&due.pendant, &due.enrolment, due.counter) {
             let incident = self.open.get_mut(&number).expect("it was just found");
             let alarm = incident.alarms.iter_mut().find(|it| it.counter == Some(due.counter));
@@ -255,6 +260,25 @@ impl Incidents {
             sightings: vec![sighting],
         };
         self.open_or_add(at_ms, &key, due.wearer.as_deref(), alarm)
+    }
+
+    /// A wearer did something at a gateway for whose session an alarm waits at another;
+    /// gives the incidents of which that is news.
+    pub fn acts(&mut self, pendant: &str, enrolment: &str, act: &Act) -> Vec<u64> {
+        let numbers: Vec<u64> = self.of_pendant(pendant).map(|it| it.number).collect();
+        let mut news = Vec::new();
+        for number in numbers {
+            let Some(incident) = self.open.get_mut(&number) else { continue };
+            let is_later = incident.overdue().is_some_and(|overdue| overdue < act.counter);
+            if incident.enrolment == enrolment
+                && incident.overdue_at(&act.gateway).is_none()
+                && is_later
+                && acts::add(&mut incident.acts, act.clone())
+            {
+                news.push(number);
+            }
+        }
+        news
     }
 
     fn open_or_add(
@@ -294,6 +318,7 @@ impl Incidents {
             alarms_left_out: 0,
             track: VecDeque::new(),
             elsewhere: VecDeque::new(),
+            acts: Vec::new(),
             stages: Vec::new(),
             safe_pin_ms: None,
             closed_at_gateway_ms: None,

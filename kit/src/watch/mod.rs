@@ -4,11 +4,14 @@
 //! [`Store`] makes what changed it durable, many messages by one sync; only then are they
 //! receipted.
 
+mod acts;
 mod desk;
 mod flow;
+mod heard;
 mod incident;
 mod order;
 mod people;
+mod quiet;
 mod run;
 mod screen;
 mod show;
@@ -16,6 +19,7 @@ mod store;
 mod text;
 mod told;
 
+pub use acts::Act;
 pub use desk::{Asked, Desk, Gateway, Link, Outcome, Record};
 pub use flow::{Flow, LeftOut};
 pub use incident::{

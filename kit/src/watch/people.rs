@@ -4,6 +4,8 @@
 //! Due times are those of one gateway: only who told of a session can tell of its end, so
 //! that a rogue gateway ends none of another's.
 
+use super::acts::Act;
+use super::heard::enrolment;
 use super::incident::{Due, UnixMs};
 use super::text::clean;
 use crate::centre::{Detail, Event, GATEWAYS_MAX};
@@ -44,6 +46,9 @@ pub struct Person {
     pub session: Option<Session>,
     /// Counter of the newest frame that ended one.
     ended_by: Option<u32>,
+    /// The newest that its wearer did for a session.
+    #[serde(default)]
+    act: Option<Act>,
 }
 
 /// Pendant and enrolment.
@@ -149,6 +154,10 @@ impl People {
         }
         let battery = event.data.more.get("battery_percent").and_then(serde_json::Value::as_u64);
         person.battery_percent = battery.or(person.battery_percent);
+        if let Some(act) = Act::of(at_ms, event) {
+            let is_newer = person.act.as_ref().is_none_or(|known| known.counter < act.counter);
+            person.act = if is_newer { Some(act) } else { person.act.take() };
+        }
         match (event.data.kind.as_str(), event.data.counter) {
             ("session_started" | "session_extended" | "checked_in", _) => {
                 // Without a length or a counter there is nothing to keep.
@@ -162,8 +171,7 @@ impl People {
 
     fn person(&mut self, at_ms: UnixMs, event: &Event) -> Option<&mut Person> {
         let pendant = event.data.pendant.clone()?;
-        let enrolment = event.data.more.get("enrolment").and_then(|it| it.as_str());
-        let enrolment: String = enrolment.unwrap_or_default().chars().take(64).collect();
+        let enrolment = enrolment(event);
         let gateway = event.gateway_path();
         if self.all.len() >= GATEWAYS_MAX && !self.all.contains_key(&gateway) {
             return None;
@@ -201,6 +209,19 @@ impl People {
             }
         }
         due
+    }
+
+    /// What a wearer did for a session at other gateways than this, after this counter.
+    pub fn acts_elsewhere(
+        &self,
+        (pendant, enrolment): (&str, &str),
+        gateway: &str,
+        counter: u32,
+    ) -> Vec<Act> {
+        let name = (pendant.to_owned(), enrolment.to_owned());
+        let others = self.all.iter().filter(|(other, _)| *other != gateway);
+        let acts = others.filter_map(|(_, it)| it.get(&name)?.act.clone());
+        acts.filter(|act| act.counter > counter).collect()
     }
 
     /// The alarm was given here.

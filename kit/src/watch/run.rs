@@ -338,9 +338,10 @@ impl Run<'_> {
 
     fn raise(&mut self, at_ms: UnixMs, due: Due) {
         let why = self.desk.why(at_ms, self.link, &due);
-        let change = self.desk.raise(at_ms, &due);
+        let (change, elsewhere) = self.desk.raise(at_ms, &due);
         self.record(at_ms, &Record::Overdue(due.clone()));
         self.tell(&Told::Overdue { due, change, why, at_ms });
+        elsewhere.iter().for_each(|told| self.tell(told));
     }
 
     fn record(&mut self, at_ms: UnixMs, record: &Record) {

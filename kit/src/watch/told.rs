@@ -5,6 +5,7 @@ mod words;
 
 pub use words::{ask_line, gateway_line, incident_line, incident_lines};
 
+use super::acts::Act;
 use super::desk::Asked;
 use super::flow::LeftOut;
 use super::incident::{Change, Due, Stage, UnixMs};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
-use words::{answer_lines, event_lines, overdue_lines, span, stage_lines};
+use words::{act_line, answer_lines, event_lines, overdue_lines, span, stage_lines};
 
 /// How late an event is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,6 +110,13 @@ pub enum Told {
         topic: String,
         /// Why.
         why: Malformed,
+    },
+    /// The wearer of an overdue session did something since at another gateway.
+    Elsewhere {
+        /// Which incident.
+        incident: u64,
+        /// What it did, and where.
+        act: Act,
     },
     /// A session is overdue, and this desk says so.
     Overdue {
@@ -233,6 +241,7 @@ impl Told {
             | Self::Answer { gateway, .. }
             | Self::Malformed { gateway, .. } => Some((gateway.into(), false)),
             Self::Overdue { due, .. } => Some(((&due.gateway).into(), true)),
+            Self::Elsewhere { act, .. } => Some(((&act.gateway).into(), true)),
             Self::Missing(missing) => Some(((&missing.series.gateway).into(), false)),
             _ => None,
         }
@@ -249,6 +258,9 @@ impl Told {
             Self::Shown { lines, .. } => return lines.clone(),
             Self::State { is_news: false, .. } => Vec::new(),
             Self::Overdue { due, change, why, at_ms } => overdue_lines(due, *change, *why, *at_ms),
+            Self::Elsewhere { incident, act } => {
+                vec![format!("   [{incident}] {}", act_line(act))]
+            }
             Self::Stage { incident, stage, hint } => stage_lines(*incident, stage, hint.as_ref()),
             other => vec![other.line()],
         };
@@ -301,6 +313,7 @@ impl Told {
             Self::Event { .. }
             | Self::Answer { .. }
             | Self::Overdue { .. }
+            | Self::Elsewhere { .. }
             | Self::Stage { .. }
             | Self::Shown { .. } => String::new(),
         }
@@ -363,6 +376,10 @@ impl Told {
                 value["change"] = json!(change_word(Some(*change)));
                 value
             }
+            Self::Elsewhere { incident, act } => json!({
+                "news": "heard_elsewhere", "incident": incident, "gateway": act.gateway,
+                "kind": act.kind, "counter": act.counter, "at": rfc3339(act.at_ms),
+            }),
             Self::Stage { incident, stage, .. } => json!({
                 "news": "stage", "incident": incident, "stage": stage.step.word(),
                 "operator": stage.operator, "at": rfc3339(stage.at_ms), "note": stage.note,

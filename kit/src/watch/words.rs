@@ -2,6 +2,7 @@
 
 use super::{Delay, Why, rfc3339};
 use crate::centre::{Answer, Ask, COVERT_ADVICE, Event, Flaw};
+use crate::watch::acts::Act;
 use crate::watch::desk::{Desk, Gateway};
 use crate::watch::incident::{Change, Due, Incident, Sighting, Stage, Step, TrackPoint, UnixMs};
 use crate::watch::text::{clean, clean_line};
@@ -136,10 +137,13 @@ pub fn incident_line(incident: &Incident, at_ms: UnixMs) -> String {
         .stages
         .last()
         .map_or(String::new(), |stage| format!(", {} by {}", stage.step.word(), stage.operator));
+    let there: Vec<&str> = incident.acts.iter().map(|act| act.gateway.as_str()).collect();
+    let there =
+        if there.is_empty() { String::new() } else { format!(", since at {}", there.join(" ")) };
     let pin = if incident.safe_pin_ms.is_some() { ", safe PIN since" } else { "" };
     let closed = if incident.closed_at_gateway_ms.is_some() { ", closed at gateway" } else { "" };
     format!(
-        "{mark} [{}] {}{more}{covert} - {}, {}, {} ago{stage}{pin}{closed}",
+        "{mark} [{}] {}{more}{covert} - {}, {}, {} ago{stage}{there}{pin}{closed}",
         incident.number,
         clean(&gravest.kind.replace('_', " ").to_uppercase()),
         incident.who(),
@@ -155,13 +159,20 @@ pub fn incident_lines(incident: &Incident, at_ms: UnixMs) -> Vec<String> {
     if incident.is_covert() {
         lines.push(format!("   {COVERT_ADVICE}"));
     }
+    lines.extend(incident.acts.iter().map(|act| format!("   {}", act_line(act))));
     for alarm in &incident.alarms {
         let time = alarm.time.as_deref().unwrap_or("(no clock)");
         let counter = alarm.counter.map_or(String::new(), |it| format!(", counter {it}"));
         let by = if alarm.by_desk { ", raised by this desk" } else { "" };
         lines.push(format!("   alarm {time} {}{counter}{by}", clean(&alarm.kind)));
         for seen in &alarm.sightings {
-            lines.push(format!("      heard by {}", seen_line(seen)));
+            let differs = !seen.kind.is_empty() && seen.kind != alarm.kind;
+            let says = if differs {
+                format!(", takes it for {}", clean(&seen.kind))
+            } else {
+                String::new()
+            };
+            lines.push(format!("      heard by {}{says}", seen_line(seen)));
         }
     }
     if incident.alarms_left_out > 0 {
@@ -177,10 +188,21 @@ pub fn incident_lines(incident: &Incident, at_ms: UnixMs) -> Vec<String> {
     lines
 }
 
+/// What a wearer did elsewhere.
+pub(super) fn act_line(act: &Act) -> String {
+    let (gateway, kind) = (&act.gateway, act.kind.replace('_', " "));
+    let (at, counter) = (rfc3339(act.at_ms), act.counter);
+    format!(
+        "but {gateway} says: {kind} {at} (counter {counter}); the wearer may be there, and the \
+         session is still open where it began"
+    )
+}
+
 fn seen_line(seen: &Sighting) -> String {
     let link = seen.link.as_ref().map_or(String::new(), |link| format!(" {link}"));
     let rssi = seen.rssi_dbm.map_or(String::new(), |dbm| format!(" {dbm} dBm"));
-    format!("{}{link}{rssi}", seen.gateway)
+    let snr = seen.snr_db.map_or(String::new(), |db| format!(" SNR {db} dB"));
+    format!("{}{link}{rssi}{snr}", seen.gateway)
 }
 
 fn point_line(word: &str, point: &TrackPoint) -> String {
