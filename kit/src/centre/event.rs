@@ -36,7 +36,7 @@ pub struct Event {
 }
 
 /// What stands in `data`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Data {
     /// The lane.
     pub lane: String,
@@ -49,22 +49,16 @@ pub struct Data {
     /// Dense within (boot, lane), from 1.
     pub number: u64,
     /// The pendant, unless the gateway speaks of itself.
-    #[serde(default)]
     pub pendant: Option<String>,
     /// Who wore it then.
-    #[serde(default)]
     pub wearer: Option<String>,
     /// The frame's counter.
-    #[serde(default)]
     pub counter: Option<u32>,
     /// It was sent from the store, not live.
-    #[serde(default)]
     pub replayed: bool,
     /// From the event to its sending, ms, if a clock can tell.
-    #[serde(default)]
     pub delay_ms: Option<u64>,
     /// What only this kind says.
-    #[serde(default)]
     pub detail: Option<Detail>,
     /// All else.
     #[serde(flatten)]
@@ -293,6 +287,37 @@ mod tests {
         assert!(event.data.covert && !event.data.replayed);
         assert_eq!(event.wire_bytes, TOPIC.len() + text.len());
         assert_eq!(event.data.more.len(), 1);
+    }
+
+    #[test]
+    fn every_field_is_read_once_and_what_may_lack_may_be_null() {
+        let full = serde_json::json!({
+            "lane": "urgent", "kind": "duress", "covert": true, "boot": "00ff", "number": 12,
+            "pendant": "00012f", "wearer": "alice", "counter": 5, "replayed": true,
+            "delay_ms": 7, "detail": {"times": 3}, "clock": {"source": "ntp"}, "place": 7
+        });
+        let data: Data = serde_json::from_value(full.clone()).expect("data");
+        assert_eq!(serde_json::to_value(&data).expect("JSON"), full);
+        for name in ["pendant", "wearer", "counter", "delay_ms", "detail"] {
+            let mut value = full.clone();
+            value[name] = Value::Null;
+            serde_json::from_value::<Data>(value).expect(name);
+        }
+        for (name, value) in full.as_object().expect("an object") {
+            let mut lacking = full.clone();
+            lacking.as_object_mut().expect("an object").remove(name);
+            let is_needed = ["lane", "kind", "covert", "boot", "number"].contains(&name.as_str());
+            assert_eq!(serde_json::from_value::<Data>(lacking).is_err(), is_needed, "{name}");
+            // Others might read the other value.
+            let twice = full.to_string().replacen('{', &format!("{{{}:{value},", json(name)), 1);
+            let is_known = !["clock", "place"].contains(&name.as_str());
+            assert_eq!(serde_json::from_str::<Data>(&twice).is_err(), is_known, "{name}");
+        }
+        assert!(serde_json::from_str::<Data>("[1]").is_err());
+    }
+
+    fn json(text: &str) -> String {
+        Value::from(text).to_string()
     }
 
     #[test]

@@ -11,9 +11,12 @@
 
 mod command;
 mod connection;
+mod data;
 mod describe;
 mod event;
 mod ledger;
+mod link;
+mod mqtt;
 mod register;
 
 pub use command::{
@@ -24,6 +27,7 @@ pub use describe::COVERT_ADVICE;
 pub(crate) use event::is_name;
 pub use event::{Data, Detail, EVENT_WIRE_BYTES, Event, Malformed, Topic};
 pub use ledger::{Ledger, Missing, Series, Since};
+pub use mqtt::MqttVersion;
 pub use register::{Flaw, Heard, Register};
 
 use bytes::Bytes;
@@ -49,6 +53,8 @@ pub struct CentreSettings {
     pub client_id: String,
     /// TLS with our own certificate.
     pub tls: Arc<ClientConfig>,
+    /// The version of MQTT that it speaks.
+    pub mqtt: MqttVersion,
     /// The site to hear, or `+` for all.
     pub site: String,
     /// The gateway to hear, or `+` for all.
@@ -78,6 +84,7 @@ impl CentreSettings {
             port,
             client_id: client_id.into(),
             tls,
+            mqtt: MqttVersion::V5,
             site: "+".into(),
             gateway: "+".into(),
             receipts: true,

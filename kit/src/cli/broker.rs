@@ -1,7 +1,7 @@
 //! How a command that is a centre reaches its broker.
 
 use super::Refusal;
-use crate::centre::{CentreSettings, SigningKey};
+use crate::centre::{CentreSettings, MqttVersion, SigningKey};
 use crate::pki;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub(super) struct BrokerArguments {
     /// The broker's port
     #[arg(long, default_value_t = 8883)]
     port: u16,
+    /// The version of MQTT that the broker speaks
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "5")]
+    mqtt: MqttVersion,
     /// The authority that signed the broker's certificate (PEM)
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
@@ -44,6 +47,7 @@ impl BrokerArguments {
         let key = self.signing_key.as_deref();
         let key = key.map(|file| SigningKey::from_pem_file(&self.signing_name, file)).transpose();
         Ok(CentreSettings {
+            mqtt: self.mqtt,
             site: self.site,
             gateway: self.gateway,
             signing_key: key.map_err(Refusal)?.map(Arc::new),
