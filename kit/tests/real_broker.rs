@@ -1,5 +1,6 @@
-//! A rogue gateway at a real broker against `watch`, by MQTT 5 and by MQTT 3.1.1: of what
-//! it sends nothing ends the desk, or hides what another gateway tells.
+//! `watch` at a real broker, by MQTT 5 and by MQTT 3.1.1: of what a rogue gateway sends
+//! nothing ends the desk, or hides what another gateway tells; and the smallest window is
+//! enough.
 
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../../tests/support/mosquitto.rs"]
@@ -99,11 +100,14 @@ struct Rig {
 }
 
 impl Rig {
-    async fn new() -> Self {
+    async fn new(window: u16) -> Self {
         let authority = Authority::new("test authority");
         let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
-        let settings = "log_type none\nlog_type information\nallow_anonymous true\n";
-        let broker = Mosquitto::start(&authority, &server, settings).await;
+        let settings = format!(
+            "log_type none\nlog_type information\nallow_anonymous true\nset_tcp_nodelay true\n\
+             max_inflight_messages {window}\n"
+        );
+        let broker = Mosquitto::start(&authority, &server, &settings).await;
         Self { authority, broker, folder: tempfile::tempdir().expect("a folder") }
     }
 
@@ -151,6 +155,11 @@ async fn publish((requests, events): &mut (AsyncClient, EventLoop), all: &[(Stri
     }
 }
 
+async fn subscribe((requests, events): &mut (AsyncClient, EventLoop), topic: String) {
+    requests.subscribe(topic, QoS::AtLeastOnce).await.expect("room");
+    while !matches!(events.poll().await.expect("a broker"), Event::Incoming(Packet::SubAck(_))) {}
+}
+
 async fn news(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
     let line = timeout(PATIENCE, lines.next_line()).await.expect("a line in time");
     serde_json::from_str(&line.expect("text").expect("more lines")).expect("a JSON object")
@@ -195,7 +204,7 @@ async fn until_the_honest_alarm(
 }
 
 async fn rogue_by(version: &str) {
-    let rig = Rig::new().await;
+    let rig = Rig::new(20).await;
     let (mut child, mut lines) = rig.desk(version);
     assert_eq!(news(&mut lines).await, json!({ "news": "up", "session_kept": false }));
     let all = attempts();
@@ -234,4 +243,44 @@ async fn a_rogue_ends_no_desk_and_hides_no_alarm_by_mqtt_5() {
 #[tokio::test]
 async fn a_rogue_ends_no_desk_and_hides_no_alarm_by_mqtt_3_1_1() {
     rogue_by("3.1.1").await;
+}
+
+/// Nothing waits for ever if only one event and one receipt may be open.
+async fn window_of_one_by(version: &str) {
+    const COUNT: u64 = 100;
+    let rig = Rig::new(1).await;
+    let (child, mut lines) = rig.desk(version);
+    assert_eq!(news(&mut lines).await, json!({ "news": "up", "session_kept": false }));
+    drop((child, lines));
+    let mut honest = rig.client("gate-1");
+    let events = (1..=COUNT).map(|number| event(HONEST, number, |_| ()).into_bytes());
+    let all: Vec<_> = events.map(|payload| (HONEST.to_owned(), payload)).collect();
+    publish(&mut honest, &all).await;
+    subscribe(&mut honest, HONEST.replace("event/urgent", "receipt")).await;
+    let (_child, mut lines) = rig.desk(version);
+    let receipts = async {
+        let mut receipts = std::collections::BTreeSet::new();
+        while receipts.len() < COUNT as usize {
+            if let Event::Incoming(Packet::Publish(publish)) =
+                honest.1.poll().await.expect("a broker")
+            {
+                receipts.insert(publish.payload);
+            }
+        }
+    };
+    timeout(PATIENCE, receipts).await.expect("receipts in time");
+    for _ in 0..=COUNT {
+        let news = news(&mut lines).await;
+        assert_ne!(news["news"], "down", "{news}");
+    }
+}
+
+#[tokio::test]
+async fn a_window_of_one_is_enough_by_mqtt_5() {
+    window_of_one_by("5").await;
+}
+
+#[tokio::test]
+async fn a_window_of_one_is_enough_by_mqtt_3_1_1() {
+    window_of_one_by("3.1.1").await;
 }
