@@ -347,5 +347,7 @@ async fn a_rogue_s_flood_hides_no_other_s_alarm_and_commands_no_terminal() {
     rig.publish(vec![event("panic", 2)]);
     while !line(&mut lines).await.contains("PANIC - alice (00012f), plant/gate-1") {}
     flood.abort();
-    assert!(interrupt(&mut child).await.is_some());
+    // What it says of the rogue's missing numbers at its end is more than a pipe holds.
+    let rest = async { while let Ok(Some(_)) = lines.next_line().await {} };
+    assert!(tokio::join!(interrupt(&mut child), rest).0.is_some());
 }

@@ -3,8 +3,9 @@
 
 use super::command::GATEWAYS_MAX;
 use super::event::PAYLOAD_BYTES_MAX;
-use super::link::{Link, Overflow};
+use super::link::Link;
 use super::mqtt::{self, Incoming};
+use super::queue::Overflow;
 use super::register::{Heard, Register};
 use super::{Call, CentreSettings, Done, Known, Message, News, Ticket, lock};
 use bytes::Bytes;

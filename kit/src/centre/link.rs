@@ -5,9 +5,9 @@
 
 use super::CentreSettings;
 use super::mqtt::{Incoming, MqttVersion, Outgoing, Reader};
+use super::queue::{Overflow, Queue};
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +32,6 @@ const DIAL_MAX: Duration = Duration::from_secs(10);
 
 type Stream = TlsStream<BufReader<TcpStream>>;
 
-/// What is to go out, in this order.
-#[derive(Debug)]
-enum Request {
-    Publish { topic: String, payload: Bytes, expiry_s: Option<u32> },
-    PubAck(u16),
-}
-
-/// More waits than the window lets come.
-#[derive(Debug)]
-pub(super) struct Overflow;
-
 /// A connection.
 pub(super) struct Link {
     version: MqttVersion,
@@ -52,37 +41,9 @@ pub(super) struct Link {
     to_broker: WriteHalf<Stream>,
     output: BytesMut,
     is_flushed: bool,
-    requests: VecDeque<Request>,
-    requests_max: usize,
-    window: Window,
+    queue: Queue,
     /// How often the broker has to hear of us.
     pub(super) keep_alive: Duration,
-}
-
-/// Numbers of our publishes that are open.
-struct Window {
-    free: Vec<u16>,
-    is_open: Vec<bool>,
-}
-
-impl Window {
-    fn new(size: u16) -> Self {
-        Self { free: (1..=size).rev().collect(), is_open: vec![false; usize::from(size) + 1] }
-    }
-
-    fn take(&mut self) -> Option<u16> {
-        let pkid = self.free.pop()?;
-        self.is_open[usize::from(pkid)] = true;
-        Some(pkid)
-    }
-
-    /// What was not open, or never given, stays as it is.
-    fn give_back(&mut self, pkid: u16) {
-        if let Some(is_open @ true) = self.is_open.get_mut(usize::from(pkid)) {
-            *is_open = false;
-            self.free.push(pkid);
-        }
-    }
 }
 
 impl Link {
@@ -102,7 +63,7 @@ impl Link {
         settings: &CentreSettings,
         requests_more: usize,
     ) -> Result<(Self, bool), String> {
-        let mut link = Self::open(settings, requests_more).await.map_err(|error| reason(&error))?;
+        let mut link = Self::open(settings).await.map_err(|error| reason(&error))?;
         link.say(Outgoing::Connect {
             client_id: settings.client_id.clone(),
             keep_alive: settings.keep_alive,
@@ -112,7 +73,9 @@ impl Link {
             match link.next()? {
                 Some(Incoming::ConnAck { session_present, window, keep_alive }) => {
                     let window = window.unwrap_or(WINDOW_MAX).clamp(1, WINDOW_MAX);
-                    link.window = Window::new(window);
+                    // Of each message a receipt and an acknowledgement.
+                    let requests_max = 2 * settings.mqtt.receive_max() + requests_more;
+                    link.queue = Queue::new(window, requests_max);
                     link.keep_alive = keep_alive.unwrap_or(settings.keep_alive);
                     return Ok((link, session_present));
                 }
@@ -123,7 +86,7 @@ impl Link {
         }
     }
 
-    async fn open(settings: &CentreSettings, requests_more: usize) -> io::Result<Self> {
+    async fn open(settings: &CentreSettings) -> io::Result<Self> {
         let socket = TcpStream::connect((settings.host.as_str(), settings.port)).await?;
         // What is small goes out at once: it is a batch of its own.
         socket.set_nodelay(true)?;
@@ -139,10 +102,8 @@ impl Link {
             to_broker,
             output: BytesMut::new(),
             is_flushed: true,
-            requests: VecDeque::new(),
-            // Of each message a receipt and an acknowledgement.
-            requests_max: 2 * settings.mqtt.receive_max() + requests_more,
-            window: Window::new(1),
+            // Before the log-in nothing waits.
+            queue: Queue::new(0, 0),
             keep_alive: settings.keep_alive,
         })
     }
@@ -176,7 +137,7 @@ impl Link {
     pub(super) fn next(&mut self) -> Result<Option<Incoming>, String> {
         let next = self.reader.next(&mut self.input)?;
         if let Some(Incoming::PubAck(pkid)) = next {
-            self.window.give_back(pkid);
+            self.queue.answered(pkid);
         }
         Ok(next)
     }
@@ -188,12 +149,12 @@ impl Link {
         payload: impl Into<Bytes>,
         expiry_s: Option<u32>,
     ) -> Result<(), Overflow> {
-        self.request(Request::Publish { topic, payload: payload.into(), expiry_s })
+        self.queue.publish(topic, payload.into(), expiry_s)
     }
 
     /// An acknowledgement, after what waits.
     pub(super) fn acknowledge(&mut self, pkid: u16) -> Result<(), Overflow> {
-        self.request(Request::PubAck(pkid))
+        self.queue.acknowledge(pkid)
     }
 
     /// Subscribes, before what waits.
@@ -208,7 +169,7 @@ impl Link {
 
     /// Says goodbye after what waits; returns when the broker has gone.
     pub(super) async fn leave(mut self) {
-        while !self.requests.is_empty() || !self.output.is_empty() || !self.is_flushed {
+        while !self.queue.is_empty() || !self.output.is_empty() || !self.is_flushed {
             if self.turn().await.is_err() {
                 return;
             }
@@ -224,28 +185,10 @@ impl Link {
         }
     }
 
-    fn request(&mut self, request: Request) -> Result<(), Overflow> {
-        if self.requests.len() >= self.requests_max {
-            return Err(Overflow);
-        }
-        self.requests.push_back(request);
-        Ok(())
-    }
-
     /// Puts what waits to what is written, as far as the window allows.
     fn fill(&mut self) -> Result<(), String> {
         while self.output.len() < WRITE_BYTES {
-            let said = match self.requests.pop_front() {
-                Some(Request::PubAck(pkid)) => Outgoing::PubAck(pkid),
-                Some(Request::Publish { topic, payload, expiry_s }) => match self.window.take() {
-                    Some(pkid) => Outgoing::Publish { pkid, topic, payload, expiry_s },
-                    None => {
-                        self.requests.push_front(Request::Publish { topic, payload, expiry_s });
-                        return Ok(());
-                    }
-                },
-                None => return Ok(()),
-            };
+            let Some(said) = self.queue.next() else { break };
             self.say(said)?;
         }
         Ok(())

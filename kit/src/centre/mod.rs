@@ -17,6 +17,7 @@ mod event;
 mod ledger;
 mod link;
 mod mqtt;
+mod queue;
 mod register;
 
 pub use command::{

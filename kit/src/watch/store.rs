@@ -53,9 +53,12 @@ pub fn write_change(buffer: &mut Vec<u8>, at_ms: UnixMs, change: &Change<'_>) {
             buffer.extend_from_slice(b" m ");
             buffer.extend_from_slice(topic.as_bytes());
             buffer.push(b' ');
+            let begin = buffer.len();
+            buffer.extend_from_slice(String::from_utf8_lossy(payload.trim_ascii_end()).as_bytes());
             // In JSON a line end can only stand between words.
-            let text = String::from_utf8_lossy(payload.trim_ascii_end());
-            buffer.extend(text.bytes().map(|byte| if byte < b' ' { b' ' } else { byte }));
+            for byte in &mut buffer[begin..] {
+                *byte = (*byte).max(b' ');
+            }
         }
         Change::Record(record) => {
             buffer.extend_from_slice(b" r ");
