@@ -387,6 +387,13 @@ impl Delivery {
         self.only_here().filter(of_pendant)
     }
 
+    /// Whether a covert alarm of a pendant waits for its receipt.
+    pub(super) fn has_covert_alarm_of(&self, pendant: PendantId, journal: &Journal) -> bool {
+        let mut journalled = journal.covert_alarms_of(pendant);
+        journalled.any(|lsn| !self.to_release.contains(&lsn))
+            || self.only_here_of(pendant).any(|event| event.kind.alarms_covertly())
+    }
+
     /// There are still events of a lane without a place in the journal.
     pub(super) fn remain_homeless(&mut self, lane: Lane) {
         self.homeless[lane as usize] = true;
