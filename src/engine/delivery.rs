@@ -56,6 +56,8 @@ enum Place {
 /// An event on its way: offered, or taken and waiting for its receipt.
 struct Sent {
     place: Place,
+    /// It is offered out of the backlog.
+    replayed: bool,
     /// Where an offer of it is open.
     open: Brokers,
     /// Who took it.
@@ -254,10 +256,10 @@ impl Delivery {
     pub(super) fn broker_down(&mut self, broker: BrokerId, now: Mono) {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let (events, culprit) = line.lost();
-        if let Some(Sent { place: Place::Journal(lsn), .. }) =
+        if let Some(Sent { place: Place::Journal(lsn), replayed, .. }) =
             culprit.and_then(|event| self.sent.get(&event))
         {
-            self.set_apart(*lsn, broker, now);
+            self.set_apart(*lsn, broker, *replayed, now);
         }
         for event in events.into_iter().filter(|_| !planted(Mutant::LoseOpenOffers)) {
             self.offer_ended(event, broker);
@@ -302,6 +304,9 @@ impl Delivery {
         let sent = self.sent.get_mut(&event)?;
         sent.open.remove(broker);
         sent.taken.insert(broker);
+        if sent.replayed {
+            self.apart.taken_again(broker);
+        }
         if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
             return Some(event);
@@ -334,9 +339,11 @@ impl Delivery {
         if reason == NO_SUBSCRIBERS {
             line.unheard(now);
         } else {
-            match self.sent.get(&event).map(|sent| &sent.place) {
-                Some(Place::Journal(lsn)) => self.set_apart(*lsn, broker, now),
-                Some(Place::Memory(_)) => {
+            match self.sent.get(&event).map(|sent| (&sent.place, sent.replayed)) {
+                Some((Place::Journal(lsn), replayed)) => {
+                    self.set_apart(*lsn, broker, replayed, now);
+                }
+                Some((Place::Memory(_), _)) => {
                     self.memory_after = Some(now.plus_ms(*APART_MS.start()));
                 }
                 None => {}
@@ -355,7 +362,7 @@ impl Delivery {
     pub(super) fn unreadable(&mut self, lsn: Lsn, now: Mono) {
         self.backlog.unreadable(lsn);
         for broker in BrokerId::all().take(self.lines.len()) {
-            self.set_apart(lsn, broker, now);
+            self.set_apart(lsn, broker, true, now);
         }
     }
 
@@ -585,7 +592,7 @@ impl Delivery {
             self.backlog.claim(lsn);
         }
         let taken = Brokers::default();
-        let sent = Sent { place, open: to, taken, until: None };
+        let sent = Sent { place, replayed, open: to, taken, until: None };
         let telling = event.telling();
         if let Some(before) = self.sent.insert(telling, sent) {
             self.awaiting -= usize::from(before.until.is_some());
@@ -646,8 +653,8 @@ impl Delivery {
         }
     }
 
-    fn set_apart(&mut self, lsn: Lsn, broker: BrokerId, now: Mono) {
-        if let Some(oldest) = self.apart.set(lsn, broker, now) {
+    fn set_apart(&mut self, lsn: Lsn, broker: BrokerId, replayed: bool, now: Mono) {
+        if let Some(oldest) = self.apart.set(lsn, broker, replayed, now) {
             self.backlog.look_again_from(oldest);
         }
     }
