@@ -58,6 +58,8 @@ struct Sent {
     place: Place,
     /// It is offered out of the backlog.
     replayed: bool,
+    /// What was read of it, while no broker has answered.
+    read: Option<Box<Event>>,
     /// Where an offer of it is open.
     open: Brokers,
     /// Who took it.
@@ -304,6 +306,7 @@ impl Delivery {
         let sent = self.sent.get_mut(&event)?;
         sent.open.remove(broker);
         sent.taken.insert(broker);
+        sent.read = None;
         if sent.replayed {
             self.apart.taken_again(broker);
         }
@@ -336,8 +339,10 @@ impl Delivery {
             self.done(event);
             return;
         }
+        let mut read = None;
         if reason == NO_SUBSCRIBERS {
             line.unheard(now);
+            read = self.sent.get_mut(&event).and_then(|sent| sent.read.take());
         } else {
             match self.sent.get(&event).map(|sent| (&sent.place, sent.replayed)) {
                 Some((Place::Journal(lsn), replayed)) => {
@@ -349,7 +354,13 @@ impl Delivery {
                 None => {}
             }
         }
+        let place = self.sent.get(&event).map(|sent| sent.place.clone());
         self.offer_ended(event, broker);
+        if let (Some(read), Some(Place::Journal(lsn))) = (read, place) {
+            if !self.sent.contains_key(&event) {
+                self.backlog.put_back(lsn, *read);
+            }
+        }
     }
 
     /// Events read from the journal for the backlog.
@@ -592,7 +603,8 @@ impl Delivery {
             self.backlog.claim(lsn);
         }
         let taken = Brokers::default();
-        let sent = Sent { place, replayed, open: to, taken, until: None };
+        let read = (replayed && at.is_some()).then(|| Box::new(event.clone()));
+        let sent = Sent { place, replayed, read, open: to, taken, until: None };
         let telling = event.telling();
         if let Some(before) = self.sent.insert(telling, sent) {
             self.awaiting -= usize::from(before.until.is_some());
