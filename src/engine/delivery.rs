@@ -56,6 +56,10 @@ enum Place {
 /// An event on its way: offered, or taken and waiting for its receipt.
 struct Sent {
     place: Place,
+    /// It is offered out of the backlog.
+    replayed: bool,
+    /// What was read of it, while no broker has answered.
+    read: Option<Box<Event>>,
     /// Where an offer of it is open.
     open: Brokers,
     /// Who took it.
@@ -254,10 +258,10 @@ impl Delivery {
     pub(super) fn broker_down(&mut self, broker: BrokerId, now: Mono) {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let (events, culprit) = line.lost();
-        if let Some(Sent { place: Place::Journal(lsn), .. }) =
+        if let Some(Sent { place: Place::Journal(lsn), replayed, .. }) =
             culprit.and_then(|event| self.sent.get(&event))
         {
-            self.set_apart(*lsn, broker, now);
+            self.set_apart(*lsn, broker, *replayed, now);
         }
         for event in events.into_iter().filter(|_| !planted(Mutant::LoseOpenOffers)) {
             self.offer_ended(event, broker);
@@ -302,6 +306,10 @@ impl Delivery {
         let sent = self.sent.get_mut(&event)?;
         sent.open.remove(broker);
         sent.taken.insert(broker);
+        sent.read = None;
+        if sent.replayed {
+            self.apart.taken_again(broker);
+        }
         if !self.settings.receipts || planted(Mutant::ReleaseOnPuback) {
             self.done(event);
             return Some(event);
@@ -331,18 +339,28 @@ impl Delivery {
             self.done(event);
             return;
         }
+        let mut read = None;
         if reason == NO_SUBSCRIBERS {
             line.unheard(now);
+            read = self.sent.get_mut(&event).and_then(|sent| sent.read.take());
         } else {
-            match self.sent.get(&event).map(|sent| &sent.place) {
-                Some(Place::Journal(lsn)) => self.set_apart(*lsn, broker, now),
-                Some(Place::Memory(_)) => {
+            match self.sent.get(&event).map(|sent| (&sent.place, sent.replayed)) {
+                Some((Place::Journal(lsn), replayed)) => {
+                    self.set_apart(*lsn, broker, replayed, now);
+                }
+                Some((Place::Memory(_), _)) => {
                     self.memory_after = Some(now.plus_ms(*APART_MS.start()));
                 }
                 None => {}
             }
         }
+        let place = self.sent.get(&event).map(|sent| sent.place.clone());
         self.offer_ended(event, broker);
+        if let (Some(read), Some(Place::Journal(lsn))) = (read, place) {
+            if !self.sent.contains_key(&event) {
+                self.backlog.put_back(lsn, *read);
+            }
+        }
     }
 
     /// Events read from the journal for the backlog.
@@ -355,7 +373,7 @@ impl Delivery {
     pub(super) fn unreadable(&mut self, lsn: Lsn, now: Mono) {
         self.backlog.unreadable(lsn);
         for broker in BrokerId::all().take(self.lines.len()) {
-            self.set_apart(lsn, broker, now);
+            self.set_apart(lsn, broker, true, now);
         }
     }
 
@@ -385,6 +403,13 @@ impl Delivery {
             event.from.as_ref().is_some_and(|from| from.pendant == pendant.get())
         };
         self.only_here().filter(of_pendant)
+    }
+
+    /// Whether a covert alarm of a pendant waits for its receipt.
+    pub(super) fn has_covert_alarm_of(&self, pendant: PendantId, journal: &Journal) -> bool {
+        let mut journalled = journal.covert_alarms_of(pendant);
+        journalled.any(|lsn| !self.to_release.contains(&lsn))
+            || self.only_here_of(pendant).any(|event| event.kind.alarms_covertly())
     }
 
     /// There are still events of a lane without a place in the journal.
@@ -578,7 +603,8 @@ impl Delivery {
             self.backlog.claim(lsn);
         }
         let taken = Brokers::default();
-        let sent = Sent { place, open: to, taken, until: None };
+        let read = (replayed && at.is_some()).then(|| Box::new(event.clone()));
+        let sent = Sent { place, replayed, read, open: to, taken, until: None };
         let telling = event.telling();
         if let Some(before) = self.sent.insert(telling, sent) {
             self.awaiting -= usize::from(before.until.is_some());
@@ -639,8 +665,8 @@ impl Delivery {
         }
     }
 
-    fn set_apart(&mut self, lsn: Lsn, broker: BrokerId, now: Mono) {
-        if let Some(oldest) = self.apart.set(lsn, broker, now) {
+    fn set_apart(&mut self, lsn: Lsn, broker: BrokerId, replayed: bool, now: Mono) {
+        if let Some(oldest) = self.apart.set(lsn, broker, replayed, now) {
             self.backlog.look_again_from(oldest);
         }
     }

@@ -227,6 +227,12 @@ impl Kind {
         self.lane() == Lane::Urgent && self != Self::GatewayTest
     }
 
+    /// Whether it opens a covert incident, or alarms anew in one.
+    #[must_use]
+    pub const fn alarms_covertly(self) -> bool {
+        matches!(self, Self::Duress | Self::DiscreetPanic | Self::WrongPinRepeated)
+    }
+
     /// Whether nobody on site may learn of it.
     #[must_use]
     pub const fn covert(self) -> bool {
@@ -545,6 +551,11 @@ impl Event {
     #[must_use]
     pub fn telling(&self) -> Telling {
         Telling { id: self.id, boot: self.boot }
+    }
+
+    /// Whose covert incident it opens, or alarms anew in.
+    pub(super) fn covert_alarm_of(&self) -> Option<u32> {
+        self.from.as_ref().filter(|_| self.kind.alarms_covertly()).map(|from| from.pendant)
     }
 }
 

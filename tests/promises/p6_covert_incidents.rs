@@ -112,6 +112,39 @@ fn a_closing_does_not_swallow_an_alarm_that_the_centre_did_not_know_of() {
     assert_eq!(rig.count("track_point"), 1);
 }
 
+/// The same with an older alarm, which the broker refused and which comes to the centre
+/// after its closing: until then the pendant may not move.
+#[test]
+fn a_closing_waits_for_an_older_alarm_that_the_centre_does_not_have_yet() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.brokers[0].answer = |_| Answer::Refuse(0x97);
+    rig.exchange(&mut pendant, pin(DURESS));
+    rig.brokers[0].answer = |_| Answer::Take;
+    rig.exchange(&mut pendant, pin(DURESS));
+    let newest = pendant.counter;
+    let close = |n| command(n, "close", json!({ "incident": newest }));
+    assert_eq!(rig.centre_says(close(1))["results"][0]["reason"], "no_such_incident");
+    rig.crash();
+    rig.start();
+    rig.brokers[0].answer =
+        |publish| if is(publish, "duress") { Answer::Silence } else { Answer::Take };
+    rig.run_ms(1_000);
+    assert_eq!(rig.centre_says(close(2))["results"][0]["reason"], "no_such_incident");
+    rig.centre_says(command(3, "led", json!({})));
+    rig.exchange(&mut pendant, HEARTBEAT);
+    let answer = rig.answer_to(&mut pendant).expect("answered");
+    assert_eq!(answer.instruction, Instruction::None, "the journal still knows of it");
+    assert_eq!(rig.count("duress"), 1);
+
+    rig.brokers[0].answer = |_| Answer::Take;
+    rig.drop_connection(pendant_gateway::engine::seam::BrokerId(0));
+    rig.run_ms(70_000);
+    assert_eq!(rig.count("duress"), 2);
+    assert_eq!(rig.centre_says(close(4))["results"][0]["result"], "done");
+}
+
 #[test]
 fn an_answer_says_done_only_when_it_is_durable() {
     let (mut rig, _, incident) = under_duress();

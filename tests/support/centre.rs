@@ -29,6 +29,8 @@ pub struct Centre {
     known: BTreeSet<String>,
     /// Open covert incidents: counter of each one's newest alarm.
     open: BTreeMap<String, u64>,
+    /// Counter of each pendant's newest covert alarm.
+    newest: BTreeMap<String, u64>,
     messages: u64,
     commands: u64,
     /// Not answered yet: what can be seen on site, and what cannot.
@@ -136,7 +138,12 @@ impl Centre {
             3 => self.ask("led", pendant, json!({ "expires": "2001-01-01T00:00:00Z" })),
             _ => {}
         }
-        if self.open.insert(pendant.to_owned(), counter).is_none() {
+        // A closing that was asked for before this alarm was known is not meant for it.
+        let closes = |it: &Value| it["kind"] == "close" && it["pendant"] == pendant;
+        self.unseen.retain(|command| !closes(command));
+        let newest = self.newest.entry(pendant.to_owned()).or_default();
+        *newest = counter.max(*newest);
+        if self.open.insert(pendant.to_owned(), *newest).is_none() {
             self.closings.push((self.messages + 2 + chance % 5, pendant.to_owned()));
         }
     }

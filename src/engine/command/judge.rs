@@ -16,6 +16,8 @@ pub const ANSWERED_MAX: usize = 24;
 pub struct Standing {
     /// The open covert incident: counter of its newest alarm's frame.
     pub covert_incident: Option<u32>,
+    /// An alarm of it is still on its way: the centre does not have it, as far as is known.
+    pub alarm_under_way: bool,
     /// The open incident that everybody on site knows of.
     pub open_incident: Option<u32>,
     /// It can let the centre listen in.
@@ -162,7 +164,9 @@ impl Answered {
         match ask {
             Ask::Ping => {}
             Ask::Close { pendant, incident } => {
-                let Standing { covert_incident, open_incident, .. } = of(pendant)?;
+                let Standing { covert_incident, alarm_under_way, open_incident, .. } = of(pendant)?;
+                // A closing does not swallow what the centre did not know of, older or newer.
+                let covert_incident = covert_incident.filter(|_| !alarm_under_way);
                 if ![covert_incident, open_incident].contains(&Some(incident)) {
                     return Err(Reason::NoSuchIncident);
                 }

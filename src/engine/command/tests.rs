@@ -94,8 +94,7 @@ fn answer_json(answer: &Answer) -> Value {
 #[test]
 fn each_kind_becomes_its_order() {
     let pendant = PendantId::new(0x12f).expect("a number");
-    let standing =
-        Standing { covert_incident: None, open_incident: Some(7), voice: true, deaf: false };
+    let standing = Standing { open_incident: Some(7), voice: true, ..Standing::default() };
     let of = |kind: &str, more: Value| {
         let mut command = json!({"id": id(1), "kind": kind, "pendant": "00012f"});
         let fields = more.as_object().expect("an object").clone();
@@ -183,7 +182,7 @@ fn vibrate_and_led_say_the_same_with_and_without_a_covert_incident() {
 #[test]
 fn a_covert_incident_can_be_closed_by_its_number_alone() {
     let covert =
-        Standing { covert_incident: Some(9), open_incident: Some(4), voice: false, deaf: false };
+        Standing { covert_incident: Some(9), open_incident: Some(4), ..Standing::default() };
     for (incident, closes) in [(9, true), (4, true), (5, false)] {
         let command =
             json!({"id": id(1), "kind": "close", "pendant": "00012f", "incident": incident});

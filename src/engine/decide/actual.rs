@@ -56,10 +56,9 @@ pub(super) fn step(
         }
         Saying::Pin(Entered::Wrong) => Kind::WrongPin,
     };
-    let opens = matches!(kind, Kind::Duress | Kind::DiscreetPanic | Kind::WrongPinRepeated);
     // The newest alarm names the incident: a closing that left the centre before it
     // knew of that alarm names an older one, and closes nothing.
-    let mut covert_incident = opens.then_some(counter).or(before.covert_incident);
+    let mut covert_incident = kind.alarms_covertly().then_some(counter).or(before.covert_incident);
     if planted(Mutant::SafePinCloses) && saying == Saying::Pin(Entered::Safe) {
         covert_incident = None;
     }

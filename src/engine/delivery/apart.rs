@@ -1,6 +1,10 @@
 //! Events set apart: a broker refused them, or hung up on them. Each is kept,
 //! tried again at that broker after a wait that doubles, tried elsewhere
 //! meanwhile, and stands in nobody's way.
+//!
+//! The wait is the broker's, not the event's. Which event is at its turn when the
+//! broker begins to refuse, or ends, is a matter of lanes; if each event brought its
+//! own wait along, the times of the next tries would tell of the lanes (P5).
 
 use super::line::Brokers;
 use crate::engine::journal::Lsn;
@@ -13,26 +17,57 @@ pub(super) const APART_MS: std::ops::RangeInclusive<u64> = 60_000..=3_600_000;
 /// Most events set apart; beyond it the oldest is offered again early.
 const APART_MAX: usize = 4096;
 
-/// How one broker stands to one event. The wait stays when it is over, so that
-/// the next refusal waits longer.
+/// How long a broker is left alone with what it refused.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wait {
-    until: Option<Mono>,
-    last_ms: u64,
+struct Round {
+    wait_ms: u64,
+    /// What is refused again after this waits longer.
+    ends: Option<Mono>,
+}
+
+impl Round {
+    fn begin(&mut self, wait_ms: u64, now: Mono) {
+        *self = Self { wait_ms, ends: Some(now.plus_ms(wait_ms)) };
+    }
+
+    /// The wait of an event that was refused for the first time, as it came.
+    fn first(&mut self, now: Mono) -> u64 {
+        if self.ends.is_none() {
+            self.begin(*APART_MS.start(), now);
+        }
+        *APART_MS.start()
+    }
+
+    /// The wait of an event that was refused out of the backlog.
+    fn next(&mut self, now: Mono) -> u64 {
+        if self.ends.is_none_or(|ends| ends <= now) {
+            self.begin((self.wait_ms * 2).clamp(*APART_MS.start(), *APART_MS.end()), now);
+        }
+        self.wait_ms
+    }
 }
 
 /// The events set apart.
 #[derive(Debug, Default)]
 pub(super) struct Apart {
-    events: BTreeMap<Lsn, [Wait; BROKERS_MAX]>,
+    /// Until when, at each broker. They stay when the wait is over, until they are taken.
+    events: BTreeMap<Lsn, [Option<Mono>; BROKERS_MAX]>,
     due: BTreeSet<(Mono, Lsn, BrokerId)>,
+    rounds: [Round; BROKERS_MAX],
 }
 
 impl Apart {
-    /// A broker refused an event. Gives an event that must give way for it.
-    pub(super) fn set(&mut self, lsn: Lsn, broker: BrokerId, now: Mono) -> Option<Lsn> {
-        let last_ms = self.events.get(&lsn).map_or(0, |waits| waits[broker.index()].last_ms);
-        let wait_ms = (last_ms * 2).clamp(*APART_MS.start(), *APART_MS.end());
+    /// A broker refused an event, as it came or out of the backlog. Gives an event that
+    /// must give way for it.
+    pub(super) fn set(
+        &mut self,
+        lsn: Lsn,
+        broker: BrokerId,
+        replayed: bool,
+        now: Mono,
+    ) -> Option<Lsn> {
+        let round = &mut self.rounds[broker.index()];
+        let wait_ms = if replayed { round.next(now) } else { round.first(now) };
         self.wait(lsn, broker, now, wait_ms);
         if self.events.len() <= APART_MAX {
             return None;
@@ -46,22 +81,21 @@ impl Apart {
     pub(super) fn wait(&mut self, lsn: Lsn, broker: BrokerId, now: Mono, wait_ms: u64) {
         let wait = &mut self.events.entry(lsn).or_default()[broker.index()];
         let until = now.plus_ms(wait_ms);
-        if let Some(earlier) = wait.until.replace(until) {
+        if let Some(earlier) = wait.replace(until) {
             self.due.remove(&(earlier, lsn, broker));
         }
-        wait.last_ms = wait_ms;
         self.due.insert((until, lsn, broker));
     }
 
     /// Whether an event is not to go to a broker now.
     pub(super) fn is_apart(&self, lsn: Lsn, broker: BrokerId) -> bool {
-        self.events.get(&lsn).is_some_and(|waits| waits[broker.index()].until.is_some())
+        self.events.get(&lsn).is_some_and(|waits| waits[broker.index()].is_some())
     }
 
     /// Whether an event is to go to none of these now.
     pub(super) fn is_apart_from(&self, lsn: Lsn, brokers: Brokers) -> bool {
         let Some(waits) = self.events.get(&lsn) else { return false };
-        brokers.iter().all(|broker| waits[broker.index()].until.is_some())
+        brokers.iter().all(|broker| waits[broker.index()].is_some())
     }
 
     /// The first event that is set apart.
@@ -79,17 +113,26 @@ impl Apart {
         let (until, lsn, broker) = *self.due.first().filter(|(until, ..)| *until <= now)?;
         self.due.remove(&(until, lsn, broker));
         if let Some(waits) = self.events.get_mut(&lsn) {
-            waits[broker.index()].until = None;
+            waits[broker.index()] = None;
         }
         Some(lsn)
     }
 
+    /// A broker took something out of the backlog: what it refuses next waits as at first.
+    pub(super) fn taken_again(&mut self, broker: BrokerId) {
+        self.rounds[broker.index()] = Round::default();
+    }
+
     /// An event is delivered, or gone.
     pub(super) fn forget(&mut self, lsn: Lsn) {
-        for (broker, wait) in BrokerId::all().zip(self.events.remove(&lsn).into_iter().flatten()) {
-            if let Some(until) = wait.until {
+        let Some(waits) = self.events.remove(&lsn) else { return };
+        for (broker, until) in BrokerId::all().zip(waits) {
+            if let Some(until) = until {
                 self.due.remove(&(until, lsn, broker));
             }
+        }
+        if self.events.is_empty() {
+            self.rounds = Default::default();
         }
     }
 
@@ -103,5 +146,65 @@ impl Apart {
             .into_iter()
             .map(|(until, lsn, broker)| (until, to(lsn), broker))
             .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BROKER: BrokerId = BrokerId(0);
+
+    /// When an event that stands apart may be tried again, s.
+    fn due_s(apart: &Apart, lsn: u64) -> Option<u64> {
+        let found = apart.due.iter().find(|(_, of, _)| *of == Lsn(lsn));
+        found.map(|(until, ..)| until.us() / 1_000_000)
+    }
+
+    fn at_s(s: u64) -> Mono {
+        Mono::ZERO.plus_ms(s * 1_000)
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_an_hour() {
+        let mut apart = Apart::default();
+        let (mut now_s, mut waits) = (0, Vec::new());
+        for turn in 0..9 {
+            apart.set(Lsn(1), BROKER, turn > 0, at_s(now_s));
+            let due = due_s(&apart, 1).expect("it stands apart");
+            waits.push(due - now_s);
+            assert_eq!(apart.take_due(at_s(due)), Some(Lsn(1)));
+            now_s = due;
+        }
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
+    }
+
+    /// P5: two events wait, one of them since long. Which of them is tried when the broker
+    /// refuses for the last time is a matter of lanes.
+    #[test]
+    fn the_next_try_does_not_tell_which_event_was_refused() {
+        let due = [1, 2].map(|last| {
+            let mut apart = Apart::default();
+            apart.set(Lsn(1), BROKER, true, at_s(0));
+            apart.set(Lsn(2), BROKER, true, at_s(0));
+            apart.set(Lsn(1), BROKER, true, at_s(60));
+            apart.set(Lsn(3), BROKER, false, at_s(100));
+            apart.set(Lsn(last), BROKER, true, at_s(190));
+            due_s(&apart, last)
+        });
+        assert_eq!(due[0], due[1]);
+    }
+
+    #[test]
+    fn what_comes_new_is_tried_again_soon_whatever_was_refused_for_long() {
+        let mut apart = Apart::default();
+        for s in [0, 60, 180, 420, 900] {
+            apart.set(Lsn(1), BROKER, true, at_s(s));
+        }
+        apart.set(Lsn(2), BROKER, false, at_s(1_000));
+        assert_eq!(due_s(&apart, 2), Some(1_060));
+        apart.taken_again(BROKER);
+        apart.set(Lsn(3), BROKER, true, at_s(1_100));
+        assert_eq!(due_s(&apart, 3), Some(1_160));
     }
 }

@@ -167,6 +167,15 @@ impl Backlog {
         self.look_again_from(lsn);
     }
 
+    /// One that was offered and not taken is next again, and not read again: what else
+    /// would be read with it depends on where it stands, and which one it is on the lanes (P5).
+    pub(super) fn put_back(&mut self, lsn: Lsn, event: Event) {
+        self.claimed.insert(lsn);
+        let ready = &mut self.ready[event.kind.lane() as usize];
+        let at = ready.partition_point(|(before, _)| *before < lsn);
+        ready.insert(at, (lsn, event));
+    }
+
     /// An event is in the journal no more.
     pub(super) fn forget(&mut self, lsn: Lsn) {
         self.claimed.remove(&lsn);

@@ -25,10 +25,13 @@ impl Gateway {
             }
             for command in commands {
                 let (states, members) = (&self.states, &self.members);
+                let (journal, delivery) = (&self.journal, &self.delivery);
                 #[cfg(feature = "leaks")]
                 let leaking = &self.leaking;
                 let judgement = self.commands.judge(command, now, |pendant| {
                     let standing = standing(states.get(pendant)?, members.get(pendant)?);
+                    let alarm_under_way = delivery.has_covert_alarm_of(pendant, journal);
+                    let standing = standing.map(|found| Standing { alarm_under_way, ..found });
                     #[cfg(feature = "leaks")]
                     let standing = standing.map(|standing| leaking.standing(standing));
                     standing
@@ -127,6 +130,7 @@ fn standing(state: &PendantState, member: &Member) -> Option<Standing> {
     Some(Standing {
         deaf: !matches!(member.keys, MemberKeys::Native { .. }),
         covert_incident: state.actual.covert_incident,
+        alarm_under_way: false,
         open_incident: state.apparent.alert,
         voice: false,
     })

@@ -269,10 +269,9 @@ impl Journal {
     }
 
     fn carry(&mut self, old: Lsn, event: Event) -> Result<Lsn, NoRoom> {
-        let lane = event.kind.lane();
         let new = self.append(&Written::Event(&event, None), Room::Cleaning)?;
         self.forget(old);
-        self.keep(new, lane);
+        self.keep(new, &event);
         Ok(new)
     }
 

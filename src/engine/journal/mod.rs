@@ -187,6 +187,8 @@ pub(super) struct Journal {
     reads: BTreeMap<DiskTicket, Reading>,
     states: States,
     indexed: [BTreeSet<Lsn>; 2],
+    /// Covert alarms among the live events, and whose they are.
+    covert_alarms: BTreeMap<Lsn, u32>,
     live: u64,
     tickets: u64,
     operations: VecDeque<DiskOp>,
@@ -204,7 +206,7 @@ impl Journal {
         let lsn = self.append(&Written::Event(event, state), Room::of(lane))?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(event.number);
-        self.keep(lsn, lane);
+        self.keep(lsn, event);
         if let Some(pendant) = state.and_then(|state| PendantId::new(state.pendant)) {
             self.note_state(pendant, lsn);
         }
@@ -274,6 +276,12 @@ impl Journal {
     /// Whether an event is of the urgent or the trouble lane.
     pub(super) fn is_indexed(&self, lsn: Lsn) -> bool {
         self.indexed.iter().any(|set| set.contains(&lsn))
+    }
+
+    /// Covert alarms of a pendant that are still to be delivered.
+    pub(super) fn covert_alarms_of(&self, pendant: PendantId) -> impl Iterator<Item = Lsn> + '_ {
+        let of_pendant = move |(_, of): &(&Lsn, &u32)| **of == pendant.get();
+        self.covert_alarms.iter().filter(of_pendant).map(|(lsn, _)| *lsn)
     }
 
     /// Where a pendant's latest state stands.
@@ -548,13 +556,14 @@ impl Journal {
         }
     }
 
-    fn keep(&mut self, lsn: Lsn, lane: Lane) {
+    fn keep(&mut self, lsn: Lsn, event: &Event) {
         let segment = self.segments.get_mut(&lsn.segment()).expect("its segment is open");
         segment.live.set(lsn.index());
         self.live += 1;
-        if let Some(index) = self.indexed.get_mut(lane as usize) {
+        if let Some(index) = self.indexed.get_mut(event.kind.lane() as usize) {
             index.insert(lsn);
         }
+        self.covert_alarms.extend(event.covert_alarm_of().map(|pendant| (lsn, pendant)));
     }
 
     /// Takes an event out of what is to be delivered. False if it was not in it.
@@ -568,6 +577,7 @@ impl Journal {
             for index in &mut self.indexed {
                 index.remove(&lsn);
             }
+            self.covert_alarms.remove(&lsn);
         }
         live
     }

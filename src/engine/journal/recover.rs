@@ -22,7 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a frame says, as far as recovery needs it.
 enum Said {
-    Event { lane: Lane, boot: Boot, number: u64, state: Option<Box<PendantState>> },
+    Event {
+        lane: Lane,
+        boot: Boot,
+        number: u64,
+        covert_alarm_of: Option<u32>,
+        state: Option<Box<PendantState>>,
+    },
     Other(Box<Record>),
 }
 
@@ -81,6 +87,7 @@ impl From<Record> for Said {
                 lane: event.kind.lane(),
                 boot: event.boot,
                 number: event.number,
+                covert_alarm_of: event.covert_alarm_of(),
                 state,
             },
             other => Self::Other(Box::new(other)),
@@ -94,6 +101,7 @@ pub struct Replay {
     store: JournalKey,
     segments: BTreeMap<u64, Segment>,
     lanes: [BTreeSet<Lsn>; 2],
+    covert_alarms: BTreeMap<Lsn, u32>,
     live: u64,
     released: Vec<Run>,
     states: BTreeMap<PendantId, (Lsn, PendantState)>,
@@ -136,6 +144,7 @@ impl Replay {
             store,
             segments: BTreeMap::new(),
             lanes: Default::default(),
+            covert_alarms: BTreeMap::new(),
             live: 0,
             released: Vec::new(),
             states: BTreeMap::new(),
@@ -238,7 +247,7 @@ impl Replay {
     fn take_frame(&mut self, lsn: Lsn, boot: Boot, said: Said) {
         self.newest_boot = Some(boot);
         let record = match said {
-            Said::Event { lane, boot, number, state } => {
+            Said::Event { lane, boot, number, covert_alarm_of, state } => {
                 self.take_number(boot, lane, number);
                 let segment =
                     self.segments.get_mut(&lsn.segment()).expect("inserted before its frames");
@@ -247,6 +256,7 @@ impl Replay {
                 if let Some(index) = self.lanes.get_mut(lane as usize) {
                     index.insert(lsn);
                 }
+                self.covert_alarms.extend(covert_alarm_of.map(|pendant| (lsn, pendant)));
                 if let Some(state) = state {
                     self.take_state(lsn, *state);
                 }
@@ -381,6 +391,7 @@ impl Replay {
             reads: BTreeMap::new(),
             states: places,
             indexed: self.lanes,
+            covert_alarms: self.covert_alarms,
             live: self.live,
             tickets: 0,
             operations: VecDeque::new(),
@@ -412,6 +423,7 @@ impl Replay {
                     for lane in &mut self.lanes {
                         lane.remove(&lsn);
                     }
+                    self.covert_alarms.remove(&lsn);
                 }
             }
         }

@@ -128,7 +128,7 @@ impl Journal {
             self.head = new.next();
             if let Some(Record::Event(event, _)) = &record {
                 if self.forget(old) {
-                    self.keep(new, event.kind.lane());
+                    self.keep(new, event);
                 }
             }
             if let Some(Record::Event(_, Some(state)) | Record::State(state)) = &record {
