@@ -84,6 +84,12 @@ impl JournalReader {
     fn path(&self, file: u32) -> PathBuf {
         self.directory.join(format!("{file:08}.seg"))
     }
+
+    /// A segment file that is being made. It has no number, so that no start takes it
+    /// for one of the journal.
+    fn unfinished(&self) -> PathBuf {
+        self.directory.join("new.seg")
+    }
 }
 
 /// The journal's folder, locked for this process.
@@ -124,11 +130,17 @@ pub trait SegmentFiles: Send + 'static {
     /// An open segment file.
     type Handle: SegmentFile;
 
-    /// Makes a file, or empties it.
+    /// Begins a file that has no number yet. One that was begun before is emptied.
     ///
     /// # Errors
     /// The system's.
-    fn create(&self, file: u32) -> io::Result<Self::Handle>;
+    fn begin(&self) -> io::Result<Self::Handle>;
+
+    /// Gives the file that was begun its number.
+    ///
+    /// # Errors
+    /// The system's.
+    fn name(&self, file: u32) -> io::Result<()>;
 
     /// Opens a file to read and write.
     ///
@@ -136,11 +148,11 @@ pub trait SegmentFiles: Send + 'static {
     /// The system's.
     fn open(&self, file: u32) -> io::Result<Self::Handle>;
 
-    /// Removes a file.
+    /// Removes the file that was begun.
     ///
     /// # Errors
     /// The system's.
-    fn remove(&self, file: u32) -> io::Result<()>;
+    fn drop_begun(&self) -> io::Result<()>;
 
     /// `fsync` of the folder: names are on the medium.
     ///
@@ -179,17 +191,21 @@ pub trait SegmentFile {
 impl SegmentFiles for JournalFolder {
     type Handle = File;
 
-    fn create(&self, file: u32) -> io::Result<File> {
-        let path = self.reader.path(file);
+    fn begin(&self) -> io::Result<File> {
+        let path = self.reader.unfinished();
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    }
+
+    fn name(&self, file: u32) -> io::Result<()> {
+        std::fs::rename(self.reader.unfinished(), self.reader.path(file))
     }
 
     fn open(&self, file: u32) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.reader.path(file))
     }
 
-    fn remove(&self, file: u32) -> io::Result<()> {
-        std::fs::remove_file(self.reader.path(file))
+    fn drop_begun(&self) -> io::Result<()> {
+        std::fs::remove_file(self.reader.unfinished())
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -240,13 +256,16 @@ pub fn spawn(
 pub struct Disk<F: SegmentFiles> {
     files: F,
     open: BTreeMap<u32, F::Handle>,
+    /// The names that were found are on the medium: the process before may have died
+    /// after it gave one.
+    names_synced: bool,
 }
 
 impl<F: SegmentFiles> Disk<F> {
     /// A disk of these files.
     #[must_use]
     pub const fn new(files: F) -> Self {
-        Self { files, open: BTreeMap::new() }
+        Self { files, open: BTreeMap::new(), names_synced: false }
     }
 
     /// Carries out one operation, and says how it ended.
@@ -264,30 +283,34 @@ impl<F: SegmentFiles> Disk<F> {
         }
     }
 
-    /// Zeros are written, not only reserved: writing into unwritten extents
-    /// would cost the file system's own journal a commit at every sync.
+    /// A file gets its number when its zeros are synced. If it had it before, a
+    /// process that died meanwhile, or whose sync failed, would leave one that looks
+    /// sound for as long as the machine runs, and is gone after a power cut.
     fn allocate(&mut self, file: u32, bytes: u32) -> io::Result<()> {
         self.open.remove(&file);
-        let segment = self.files.create(file)?;
-        let zeros = vec![0u8; 64 * 1024];
-        let mut at = 0;
-        while at < bytes {
-            let step = (bytes - at).min(64 * 1024);
-            if let Err(error) = segment.write_all_at(&zeros[..step as usize], u64::from(at)) {
-                // Room that helps nobody is given back.
-                drop(self.files.remove(file));
-                return Err(error);
-            }
-            at += step;
+        let segment = self.files.begin()?;
+        if let Err(error) = fill(&segment, bytes) {
+            // Room that helps nobody is given back.
+            drop(self.files.drop_begun());
+            return Err(error);
         }
-        segment.sync_all()?;
-        self.files.sync_names()
+        self.files.name(file)?;
+        self.sync_names()
     }
 
     fn commit(&mut self, file: u32, offset: u32, bytes: &[u8]) -> io::Result<()> {
+        if !self.names_synced {
+            self.sync_names()?;
+        }
         let segment = self.file(file)?;
         segment.write_all_at(bytes, u64::from(offset))?;
         segment.sync_data()
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.files.sync_names()?;
+        self.names_synced = true;
+        Ok(())
     }
 
     fn read(&mut self, file: u32, offset: u32, bytes: u32) -> io::Result<Vec<u8>> {
@@ -306,6 +329,19 @@ impl<F: SegmentFiles> Disk<F> {
         }
         Ok(&self.open[&file])
     }
+}
+
+/// Zeros are written, not only reserved: writing into unwritten extents would cost
+/// the file system's own journal a commit at every sync.
+fn fill(segment: &impl SegmentFile, bytes: u32) -> io::Result<()> {
+    let zeros = vec![0u8; 64 * 1024];
+    let mut at = 0;
+    while at < bytes {
+        let step = (bytes - at).min(64 * 1024);
+        segment.write_all_at(&zeros[..step as usize], u64::from(at))?;
+        at += step;
+    }
+    segment.sync_all()
 }
 
 fn answer<T>(

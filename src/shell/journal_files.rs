@@ -78,7 +78,7 @@ pub fn read(folder: &JournalFolder, key: JournalKey) -> Result<Replay, ReadError
 ///
 /// # Errors
 /// As `Survey::plan`.
-pub fn settle<F: SegmentFiles>(files: &F, survey: Survey) -> Result<Plan, RecoverError> {
+pub fn settle<F: SegmentFiles>(files: &F, mut survey: Survey) -> Result<Plan, RecoverError> {
     let synced = survey.unvouched().map_or(Ok(()), |stretch| {
         let file = files.open(stretch.file)?;
         let mut bytes = vec![0; stretch.bytes];

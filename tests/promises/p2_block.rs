@@ -5,7 +5,9 @@ use crate::block::{Files, Lies, Reaching};
 use crate::dice::Dice;
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::journal::SEGMENT_BYTES;
 use pendant_gateway::engine::journal::recover::Survey;
+use pendant_gateway::engine::seam::{DiskDone, DiskOp, DiskTicket};
 use pendant_gateway::shell::disk::Disk as ShellDisk;
 use pendant_gateway::shell::journal_files::settle;
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,6 +186,35 @@ fn no_cut_of_the_shell_s_own_writes_loses_what_was_answered() {
     }
     println!("{cuts} cuts, {owed} answers owed, none lost");
     assert!(std::env::var_os("SEED").is_some() || (cuts >= 500 && owed > 5_000));
+}
+
+const ALLOCATE: DiskOp = DiskOp::Allocate { ticket: DiskTicket(1), file: 0, bytes: SEGMENT_BYTES };
+
+/// Else the next process would rely on what the next cut takes away.
+#[test]
+fn a_file_whose_sync_failed_is_none_to_the_next_process() {
+    let files = Files::default();
+    files.device().faults.failing_syncs = 1;
+    let done = ShellDisk::new(files.clone()).carry_out(ALLOCATE);
+    assert!(matches!(done, DiskDone::Failed(..)), "{done:?}");
+    assert!(files.device().seen().is_empty(), "it is found by its name");
+}
+
+#[test]
+fn what_is_committed_stands_under_a_name_that_is_synced() {
+    let files = Files::default();
+    files.device().faults.failing_name_syncs = 1;
+    let done = ShellDisk::new(files.clone()).carry_out(ALLOCATE);
+    assert!(matches!(done, DiskDone::Failed(..)), "{done:?}");
+    // The process dies, and the next one finds the file.
+    let mut next = ShellDisk::new(files.clone());
+    let bytes = vec![7; 512];
+    let commit = DiskOp::Commit { ticket: DiskTicket(2), file: 0, offset: 0, bytes };
+    let done = next.carry_out(commit);
+    assert!(matches!(done, DiskDone::Committed(_)), "{done:?}");
+    let device = files.device();
+    let left = device.after_cut(&Image::new(), device.steps.len(), Reaching::None, &mut |_| 0);
+    assert_eq!(left.get(&0).map(|bytes| &bytes[..512]), Some(&[7; 512][..]));
 }
 
 /// The judge sees a shell that forgets a sync.

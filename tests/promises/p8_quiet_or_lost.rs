@@ -126,6 +126,25 @@ fn a_missing_segment_is_told() {
     assert_eq!(rig.count("panic") as u64 + void, 5_000);
 }
 
+/// A write that went astray left a frame of a newer segment in the oldest one's file,
+/// and the newer one's own file is gone: the oldest loses that frame alone.
+#[test]
+fn a_frame_that_went_astray_costs_no_more_than_its_place() {
+    // In the middle of the log, and at its end.
+    for (gone, left) in [(1, 5_000 - 2_048 - 1), (2, 2 * 2_040)] {
+        let (mut rig, _) = filled(5_000);
+        assert_eq!(rig.disk.files.keys().copied().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+        let place = 512 * 500..512 * 501;
+        let frame = rig.disk.files.remove(&gone).expect("it is there")[place.clone()].to_vec();
+        rig.disk.files.get_mut(&0).expect("it is there")[place].copy_from_slice(&frame);
+        rig.start();
+        rig.broker_back();
+        rig.run_ms(60_000);
+        assert!(rig.count("panic") >= left, "{} came without file {gone}", rig.count("panic"));
+        assert!(rig.report.expect("started").damaged > 1, "file {gone} is gone in silence");
+    }
+}
+
 #[test]
 fn a_foreign_journal_is_refused_and_left_alone() {
     let (mut rig, _) = filled(10);

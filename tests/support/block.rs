@@ -15,13 +15,10 @@ const SECTOR: usize = 512;
 /// One thing that the shell did.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A name now means a new, empty file.
-    Create {
+    /// A name now means this file.
+    Name {
         file: u32,
         inode: usize,
-    },
-    Remove {
-        file: u32,
     },
     Write {
         inode: usize,
@@ -39,6 +36,8 @@ pub enum Step {
 pub struct Faults {
     /// The next so many syncs of data fail.
     pub failing_syncs: u32,
+    /// The next so many syncs of names fail.
+    pub failing_name_syncs: u32,
     /// Syncs of this sort are said to have happened and did not: bugs of a shell, to
     /// see that they are found.
     pub lies: Lies,
@@ -59,6 +58,8 @@ pub struct Device {
     /// As programs see it.
     names: BTreeMap<u32, usize>,
     inodes: Vec<Vec<u8>>,
+    /// The file that has no number yet.
+    begun: Option<usize>,
 }
 
 /// The twin of `JournalFolder`.
@@ -90,13 +91,20 @@ impl Files {
 impl SegmentFiles for Files {
     type Handle = Handle;
 
-    fn create(&self, file: u32) -> io::Result<Handle> {
+    fn begin(&self) -> io::Result<Handle> {
         let mut device = self.device();
         let inode = device.inodes.len();
         device.inodes.push(Vec::new());
-        device.names.insert(file, inode);
-        device.steps.push(Step::Create { file, inode });
+        device.begun = Some(inode);
         Ok(Handle { files: self.clone(), inode })
+    }
+
+    fn name(&self, file: u32) -> io::Result<()> {
+        let mut device = self.device();
+        let inode = device.begun.take().ok_or(io::ErrorKind::NotFound)?;
+        device.names.insert(file, inode);
+        device.steps.push(Step::Name { file, inode });
+        Ok(())
     }
 
     fn open(&self, file: u32) -> io::Result<Handle> {
@@ -105,15 +113,16 @@ impl SegmentFiles for Files {
         Ok(Handle { files: self.clone(), inode })
     }
 
-    fn remove(&self, file: u32) -> io::Result<()> {
-        let mut device = self.device();
-        device.names.remove(&file);
-        device.steps.push(Step::Remove { file });
-        Ok(())
+    fn drop_begun(&self) -> io::Result<()> {
+        self.device().begun.take().map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn sync_names(&self) -> io::Result<()> {
         let mut device = self.device();
+        if device.faults.failing_name_syncs > 0 {
+            device.faults.failing_name_syncs -= 1;
+            return Err(io::ErrorKind::Other.into());
+        }
         if device.faults.lies != Lies::Names {
             device.steps.push(Step::SyncNames);
         }
@@ -200,7 +209,7 @@ impl Device {
         let mut renames: Vec<&Step> = Vec::new();
         for step in &self.steps[..steps] {
             match step {
-                Step::Create { .. } | Step::Remove { .. } => renames.push(step),
+                Step::Name { .. } => renames.push(step),
                 Step::SyncNames => {
                     renames.drain(..).for_each(|step| rename(&mut names, step));
                 }
@@ -232,9 +241,7 @@ impl Device {
 }
 
 fn rename(names: &mut BTreeMap<u32, usize>, step: &Step) {
-    match step {
-        Step::Create { file, inode } => drop(names.insert(*file, *inode)),
-        Step::Remove { file } => drop(names.remove(file)),
-        _ => {}
+    if let Step::Name { file, inode } = step {
+        names.insert(*file, *inode);
     }
 }

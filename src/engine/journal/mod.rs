@@ -6,6 +6,7 @@
 //! reception, so that neither the file nor the place written tells a heartbeat
 //! from a cry for help. Rooms are budgets: `space` gives up routine first.
 
+mod astray;
 mod cleaning;
 mod findings;
 pub mod recover;

@@ -42,19 +42,21 @@ impl std::error::Error for RecoverError {}
 
 /// The newest segment in a file.
 #[derive(Clone)]
-struct Found {
-    file: u32,
-    full_length: bool,
-    segment: u64,
+pub(super) struct Found {
+    pub(super) file: u32,
+    pub(super) full_length: bool,
+    pub(super) segment: u64,
     /// Frames that are whole.
-    valid: Bits,
+    pub(super) valid: Bits,
     /// Frames that are neither whole nor zero.
     ragged: Bits,
     previous_end: Lsn,
+    /// The durable mark in the last of them.
+    pub(super) durable: Lsn,
     /// The file in which the log goes on.
     next_file: Option<u32>,
     /// What the file holds of its earlier lives, the newest last.
-    earlier: Vec<Found>,
+    pub(super) earlier: Vec<Found>,
 }
 
 /// What the headers of one file say. Files can be looked at in any order, also at
@@ -106,6 +108,7 @@ impl Headers {
             valid,
             ragged: ragged.clone(),
             previous_end: last.previous_end,
+            durable: last.durable_before,
             next_file: last.next_file,
             earlier: Vec::new(),
         };
@@ -120,15 +123,17 @@ impl Headers {
 /// First pass: headers only.
 #[derive(Default)]
 pub struct Survey {
-    found: BTreeMap<u64, Found>,
+    pub(super) found: BTreeMap<u64, Found>,
     free: Vec<u32>,
     short: Vec<u32>,
     files: u32,
     durable: Lsn,
-    tail: Lsn,
+    pub(super) tail: Lsn,
     other_version: bool,
     newest_id: u64,
     void_frames: u64,
+    /// The newest segment of which nothing but frames that went astray is left.
+    pub(super) astray: Option<u64>,
     /// Segments that stand in two files.
     doubled: BTreeSet<u64>,
     /// The newest segment of which each file holds a frame, and how many it holds.
@@ -170,7 +175,7 @@ impl Survey {
 
     /// Of two files with the same segment the fuller one counts. The other one may
     /// have its frames from a write that went astray: what else it holds is looked at.
-    fn keep(&mut self, new: Found) {
+    pub(super) fn keep(&mut self, new: Found) {
         let segment = new.segment;
         let other = match self.found.remove(&segment) {
             Some(old) if old.valid.count() >= new.valid.count() => {
@@ -204,14 +209,16 @@ impl Survey {
             None => !self.free.contains(&file),
         });
         let cut_short = !last.full_length && cut <= Lsn::first_of(last.segment + 1);
-        next_is_missing || cut_short
+        let is_astray = self.astray.is_some_and(|id| id > last.segment);
+        next_is_missing || cut_short || is_astray
     }
 
     /// The last frames of the log, for which nothing on the medium vouches: they may
     /// stand in the kernel's memory alone, if only the gateway died and not the
     /// machine. They must be written again and synced before `plan` may be believed.
     #[must_use]
-    pub fn unvouched(&self) -> Option<Unvouched> {
+    pub fn unvouched(&mut self) -> Option<Unvouched> {
+        self.set_astray_aside();
         let cut = self.cut();
         let last = (cut > self.durable).then(|| Lsn(cut.0 - 1))?;
         let found = self.found.get(&last.segment())?;
@@ -227,7 +234,8 @@ impl Survey {
     ///
     /// # Errors
     /// `OtherVersion` if the frames are of another format.
-    pub fn plan(self) -> Result<Plan, RecoverError> {
+    pub fn plan(mut self) -> Result<Plan, RecoverError> {
+        self.set_astray_aside();
         let cut = self.cut();
         self.plan_to(cut)
     }
@@ -237,7 +245,8 @@ impl Survey {
     ///
     /// # Errors
     /// `OtherVersion` if the frames are of another format.
-    pub fn plan_vouched(self) -> Result<Plan, RecoverError> {
+    pub fn plan_vouched(mut self) -> Result<Plan, RecoverError> {
+        self.set_astray_aside();
         let cut = self.durable;
         self.plan_to(cut)
     }

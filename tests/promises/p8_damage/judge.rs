@@ -34,13 +34,13 @@ impl Left {
             let files = segments.entry(frame.position / SLOTS).or_default();
             files.entry(file).or_default().insert(frame.position);
         }
+        let log_from = after.iter().map(|frame| frame.tail).max().unwrap_or(0) / SLOTS;
+        keep_fullest(&mut segments, log_from);
         // Of equally full ones either may: what both have is left for sure.
-        let fullest = |files: BTreeMap<u32, BTreeSet<u64>>| {
-            let most = files.values().map(BTreeSet::len).max();
-            let full = files.into_values().filter(|held| Some(held.len()) == most);
-            full.reduce(|one, other| &one & &other).unwrap_or_default()
+        let common = |files: BTreeMap<u32, BTreeSet<u64>>| {
+            files.into_values().reduce(|one, other| &one & &other).unwrap_or_default()
         };
-        let whole: BTreeSet<u64> = segments.into_values().flat_map(fullest).collect();
+        let whole: BTreeSet<u64> = segments.into_values().flat_map(common).collect();
         let mark = after.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
         let hole = before.range(mark..).map(|(position, _)| *position);
         let unvouched_from =
@@ -74,6 +74,32 @@ impl Left {
                 position % SLOTS == 0 && *other == boot && self.whole.contains(position)
             });
         by_event || by_beginning
+    }
+}
+
+/// Of the files with frames of one segment the fullest count. And a file is that of one
+/// segment of the log: if it counts for several, of the newest if that begins there, else
+/// of the fullest. The others' frames went astray, and their own files are gone: they are
+/// lost with them. What the file itself holds is not.
+fn keep_fullest(segments: &mut BTreeMap<u64, BTreeMap<u32, BTreeSet<u64>>>, log_from: u64) {
+    let mut lengths: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (segment, files) in segments.iter_mut() {
+        let most = files.values().map(BTreeSet::len).max();
+        files.retain(|_, held| Some(held.len()) == most);
+        for (file, held) in files.iter().filter(|_| *segment >= log_from) {
+            lengths.entry(*file).or_default().push(held.len());
+        }
+    }
+    // The newest first.
+    let (mut seen, mut owned) = (BTreeSet::new(), BTreeSet::new());
+    for (segment, files) in segments.range_mut(log_from..).rev() {
+        files.retain(|file, held| {
+            let begins = seen.insert(*file) && held.contains(&(segment * SLOTS));
+            let as_long = lengths[file].iter().filter(|length| **length >= held.len()).count();
+            let own = begins || (as_long == 1 && !owned.contains(file));
+            owned.extend(own.then_some(*file));
+            own
+        });
     }
 }
 
