@@ -8,6 +8,7 @@
 
 mod cleaning;
 mod findings;
+pub mod reading;
 pub mod recover;
 mod segment;
 mod slot;

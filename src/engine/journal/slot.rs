@@ -35,7 +35,7 @@ pub const SLOTS_PER_SEGMENT: u64 = 2048;
 /// Bytes of a segment file: 1 MiB.
 pub const SEGMENT_BYTES: u32 = (SLOT_BYTES as u32) * (SLOTS_PER_SEGMENT as u32);
 /// Bytes of a record with its padding.
-const RECORD_BYTES: usize = 448;
+pub(super) const RECORD_BYTES: usize = 448;
 /// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
 pub(super) const RUNS_MAX: usize = 24;
 
@@ -126,7 +126,7 @@ pub(super) struct Opened {
 
 /// A record in plain, ready to be sealed under whichever position it gets.
 #[derive(Clone)]
-pub(super) struct Plain(Box<[u8; RECORD_BYTES]>);
+pub(super) struct Plain(pub(super) Box<[u8; RECORD_BYTES]>);
 
 impl Plain {
     pub(super) fn new(record: &Written<'_>) -> Self {
