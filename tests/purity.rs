@@ -92,6 +92,33 @@ fn unsafe_code_stands_in_the_hardware_layer_alone() {
     for folder in ["src", "protocol/src", "kit/src"] {
         assert_eq!(offences(folder, &["unsafe "]), Vec::<String>::new());
     }
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = |path: &str| fs::read_to_string(home.join(path)).expect("a manifest");
+    // The compiler holds it: forbidden, with no way to allow it in one place.
+    let workspace = lints(&manifest("Cargo.toml"), "workspace.lints");
+    assert!(workspace.contains(&"unsafe_code = \"forbid\"".to_owned()), "{workspace:?}");
+    for package in ["Cargo.toml", "protocol/Cargo.toml", "kit/Cargo.toml"] {
+        assert!(manifest(package).contains("\n[lints]\nworkspace = true\n"), "{package}");
+    }
+    let mut hal = lints(&manifest("hal/Cargo.toml"), "lints");
+    for lint in &mut hal {
+        *lint = lint.replace("unsafe_code = \"deny\"", "unsafe_code = \"forbid\"");
+    }
+    assert_eq!(hal, workspace, "the hardware layer's lints are the workspace's");
+}
+
+/// The lints that stand in a manifest's tables below this name.
+fn lints(manifest: &str, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut within = false;
+    for line in manifest.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('[') {
+            within = line.starts_with(&format!("[{name}."));
+        } else if within {
+            found.push(line.to_owned());
+        }
+    }
+    found
 }
 
 /// Only the shell's telling may log what the engine says, and no covert kind

@@ -12,6 +12,7 @@ mod join;
 mod keys;
 mod mac;
 mod plan;
+pub mod reading;
 mod session;
 #[cfg(test)]
 mod vectors_test;

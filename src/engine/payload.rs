@@ -223,7 +223,8 @@ pub fn topic_base(settings: &Settings) -> String {
 
 /// What a message on the receipt topic names:
 /// `{"received":"<uuid>","boot":"<16 hexadecimal digits>"}`. `None` if it is none.
-pub(super) fn parse_receipt(payload: &[u8]) -> Option<Telling> {
+#[must_use]
+pub fn parse_receipt(payload: &[u8]) -> Option<Telling> {
     #[derive(serde::Deserialize)]
     struct Receipt<'t> {
         received: &'t str,

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Conversations at once; the next waits.
 const CONVERSATIONS_MAX: usize = 8;
 /// A line is a question of a few words.
-const LINE_BYTES_MAX: u64 = 4096;
+pub const LINE_BYTES_MAX: u64 = 4096;
 /// A conversation that says nothing is ended.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
@@ -46,6 +46,16 @@ pub enum Question {
 #[serde(deny_unknown_fields)]
 struct Line {
     ask: Question,
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// Says what was not understood.
+pub fn question(line: &[u8]) -> Result<Question, String> {
+    serde_json::from_slice::<Line>(line)
+        .map(|line| line.ask)
+        .map_err(|error| format!("not understood: {error}"))
 }
 
 /// A question, and where the answer goes.
@@ -125,9 +135,9 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<
         if !matches!(read, Ok(Ok(1..))) {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<Line>(&line) {
-            Ok(line) => reply(line.ask, &asked).await,
-            Err(error) => json!({ "error": format!("not understood: {error}") }),
+        let answer = match question(&line) {
+            Ok(question) => reply(question, &asked).await,
+            Err(error) => json!({ "error": error }),
         };
         writer.write_all(format!("{answer}\n").as_bytes()).await?;
     }
@@ -148,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_question_is_a_word_or_a_word_with_what_belongs_to_it() {
-        let asked = |line: &str| serde_json::from_str::<Line>(line).map(|line| line.ask).ok();
+        let asked = |line: &str| question(line.as_bytes()).ok();
         assert_eq!(asked(r#"{"ask":"status"}"#), Some(Question::Status));
         let order = LogOrder { level: Some(LogLevel::Debug), seconds: 600 };
         let line = r#"{"ask":{"log":{"level":"debug","seconds":600}}}"#;

@@ -8,7 +8,7 @@
 mod store;
 mod tally;
 
-pub use tally::{BUCKET_S, Row, Spread, Subject, Tally};
+pub use tally::{BUCKET_S, KEY_BYTES, Row, Spread, Subject, Tally, row, row_bytes};
 
 use crate::engine::seam::{LinkId, Signal};
 use pendant_protocol::PendantId;

@@ -323,17 +323,22 @@ impl KeyringFiles {
                 &(*tag).into(),
             )
             .map_err(|_| EnrolmentFault::Seal)?;
-        let content: Content = postcard::from_bytes(&text).map_err(|_| EnrolmentFault::Seal)?;
-        if content.pendant != pendant.get() {
-            return Err(EnrolmentFault::Seal);
-        }
-        Ok(Enrolment {
-            pendant,
-            id: content.id,
-            wearer: content.wearer,
-            secrets: content.secrets.into(),
-        })
+        unsealed(pendant, &text).ok_or(EnrolmentFault::Seal)
     }
+}
+
+/// The enrolment of a pendant in the text of its file, once that is unsealed; `None` if
+/// it is no enrolment, or another's.
+#[must_use]
+pub fn unsealed(pendant: PendantId, text: &[u8]) -> Option<Enrolment> {
+    let content: Content = postcard::from_bytes(text).ok()?;
+    let Content { id, wearer, secrets, .. } = content;
+    (content.pendant == pendant.get()).then(|| Enrolment {
+        pendant,
+        id,
+        wearer,
+        secrets: secrets.into(),
+    })
 }
 
 /// Whether a pendant is enrolled. Needs no key.

@@ -10,9 +10,12 @@
 mod clock;
 mod datagram;
 mod packet;
+mod reading;
 mod session;
 
 pub use datagram::Eui;
+pub use packet::{Heard, Verdict};
+pub use reading::{Datagram, Says, read};
 
 use crate::airtime::Shape;
 use crate::link::{LinkEvent, LinkFault, LinkHandle};

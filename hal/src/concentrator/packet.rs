@@ -15,12 +15,14 @@ const ERROR_CHARACTERS_MAX: usize = 40;
 
 /// A frame as the forwarder heard it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Heard {
+pub struct Heard {
     /// The concentrator's counter at the frame's end, microseconds. Without it the
     /// frame can be heard, not answered.
-    pub(super) tmst_us: Option<u32>,
-    pub(super) signal: Signal,
-    pub(super) bytes: Vec<u8>,
+    pub tmst_us: Option<u32>,
+    /// How it was heard.
+    pub signal: Signal,
+    /// The frame, 1 to [`FRAME_BYTES_MAX`] bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// What the forwarder says that it heard: each a frame, or what to count. The loudest
@@ -175,7 +177,7 @@ pub(super) fn write_downlink(asking: &Asking, bytes: &[u8]) -> Vec<u8> {
 
 /// What became of a downlink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It will leave.
     Accepted,
     /// Another moment may do: it came too late or too early, or the antenna is taken.

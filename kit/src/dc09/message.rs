@@ -57,7 +57,7 @@ pub(super) struct Address {
 
 /// What a receiver answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub enum Reply {
     /// It has the message.
     Ack,
     /// It does not take the message's time; by its own clock it is this, seconds since 1970.
@@ -68,7 +68,7 @@ pub(super) enum Reply {
 
 /// Why bytes are no answer to our message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoReply {
+pub enum NoReply {
     /// No whole frame.
     Frame,
     /// No answer of the protocol.

@@ -15,6 +15,7 @@ mod link;
 mod mapping;
 mod message;
 mod queue;
+pub mod reading;
 mod state;
 mod told;
 
@@ -22,5 +23,6 @@ pub use bridge::{BridgeSettings, Ended, run};
 pub use cipher::Cipher;
 pub use link::{LinkSettings, Transport};
 pub use mapping::{Format, Mapping};
+pub use message::{NoReply, Reply};
 pub use state::State;
 pub use told::Told;

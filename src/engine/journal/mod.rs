@@ -9,6 +9,7 @@
 mod astray;
 mod cleaning;
 mod findings;
+pub mod reading;
 pub mod recover;
 mod segment;
 mod slot;

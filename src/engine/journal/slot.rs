@@ -35,11 +35,14 @@ pub const SLOTS_PER_SEGMENT: u64 = 2048;
 /// Bytes of a segment file: 1 MiB.
 pub const SEGMENT_BYTES: u32 = (SLOT_BYTES as u32) * (SLOTS_PER_SEGMENT as u32);
 /// Bytes of a record with its padding.
-const RECORD_BYTES: usize = 448;
+pub(super) const RECORD_BYTES: usize = 448;
 /// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
 pub(super) const RUNS_MAX: usize = 24;
 
 const VERSION: u8 = 3;
+/// More segments than any medium lives to see: 2^40 of 1 MiB. Positions beyond are no
+/// gateway's, and could not be reckoned with.
+const SEGMENTS_MAX: u64 = 1 << 40;
 const HEADER_BYTES: usize = 48;
 
 type Cipher = ccm::Ccm<Aes128Enc, U16, U13>;
@@ -126,7 +129,7 @@ pub(super) struct Opened {
 
 /// A record in plain, ready to be sealed under whichever position it gets.
 #[derive(Clone)]
-pub(super) struct Plain(Box<[u8; RECORD_BYTES]>);
+pub(super) struct Plain(pub(super) Box<[u8; RECORD_BYTES]>);
 
 impl Plain {
     pub(super) fn new(record: &Written<'_>) -> Self {
@@ -171,14 +174,25 @@ impl Header {
         let lsn = Lsn(word(8));
         let crc = u32::from_le_bytes(slot[..4].try_into().expect("4 bytes of the header"));
         let whole = slot[4] == VERSION && lsn.index() == index && crc == checksum(slot, lsn);
-        whole.then(|| Self {
+        let header = Self {
             lsn,
             durable_before: Lsn(word(16)),
             previous_end: Lsn(word(24)),
             tail: Lsn(word(32)),
             boot: word(40),
             next_file: u32::from_le_bytes([slot[5], slot[6], slot[7], 0]).checked_sub(1),
-        })
+        };
+        (whole && header.is_possible()).then_some(header)
+    }
+
+    /// Whether a gateway may have written it. The checksum is no seal: anybody who can
+    /// write to the medium can compute it, and must not keep the gateway from starting.
+    fn is_possible(&self) -> bool {
+        let segment = self.lsn.segment();
+        segment < SEGMENTS_MAX
+            && self.durable_before <= self.lsn
+            && self.tail <= self.lsn
+            && self.previous_end <= Lsn::first_of(segment)
     }
 }
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Length of the time over which a row counts, seconds.
 pub const BUCKET_S: u64 = 900;
 
+/// Bytes of a row's key.
+pub const KEY_BYTES: usize = 9;
+
 /// Whom a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
@@ -121,8 +124,8 @@ impl Key {
         Self { bucket: bucket(unix_s), pendant, link: link.0 }
     }
 
-    pub(super) fn bytes(self) -> [u8; 9] {
-        let mut bytes = [0; 9];
+    pub(super) fn bytes(self) -> [u8; KEY_BYTES] {
+        let mut bytes = [0; KEY_BYTES];
         bytes[..4].copy_from_slice(&self.bucket.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.pendant.to_be_bytes());
         bytes[8] = self.link;
@@ -130,7 +133,7 @@ impl Key {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; 9] = bytes.try_into().ok()?;
+        let bytes: &[u8; KEY_BYTES] = bytes.try_into().ok()?;
         let (bucket, rest) = bytes.split_first_chunk()?;
         let (pendant, link) = rest.split_first_chunk()?;
         Some(Self {
@@ -147,7 +150,8 @@ pub(super) fn bucket(unix_s: u64) -> u32 {
 }
 
 /// What was stored, or `None` if it is nothing that we write.
-pub(super) fn row(key: &[u8], value: &[u8]) -> Option<Row> {
+#[must_use]
+pub fn row(key: &[u8], value: &[u8]) -> Option<Row> {
     let key = Key::parse(key)?;
     Some(Row {
         from_unix_s: u64::from(key.bucket) * BUCKET_S,
@@ -158,6 +162,12 @@ pub(super) fn row(key: &[u8], value: &[u8]) -> Option<Row> {
         link: LinkId(key.link),
         tally: tally(value)?,
     })
+}
+
+/// Key and value of a row as it is stored.
+#[must_use]
+pub fn row_bytes(row: &Row) -> ([u8; KEY_BYTES], Vec<u8>) {
+    (Key::new(row.from_unix_s, row.subject, row.link).bytes(), value(&row.tally))
 }
 
 pub(super) fn tally(value: &[u8]) -> Option<Tally> {
