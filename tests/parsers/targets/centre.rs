@@ -45,8 +45,13 @@ pub(crate) fn commands(data: &[u8]) {
         let wall =
             Wall::Set { unix_ms: 1_790_000_000_000, uncertainty_ms: 10, source: WallSource::Ntp };
         let now = Now { mono: Mono::from_us(1_000_000), wall };
-        let standing =
-            Standing { covert_incident: Some(7), open_incident: Some(7), voice: true, deaf: false };
+        let standing = Standing {
+            covert_incident: Some(7),
+            alarm_under_way: false,
+            open_incident: Some(7),
+            voice: true,
+            deaf: false,
+        };
         for command in commands {
             judgements.push(open.judge(command, now, |_| Some(standing)));
         }
