@@ -5,6 +5,7 @@ mod air;
 mod answers;
 mod brokers;
 mod certificates;
+mod frames;
 mod joins;
 #[cfg(feature = "leaks")]
 pub mod leak;
@@ -13,17 +14,13 @@ mod orders;
 mod own_test;
 mod timers;
 
-use super::acknowledge::{Custody, Released, Waiting, Window};
+use super::acknowledge::Custody;
 use super::age::{Age, AgeClock};
 use super::air::AirWatch;
-use super::authenticate::{Arrived, arrive};
 use super::by_pendant::ByPendant;
 use super::certificate::CertificateWatch;
 use super::chance::{Chance, Seed};
-use super::claimed::brought;
 use super::command::{CentreSilence, Commands};
-use super::decide::{Moment, decide};
-use super::deduplicate::{Fresh, Heard, deduplicate};
 use super::delivery::{Delivery, Receipted};
 use super::downlinks::Downlinks;
 use super::event::{
@@ -33,12 +30,11 @@ use super::journal::recover::{RecoverError, Replay};
 use super::journal::{Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member, Members};
 use super::lamp::Lamps;
-use super::lorawan::DownlinkBytes;
 use super::mutant::{Mutant, planted};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
-use super::pendant::{Latest, PendantState, Supervision};
-use super::record::{Hearing, Record, record};
+use super::pendant::PendantState;
+use super::record::Hearing;
 use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
 use super::time::{Mono, Now, Wall};
@@ -305,150 +301,6 @@ impl Gateway {
         #[cfg(feature = "leaks")]
         let lamps = self.leaking.lamps(lamps);
         lamps
-    }
-
-    fn frame(&mut self, bytes: &[u8], hearing: Hearing, now: Now) {
-        if planted(Mutant::RefuseWhileUnset) && now.wall == Wall::Unset {
-            return;
-        }
-        let members = std::mem::take(&mut self.members);
-        let link = self.settings.links.get(usize::from(hearing.link.0));
-        let brought = brought(link.map(|link| link.speech).unwrap_or_default(), bytes);
-        match arrive(brought, &members, &self.states, now.wall) {
-            Err(why) => self.refuse(hearing.link, why),
-            Ok(Arrived::Joining(joining)) => self.joins(joining, hearing, now),
-            Ok(Arrived::JoinedAgain(pendant, event)) => {
-                self.joins_again(pendant, event, &hearing, now);
-            }
-            Ok(Arrived::Message(authentic)) => {
-                let pendant = authentic.pendant();
-                let event = authentic.event(0);
-                let windows = self.windows(authentic.way(), &hearing);
-                match deduplicate(authentic, &self.states[pendant], now.mono) {
-                    Heard::Fresh(fresh) => self.fresh(fresh, windows, hearing, now),
-                    Heard::Again(reply) => {
-                        let answer = reply.zip(windows);
-                        self.again(pendant, event, answer, hearing, now);
-                    }
-                    Heard::Used | Heard::TooOld => self.stale(pendant, hearing.link, now),
-                }
-            }
-        }
-        self.members = members;
-    }
-
-    fn fresh(
-        &mut self,
-        fresh: Fresh<'_>,
-        windows: Option<[Window; 2]>,
-        hearing: Hearing,
-        now: Now,
-    ) {
-        let pendant = fresh.authentic().pendant();
-        let moment = Moment { now, age: self.age.at(now) };
-        let before = &self.states[pendant];
-        let supervision = before.supervision;
-        let restored = (supervision != Supervision::Heard).then(|| fresh.authentic().event(1));
-        let instruction = self.instructions.get(&pendant).copied().unwrap_or(Instruction::None);
-        let policy = self.settings.policies.of(pendant);
-        let decision = decide(fresh, before, policy, instruction, moment);
-        if decision.answer.instruction == instruction {
-            self.instructions.remove(&pendant);
-        }
-        let number = self.next_number(decision.kind.lane());
-        let salt = self.chance.salt();
-        let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
-        self.supervise(&mut record, supervision, restored, now);
-        #[cfg(feature = "leaks")]
-        let told = (record.event.clone(), record.reply.clone());
-        self.take_record(pendant, record, windows, &hearing, now);
-        self.air_heard(pendant, now);
-        #[cfg(feature = "leaks")]
-        if let (event, Some(reply)) = told {
-            self.leak(&event, reply, now);
-        }
-    }
-
-    /// Keeps what a frame said, and answers it when that is safe.
-    fn take_record(
-        &mut self,
-        pendant: PendantId,
-        mut record: Record,
-        windows: Option<[Window; 2]>,
-        hearing: &Hearing,
-        now: Now,
-    ) {
-        let (event, link, ended) = (record.event.id, hearing.link, hearing.received.mono);
-        record.state.latest = Some(Latest { event, link, ended });
-        let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
-        self.put_state(pendant, record.state);
-        if let Some((reply, windows)) = record.reply.zip(windows) {
-            // One that only listens may be followed by one that answers.
-            self.custody.take(Waiting {
-                pendant,
-                joins: record.event.kind == Kind::Joined,
-                receivers: self.receivers(hearing),
-                ended,
-                windows,
-                reply,
-                event,
-                lsn,
-            });
-        }
-        self.notice(Notice::Heard { link, pendant });
-    }
-
-    /// The same bytes again: answered again, but not recorded again.
-    fn again(
-        &mut self,
-        pendant: PendantId,
-        event: EventId,
-        answer: Option<(DownlinkBytes, [Window; 2])>,
-        hearing: Hearing,
-        now: Now,
-    ) {
-        if self.is_heard_beside(pendant, event, &hearing) {
-            return;
-        }
-        let (link, ended) = (hearing.link, hearing.received.mono);
-        self.notice(Notice::HeardAgain { link, pendant });
-        let Some((reply, windows)) = answer.filter(|_| self.acknowledges(link)) else { return };
-        let receivers = self.receivers(&hearing);
-        #[cfg(feature = "leaks")]
-        if self.leaking.ignores(&reply) {
-            return;
-        }
-        if let Some(state) = self.states.get_mut(pendant) {
-            state.latest = Some(Latest { event, link, ended });
-        }
-        let waiting =
-            Waiting { pendant, joins: false, receivers, ended, windows, reply, event, lsn: None };
-        if self.custody.postpone(&waiting) {
-            return;
-        }
-        let released = match self.receipted.get(&event) {
-            Some(receipted) => Released::again_by_centre(waiting, *receipted),
-            None if self.volatile.contains(&pendant) => Err(waiting),
-            None => {
-                let lsn = self.journal.state_at(pendant);
-                Released::again(Waiting { lsn, ..waiting }, self.journal.durable())
-            }
-        };
-        match released {
-            Ok(released) => self.transmit(released, now),
-            Err(waiting) => self.custody.take(waiting),
-        }
-    }
-
-    /// A used counter under other bytes, or one below the window: a pendant that
-    /// lost its memory, or a replay.
-    fn stale(&mut self, pendant: PendantId, link: LinkId, now: Now) {
-        self.refuse(link, Refusal::Replayed);
-        let Some(state) = self.states.get_mut(pendant) else { return };
-        if is_to_be_told(state.stale_told, now) {
-            state.stale_told = Some(now.mono);
-            self.tell(Kind::CounterStale, Detail::Pendant(pendant.get()), now);
-        }
     }
 
     fn link(&mut self, link: LinkId, up: bool, now: Now) {

@@ -9,6 +9,7 @@
 mod astray;
 mod cleaning;
 mod findings;
+mod lsn;
 pub mod reading;
 pub mod recover;
 mod segment;
@@ -18,6 +19,7 @@ mod states;
 mod survey;
 mod waiting;
 
+pub use lsn::Lsn;
 pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
 
@@ -46,28 +48,6 @@ const READ_SLOTS_MAX: u64 = 64;
 const _: () = assert!(SLOTS_PER_SEGMENT % READ_SLOTS_MAX == 0, "stretches end with a segment");
 /// First and longest wait before a failed journal is tried again, ms.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
-
-/// A position in the log: segment id * 2048 + index. Never reused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lsn(pub(crate) u64);
-
-impl Lsn {
-    fn first_of(segment: u64) -> Self {
-        Self(segment * SLOTS_PER_SEGMENT)
-    }
-
-    fn segment(self) -> u64 {
-        self.0 / SLOTS_PER_SEGMENT
-    }
-
-    fn index(self) -> u64 {
-        self.0 % SLOTS_PER_SEGMENT
-    }
-
-    fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
 
 /// Everything below a position is on the medium. Only the journal can make one,
 /// out of a sync that returned: the proof behind an acknowledgement (P1).
