@@ -34,7 +34,7 @@ use tokio_rustls::client::TlsStream;
 
 const EVENTS: u64 = 100_000;
 const PRESSES: usize = 3_000;
-/// The window of `docs/centre.md`. Without a line in the log for each packet: writing them
+/// The window of `docs/watch.md`. Without a line in the log for each packet: writing them
 /// costs the broker, and reading them costs this process, as much as the events.
 const SETTINGS: &str = "log_type none\nlog_type information\nallow_anonymous true\nset_tcp_nodelay true\nmax_inflight_messages 1024\nmax_queued_messages 1000000\n";
 const RECEIPT: &str = r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000000000000","boot":"00ff"}"#;

@@ -2,7 +2,7 @@
 //! nothing else, and what stands in the message depends on what it has learnt:
 //! it tracks, makes pendants move, and closes what it knows to be open.
 //!
-//! It keeps the rules of `docs/centre.md`, "Commands that show": what can be
+//! It keeps the rules of `docs/commands.md`, "Commands that show": what can be
 //! seen on site depends on nothing that is covert, and goes before what cannot
 //! be seen, which would put it off otherwise. One rule it breaks on purpose: it
 //! asks pendants to move whose covert incident is open, and the gateway must not

@@ -1,6 +1,6 @@
 //! What the centre asks of gateways: one message of constant size to each of them
 //! every 20 s, with up to eight commands, and what the gateways answer. By the
-//! contract (`docs/centre.md`), not by the gateway's code.
+//! contract (`docs/commands.md`), not by the gateway's code.
 
 use super::event::{Malformed, Topic, is_name, read};
 use crate::hex;

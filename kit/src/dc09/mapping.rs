@@ -86,7 +86,7 @@ impl Mapping {
         Ok(Self { format, trouble: false, text: false, account, file: File::default() })
     }
 
-    /// The same with what a file says of accounts and codes (TOML, `docs/centre.md`).
+    /// The same with what a file says of accounts and codes (TOML, `docs/alarm-receivers.md`).
     ///
     /// # Errors
     /// Says what is wrong in it.

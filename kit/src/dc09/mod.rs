@@ -3,7 +3,7 @@
 //!
 //! The bridge is a centre ([`crate::centre`]): it hears events and receipts them. It
 //! receipts an event only when the receiver has acknowledged it, so a gateway keeps
-//! what the receiver has not. What it makes of events is in `docs/centre.md`.
+//! what the receiver has not. What it makes of events is in `docs/alarm-receivers.md`.
 //!
 //! Facts of the protocol are those of ANSI/SIA DC-09 as open implementations show
 //! them; the standard itself was not at hand, and no conformance is claimed.

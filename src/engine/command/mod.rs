@@ -1,6 +1,6 @@
 //! What the centre asks of the gateway, and the answer. Every 20 s the centre sends one
 //! message of constant size, with or without commands; the gateway answers each with one
-//! message of constant size. The contract is in `docs/centre.md`.
+//! message of constant size. The contract is in `docs/commands.md`.
 //!
 //! A message passes three stages, each a type: [`CentreMessage`] (readable) becomes
 //! [`Genuine`] (by [`CentreKeys`]), and only from that come [`Command`]s (by

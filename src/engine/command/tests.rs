@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const BASE: &str = "lonework/v1/plant/gate-1";
 const BOOT: Boot = 0xff;
 const MESSAGE: &str = "0190a1b2-c3d4-7e5f-8a0b-1c2d3e4f5061";
-const CENTRE_MD: &str = include_str!("../../../docs/centre.md");
+const COMMANDS_MD: &str = include_str!("../../../docs/commands.md");
 
 /// Test 1 of RFC 8032, section 7.1, and what OpenSSL signs with it.
 const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
@@ -426,11 +426,11 @@ fn the_document_has_every_word_and_the_vector() {
         .chain(reasons.into_iter().filter_map(Reason::as_str))
         .chain(MessageRefusal::ALL.map(MessageRefusal::as_str));
     for word in words {
-        assert!(CENTRE_MD.contains(&format!("| `{word}` |")), "{word}");
+        assert!(COMMANDS_MD.contains(&format!("| `{word}` |")), "{word}");
     }
     let sizes = [CENTRE_WIRE_BYTES, ANSWER_WIRE_BYTES].map(|size| format!("**{size} bytes**"));
     for text in [PUBLIC_KEY, SIGNATURE, SIGNED_COMMANDS, MESSAGE, &sizes[0], &sizes[1]] {
-        assert!(CENTRE_MD.contains(text), "{text}");
+        assert!(COMMANDS_MD.contains(text), "{text}");
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 const EVENT_JSON: &str = include_str!("../../../docs/schemas/event.json");
 const RECEIPT_JSON: &str = include_str!("../../../docs/schemas/receipt.json");
 const MQTT_MD: &str = include_str!("../../../docs/mqtt.md");
+const CENTRE_MD: &str = include_str!("../../../docs/centre.md");
 /// 2026-01-02T03:04:05.678Z
 const UNIX_MS: i64 = 1_767_323_045_678;
 
@@ -181,6 +182,18 @@ fn the_schema_has_the_kinds_of_the_engine() {
 }
 
 /// Each member of a payload taken out, each misspelt, each of another type.
+/// A kind without a row would leave an operator at night with a word alone.
+#[test]
+fn an_operator_finds_what_to_do_for_every_urgent_kind() {
+    let (_, rest) = CENTRE_MD.split_once("## What an operator does\n").expect("it stands there");
+    let (rows, _) = rest.split_once("\n### ").expect("and ends");
+    let first = |row: &str| row.split('|').nth(1).map(str::to_owned).unwrap_or_default();
+    let named: String = rows.lines().filter(|line| line.starts_with('|')).map(first).collect();
+    for kind in Kind::all().filter(|kind| kind.lane() == Lane::Urgent) {
+        assert!(named.contains(&format!("`{}`", kind.as_str())), "{}", kind.as_str());
+    }
+}
+
 #[test]
 fn a_payload_with_a_member_too_many_too_few_or_of_another_type_is_refused() {
     // Absent or there, by other members that say so; or by the length of the way.

@@ -3,7 +3,7 @@
 //
 // It follows docs/mqtt.md and shows in little room what any subscriber has to do.
 // It prints one JSON object a message. What it leaves out: the centre's regular
-// message (docs/centre.md), operators, several brokers.
+// message (docs/commands.md), operators, several brokers.
 'use strict'
 
 const fs = require('node:fs')
