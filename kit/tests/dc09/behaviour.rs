@@ -1,13 +1,13 @@
 //! What the bridge does when the receiver is well, gone, obstinate or late.
 
 use crate::rig::{Rig, event, heartbeat, id, panic};
-use crate::station::{Frame, Station, ack, silent};
+use crate::station::{Absent, Frame, Station, ack, silent};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn nothing_is_receipted_before_the_receiver_has_answered() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, silent).await;
+    let mut station = Station::start(silent);
     let bridge = rig.bridge(station.port, &[]).await;
     rig.publish(vec![heartbeat(1), panic(2), heartbeat(3)]).await;
     // Sent again and again, under the same number.
@@ -28,7 +28,8 @@ async fn nothing_is_receipted_before_the_receiver_has_answered() {
 #[tokio::test]
 async fn a_receiver_that_was_away_gets_all_in_order_and_nothing_twice() {
     let rig = Rig::new().await;
-    let port = Station::start(0, ack).await.port;
+    let absent = Absent::new();
+    let port = absent.port;
     let mut bridge = rig.bridge(port, &["--trouble"]).await;
     bridge.until("receiver_down").await;
     let low = event("trouble", "low_battery", 1, &json!(["XT", 384]));
@@ -43,7 +44,7 @@ async fn a_receiver_that_was_away_gets_all_in_order_and_nothing_twice() {
     rig.broker.wait(|view| (view.seen().count() >= 10).then_some(())).await;
     assert_eq!(rig.receipted(), [""; 0]);
 
-    let mut station = Station::start(port, ack).await;
+    let mut station = absent.start(ack);
     bridge.until("receiver_up").await;
     let mut receipts = rig.receipts(5).await;
     receipts.sort();
@@ -70,7 +71,7 @@ async fn a_receiver_that_was_away_gets_all_in_order_and_nothing_twice() {
 #[tokio::test]
 async fn the_order_of_presses_is_kept() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, silent).await;
+    let mut station = Station::start(silent);
     let bridge = rig.bridge(station.port, &["--trouble", "--codes", "contact-id"]).await;
     let mut events = vec![event("trouble", "tamper_restored", 1, &json!(["TR", 383]))];
     events.extend(
@@ -99,7 +100,7 @@ fn duh_to_events(frame: &Frame) -> Option<String> {
 #[tokio::test]
 async fn what_the_receiver_does_not_understand_is_told_and_not_sent_again() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, duh_to_events).await;
+    let mut station = Station::start(duh_to_events);
     let mut bridge = rig.bridge(station.port, &[]).await;
     rig.publish(vec![panic(1)]).await;
     let told = bridge.until("refused").await;
@@ -123,7 +124,7 @@ fn wants_its_own_year(frame: &Frame) -> Option<String> {
 #[tokio::test]
 async fn the_receivers_time_is_taken() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, wants_its_own_year).await;
+    let mut station = Station::start(wants_its_own_year);
     let bridge = rig.bridge(station.port, &[]).await;
     rig.publish(vec![panic(1)]).await;
     rig.receipts(1).await;
@@ -144,7 +145,7 @@ fn knows_one_account(frame: &Frame) -> Option<String> {
 #[tokio::test]
 async fn one_event_that_is_never_taken_and_a_rogue_hold_up_nobody() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, knows_one_account).await;
+    let mut station = Station::start(knows_one_account);
     let accounts = "[[account]]\npendant = \"00012f\"\naccount = \"BAD\"\n";
     std::fs::write(rig.file("accounts"), accounts).expect("written");
     let mut bridge = rig.bridge(station.port, &["--accounts", &rig.file("accounts")]).await;
@@ -181,7 +182,7 @@ async fn one_event_that_is_never_taken_and_a_rogue_hold_up_nobody() {
 #[tokio::test]
 async fn with_a_key_who_does_not_have_it_acknowledges_nothing() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, ack).await;
+    let mut station = Station::start(ack);
     std::fs::write(rig.file("key"), "42".repeat(16)).expect("written");
     let bridge = rig.bridge(station.port, &["--encryption-key", &rig.file("key")]).await;
     rig.publish(vec![panic(1)]).await;
@@ -196,7 +197,7 @@ async fn with_a_key_who_does_not_have_it_acknowledges_nothing() {
 #[tokio::test]
 async fn the_receiver_is_asked_when_nothing_happens() {
     let rig = Rig::new().await;
-    let mut station = Station::start(0, ack).await;
+    let mut station = Station::start(ack);
     let bridge = rig.bridge(station.port, &["--supervision-s", "1"]).await;
     for _ in 0..3 {
         let frame = station.next().await;

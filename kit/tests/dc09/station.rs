@@ -4,7 +4,7 @@
 use crate::rig::PATIENCE;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -38,10 +38,33 @@ pub(crate) fn silent(_: &Frame) -> Option<String> {
     None
 }
 
+/// A receiver that is not there yet: whoever calls is turned away, and no other program
+/// can get the port meanwhile.
+pub(crate) struct Absent {
+    socket: TcpSocket,
+    pub(crate) port: u16,
+}
+
+impl Absent {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let port = socket.local_addr().expect("an address").port();
+        Self { socket, port }
+    }
+
+    /// It comes.
+    pub(crate) fn start(self, policy: fn(&Frame) -> Option<String>) -> Station {
+        Station::on(self.socket.listen(16).expect("it listens"), policy)
+    }
+}
+
 impl Station {
-    /// Port 0 is any port.
-    pub(crate) async fn start(port: u16, policy: fn(&Frame) -> Option<String>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+    pub(crate) fn start(policy: fn(&Frame) -> Option<String>) -> Self {
+        Absent::new().start(policy)
+    }
+
+    fn on(listener: TcpListener, policy: fn(&Frame) -> Option<String>) -> Self {
         let port = listener.local_addr().expect("an address").port();
         let policy = Arc::new(Mutex::new(policy));
         let (send, frames) = mpsc::unbounded_channel();
