@@ -1,5 +1,6 @@
 //! What the operator's desk bears: events a second and the way from a press to its
-//! receipt, over floors of the same run. Through mosquitto, with TLS on both sides.
+//! receipt, over floors of the same run. Through mosquitto, with TLS on both sides; and
+//! from a source that has no other work than to send, which is what the desk bears itself.
 //!
 //! `cargo bench -p pendant-kit --bench watch [FOLDER]` prints lines `name value unit`; the
 //! desk's state is kept in FOLDER, by default in the folder for temporary files.
@@ -11,9 +12,12 @@ mod mosquitto;
 use bytes::BytesMut;
 use mosquitto::{Authority, Identity, Mosquitto, VALID};
 use pendant_kit::centre::{Centre, CentreSettings, EVENT_WIRE_BYTES, Since};
-use pendant_kit::pki::client_config_of_files;
+use pendant_kit::pki::{Leaf, Pki, client_config_of_files};
 use pendant_kit::watch::{Desk, Lines, Settings, Show, Store, Told, UnixMs, run};
-use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, Packet, PubAck, Publish};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, Connect, ConnectProperties, ConnectReturnCode, Packet, PubAck, Publish, SubAck,
+    SubscribeReasonCode,
+};
 use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
@@ -26,11 +30,11 @@ use std::rc::Rc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const EVENTS: u64 = 100_000;
 const PRESSES: usize = 3_000;
@@ -293,6 +297,90 @@ async fn desk_rate(rig: &Rig) -> Rates {
     begin.rates()
 }
 
+/// Sends events to whoever comes, as many ahead of acknowledgements as mosquitto would,
+/// takes receipts, and does nothing else; ends when all is acknowledged and receipted.
+async fn source(listener: TcpListener, tls: TlsAcceptor) -> io::Result<()> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    let mut stream = tls.accept(stream).await?;
+    let events: Vec<String> =
+        (1..=EVENTS).map(|number| event("gate-1", "heartbeat", number)).collect();
+    let topic = topic("gate-1", "event/routine");
+    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    let (mut sent, mut acknowledged, mut receipted) = (0_u64, 0_u64, 0_u64);
+    let mut is_heard = false;
+    while acknowledged < EVENTS || receipted < EVENTS {
+        while is_heard && sent < EVENTS && sent - acknowledged < 1024 && output.len() < 1 << 16 {
+            let payload = events[usize::try_from(sent).expect("small")].clone();
+            let mut publish = Publish::new(&topic, QoS::AtLeastOnce, payload, None);
+            publish.pkid = u16::try_from(sent % 1024 + 1).expect("small");
+            publish.write(&mut output).expect("a packet");
+            sent += 1;
+        }
+        stream.write_all_buf(&mut output).await?;
+        stream.flush().await?;
+        if is_heard && sent < EVENTS && sent - acknowledged < 1024 {
+            continue;
+        }
+        input.reserve(1 << 16);
+        if stream.read_buf(&mut input).await? == 0 {
+            return Err(io::Error::other("the desk went away"));
+        }
+        // Behind the last comes a farewell that this codec cannot read.
+        while acknowledged < EVENTS || receipted < EVENTS {
+            match Packet::read(&mut input, None) {
+                Ok(Packet::Connect(..)) => {
+                    let code = ConnectReturnCode::Success;
+                    let answer = ConnAck { session_present: false, code, properties: None };
+                    answer.write(&mut output).expect("a packet");
+                }
+                Ok(Packet::Subscribe(subscribe)) => {
+                    let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+                    let return_codes = vec![granted; subscribe.filters.len()];
+                    let answer = SubAck { pkid: subscribe.pkid, return_codes, properties: None };
+                    answer.write(&mut output).expect("a packet");
+                    is_heard = true;
+                }
+                Ok(Packet::PubAck(_)) => acknowledged += 1,
+                Ok(Packet::Publish(publish)) => {
+                    receipted += u64::from(publish.topic.ends_with(b"/receipt"));
+                    PubAck::new(publish.pkid, None).write(&mut output).expect("a packet");
+                }
+                Ok(_) => {}
+                Err(mqttbytes::Error::InsufficientBytes(_)) => break,
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+    stream.write_all_buf(&mut output).await?;
+    stream.flush().await
+}
+
+/// Events a second of the desk from that source, which has a thread of its own.
+async fn own_rate(rig: &Rig) -> f64 {
+    let authority = Pki::new().expect("an authority");
+    let server = authority.issue(&Leaf::server()).expect("a certificate");
+    let client = authority.issue(&Leaf::client("desk-3")).expect("a certificate");
+    let tls = TlsAcceptor::from(authority.server_config(&server).expect("TLS"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("ours");
+    let port = listener.local_addr().expect("an address").port();
+    let source = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { source(TcpListener::from_std(listener)?, tls).await })
+    });
+    let (mut settings, _state) = rig.settings("desk-3");
+    settings.centre.port = port;
+    settings.centre.tls = authority.client_config(&client).expect("TLS");
+    let (mut show, reached, _) = counts(EVENTS);
+    let (_lines_in, mut lines) = mpsc::channel(1);
+    let begin = Begin::now(rig);
+    run(settings, &mut lines, &mut show, reached.notified()).await.expect("it runs");
+    let rate = begin.rates().per_s;
+    source.join().expect("no panic").expect("all is acknowledged and receipted");
+    rate
+}
+
 /// From each press to its receipt, in order of length.
 async fn press_to_receipt(rig: &Rig, gateway: &str) -> Vec<Duration> {
     let (requests, mut events) = rig.client(gateway, true);
@@ -347,6 +435,7 @@ fn at(sorted: &[Duration], share: f64) -> f64 {
 async fn main() {
     let folder = std::env::args().skip(1).find(|it| !it.starts_with("--"));
     let folder = folder.map_or_else(std::env::temp_dir, |it| Path::new(&it).to_owned());
+    std::fs::create_dir_all(&folder).expect("a folder for the desk's state");
     let authority = Authority::new("bench authority");
     let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
     let broker = Mosquitto::start(&authority, &server, SETTINGS).await;
@@ -384,8 +473,12 @@ async fn main() {
     let desk = desk_rate(&rig).await;
     println!("watch.bare_events_per_s {:.0} 1/s", bare.per_s);
     println!("watch.bare_receipted_events_per_s {:.0} 1/s", receipted.per_s);
-    println!("watch.events_per_s {:.0} 1/s", desk.per_s);
-    println!("watch.events_per_s_ratio {:.2} ratio", desk.per_s / receipted.per_s);
+    println!("watch.events_per_s {:.0} 1/s", own_rate(&rig).await);
+    println!("watch.through_mosquitto_events_per_s {:.0} 1/s", desk.per_s);
+    println!(
+        "watch.through_mosquitto_events_per_s_ratio {:.2} ratio",
+        desk.per_s / receipted.per_s
+    );
     for (name, rates) in [("bare_", bare), ("bare_receipted_", receipted), ("", desk)] {
         println!("watch.{name}cpu_per_event {:.1} us", rates.cpu_us);
         println!("watch.{name}broker_cpu_per_event {:.1} us", rates.broker_cpu_us);
