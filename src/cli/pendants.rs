@@ -11,10 +11,17 @@ use crate::shell::keyring_files::{KeyringFiles, LoadedKeyring};
 use crate::shell::store_key::StoreKey;
 use pendant_protocol::PendantId;
 use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
+mod accept;
 mod export;
 mod file;
 mod import;
+mod key;
+mod share;
 
 /// What stands under a pendant's line is set in by so much.
 const INDENT: &str = "        ";
@@ -40,6 +47,12 @@ enum Action {
     Import(import::Arguments),
     /// Print all enrolled pendants without secrets, as comma-separated values
     Export(export::Arguments),
+    /// Print the key for which another gateway seals enrolments that this one shall have, too
+    Key(Json),
+    /// Write enrolments with their keys into a file that only one other gateway can open
+    Share(share::Arguments),
+    /// Take the enrolments that another gateway shared with this one: all of them, or none
+    Accept(accept::Arguments),
 }
 
 pub(super) fn pendants(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -49,6 +62,9 @@ pub(super) fn pendants(config: &Config, arguments: &Arguments) -> Result<Exit, F
         Some(Action::Bind(arguments)) => bind::bind(config, arguments),
         Some(Action::Import(arguments)) => import::import(config, arguments),
         Some(Action::Export(arguments)) => export::export(config, arguments),
+        Some(Action::Key(Json { json })) => key::key(config, *json),
+        Some(Action::Share(arguments)) => share::share(config, arguments),
+        Some(Action::Accept(arguments)) => accept::accept(config, arguments),
     }
 }
 
@@ -154,6 +170,15 @@ fn load(config: &Config) -> Result<LoadedKeyring, Failure> {
     KeyringFiles::new(&store.directory, &key)
         .load()
         .map_err(|error| Failure::failed(format!("{}: {error}", store.directory.display())))
+}
+
+/// Writes a new file of mode 0600, on the disk before this returns.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
+        // A part of it; that it could not be written is told.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub use super::durable_file::Existing;
 pub use many::NotWritten;
 
 mod many;
+pub mod shared;
 
 type Cipher = ccm::Ccm<Aes128, U16, U13>;
 
@@ -141,6 +142,17 @@ struct Content {
     id: EnrolmentId,
     wearer: Name,
     secrets: Sealed,
+}
+
+impl From<&Enrolment> for Content {
+    fn from(enrolment: &Enrolment) -> Self {
+        Self {
+            pendant: enrolment.pendant.get(),
+            id: enrolment.id,
+            wearer: enrolment.wearer.clone(),
+            secrets: (&enrolment.secrets).into(),
+        }
+    }
 }
 
 /// [`Secrets`], as they are written.
@@ -286,12 +298,7 @@ impl KeyringFiles {
     }
 
     fn seal(&self, enrolment: &Enrolment, name: &str) -> io::Result<Vec<u8>> {
-        let content = Content {
-            pendant: enrolment.pendant.get(),
-            id: enrolment.id,
-            wearer: enrolment.wearer.clone(),
-            secrets: (&enrolment.secrets).into(),
-        };
+        let content = Content::from(enrolment);
         let mut buffer = Zeroizing::new([0; FILE_BYTES_MAX]);
         let sealed =
             postcard::to_slice(&content, buffer.as_mut()).expect("an enrolment is below 200 bytes");

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread::JoinHandle;
 
 /// Answers one connection; gives what was asked.
-fn gateway(site: &Site, answer: &'static str) -> JoinHandle<String> {
+pub(super) fn gateway(site: &Site, answer: &'static str) -> JoinHandle<String> {
     let socket = site.path("control.sock");
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(socket).expect("free");

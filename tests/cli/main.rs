@@ -16,6 +16,7 @@ mod queue;
 #[path = "../support/rig.rs"]
 mod rig;
 mod setup;
+mod share;
 mod support;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared by several test programs")]
 #[path = "../support/terminal.rs"]

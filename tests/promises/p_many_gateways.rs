@@ -4,9 +4,13 @@
 
 use crate::pendant::*;
 use crate::rig::{Rig, Seen};
+use pendant_gateway::config::DownlinkRole;
+use pendant_gateway::engine::keyring::Keyring;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::seam::Input;
 use pendant_gateway::engine::settings::Chance;
+use pendant_gateway::shell::keyring_files::shared::{self, Receiver, Sender};
+use pendant_gateway::shell::store_key::StoreKey;
 use pendant_protocol::{Body, Outcome, SealedDownlink, Slot};
 
 /// Two gateways that both have the pendant, `far` under a slot of its own.
@@ -129,4 +133,55 @@ fn a_session_goes_on_where_it_began_and_the_next_site_takes_no_end_for_it() {
     assert_eq!(first.exchange(&mut pendant, PANIC), Some(Outcome::Noted));
     assert_eq!(first.exchange(&mut pendant, pin(SAFE)), Some(Outcome::Ended));
     assert_eq!((last(&first).kind(), first.count("counter_stale")), ("session_ended", 0));
+}
+
+/// What `pendants share` writes and `pendants accept` reads carries all that one press's
+/// one id and both PINs need.
+#[test]
+fn a_shared_enrolment_gives_one_id_and_takes_both_pins() {
+    let mut pendant = Pendant::new(1);
+    let (mut near, mut far) = two(&pendant);
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let key = StoreKey::make(&folder.path().join("store.key")).expect("nothing there");
+    let receiver = Receiver::new(&key, far.settings.slot);
+    let from = Sender {
+        site: near.settings.site.clone(),
+        gateway: near.settings.gateway.clone(),
+        slot: near.settings.slot,
+        role: DownlinkRole::Primary,
+    };
+    let file = shared::seal(&[pendant.enrolment()], &from, &receiver.key).expect("native");
+    let mut keyring = Keyring::new();
+    for enrolment in receiver.open(&file).expect("its own").enrolments {
+        keyring.insert(enrolment);
+    }
+    // Until then it is a stranger there.
+    far.input(Input::Keyring(Keyring::new()));
+    far.frame(0, &pendant.say(HEARTBEAT));
+    far.run_ms(2_500);
+    assert!(far.downlinks.is_empty() && far.seen.iter().all(|seen| seen.kind() != "heartbeat"));
+    far.input(Input::Keyring(keyring));
+
+    for rig in [&mut near, &mut far] {
+        for _ in 0..2 {
+            assert_eq!(rig.exchange_in(&mut pendant, HEARTBEAT, 2_500), Some(Outcome::Noted));
+        }
+    }
+    let mut ids = Vec::new();
+    for (body, kind) in [(start(30), "session_started"), (pin(DURESS), "duress")] {
+        let frame = pendant.say(body);
+        for rig in [&mut near, &mut far] {
+            rig.frame(0, &frame);
+            rig.run_ms(2_500);
+        }
+        // The pendant hears the second one: it is the echo of that one that comes next.
+        assert!(far.answer_to(&mut pendant).is_some());
+        assert_eq!(last(&near).id(), last(&far).id());
+        ids.push((kind, last(&near).kind().to_owned(), last(&far).kind().to_owned()));
+    }
+    assert_eq!(ids[0], ("session_started", "session_started".into(), "session_started".into()));
+    assert_eq!(ids[1].0, ids[1].2, "the duress PIN is known there");
+    assert_eq!(far.exchange_in(&mut pendant, start(30), 2_500), Some(Outcome::SessionStarted));
+    assert_eq!(far.exchange_in(&mut pendant, pin(SAFE), 2_500), Some(Outcome::Ended));
+    assert_eq!(last(&far).kind(), "session_ended", "and so is the safe one");
 }

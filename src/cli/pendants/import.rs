@@ -7,14 +7,13 @@ use crate::cli::progress::Progress;
 use crate::cli::{Exit, Failure, control_client, enroll, print, print_json, provisioning, tell};
 use crate::config::{Config, secret_file_fault};
 use crate::engine::keyring::{Enrolment, Keyring, Secrets};
-use crate::shell::keyring_files::{self, KeyringFiles};
+use crate::shell::keyring_files::{self, Existing, KeyringFiles};
 use crate::shell::store_key::StoreKey;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -236,8 +235,11 @@ fn enrol(
     }
     let mut progress = Progress::new("Writing enrolments");
     let all = enrolments.len();
-    let written = KeyringFiles::new(&store.directory, &store_key)
-        .write_all(&enrolments, |done| progress.at(done, all));
+    let written = KeyringFiles::new(&store.directory, &store_key).write_all(
+        &enrolments,
+        Existing::Keep,
+        |done| progress.at(done, all),
+    );
     drop(progress);
     if let Err(fault) = written {
         // Keys of enrolments that there are not.
@@ -265,19 +267,12 @@ fn keys_as_lines(enrolments: &[Enrolment]) -> Zeroizing<String> {
     lines
 }
 
-/// Writes a new file of mode 0600, on the disk before this returns.
 fn write_keys(path: &Path, lines: &str) -> Result<(), Failure> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => keys_out_is_there(path),
         _ => Failure::failed(format!("{}: {error}; nothing was imported", path.display())),
     };
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(failed)?;
-    file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
-        // A part of it; that it could not be written is told.
-        let _ = std::fs::remove_file(path);
-        failed(error)
-    })
+    super::write_new(path, lines.as_bytes()).map_err(failed)
 }
 
 fn keys_out_is_there(path: &Path) -> Failure {

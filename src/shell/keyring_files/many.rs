@@ -37,18 +37,20 @@ impl From<io::Error> for NotWritten {
 }
 
 impl KeyringFiles {
-    /// Writes enrolments of pendants that have none, durable before this returns.
-    /// `progress` hears after each how many are on the disk.
+    /// Writes enrolments, durable before this returns; `existing` says what becomes of
+    /// those that the pendants have. `progress` hears after each how many are on the disk.
     ///
     /// First all are written under other names; what can fail for want of room fails
     /// there. Then they get their names, one after the other: a power cut between two
     /// of them leaves the first ones enrolled.
     ///
     /// # Errors
-    /// If one cannot be written or is enrolled already: then none is.
+    /// If one cannot be written, or is enrolled already and that is to be kept: then none
+    /// is, and what was replaced is back.
     pub fn write_all(
         &self,
         enrolments: &[Enrolment],
+        existing: Existing,
         mut progress: impl FnMut(usize),
     ) -> Result<(), NotWritten> {
         let at = |pendant| move |error| NotWritten { pendant: Some(pendant), error };
@@ -64,32 +66,49 @@ impl KeyringFiles {
         }
         let mut placed = Placed { directory: &self.directory, pendants: Vec::new() };
         for (pendant, file) in staged {
-            file.place(Existing::Keep).map_err(at(pendant))?;
-            placed.pendants.push(pendant);
+            let former = self.former(pendant, existing).map_err(at(pendant))?;
+            file.place(existing).map_err(at(pendant))?;
+            placed.pendants.push((pendant, former));
         }
         File::open(&self.directory)?.sync_all()?;
         placed.pendants.clear();
         Ok(())
     }
+
+    /// The file that will be replaced, sealed as it is.
+    fn former(&self, pendant: PendantId, existing: Existing) -> io::Result<Option<Vec<u8>>> {
+        if existing == Existing::Keep {
+            return Ok(None);
+        }
+        match std::fs::read(self.directory.join(file_name(pendant))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => file.map(Some),
+        }
+    }
 }
 
-/// Enrolments that go again, unless all are there.
+/// Enrolments that go again, unless all are there, and the files in whose place they came.
 struct Placed<'d> {
     directory: &'d Path,
-    pendants: Vec<PendantId>,
+    pendants: Vec<(PendantId, Option<Vec<u8>>)>,
 }
 
 impl Drop for Placed<'_> {
     fn drop(&mut self) {
-        for pendant in &self.pendants {
+        for (pendant, former) in &self.pendants {
+            let path = self.directory.join(file_name(*pendant));
             // As far as it goes: the error that brought us here is told.
-            let _ = durable_file::remove(&self.directory.join(file_name(*pendant)));
+            let _ = match former {
+                Some(bytes) => durable_file::write(&path, bytes, Existing::Replace),
+                None => durable_file::remove(&path),
+            };
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::remove;
     use super::*;
     use crate::engine::keyring::Secrets;
     use crate::engine::name::Name;
@@ -117,7 +136,7 @@ mod tests {
         };
         let many: Vec<_> = [3, 1, 2].map(enrolment).into();
         let mut heard = Vec::new();
-        files.write_all(&many, |done| heard.push(done)).expect("free");
+        files.write_all(&many, Existing::Keep, |done| heard.push(done)).expect("free");
         assert_eq!((heard, found()), (vec![1, 2, 3], vec![1, 2, 3]));
         assert!(matches!(
             files.find(many[0].pendant).expect("written").secrets,
@@ -126,9 +145,24 @@ mod tests {
 
         // 4 has its name already when it turns out that 2 is taken.
         let more: Vec<_> = [4, 2, 5].map(enrolment).into();
-        let refused = files.write_all(&more, |_| {}).expect_err("taken");
+        let refused = files.write_all(&more, Existing::Keep, |_| {}).expect_err("taken");
         assert_eq!(refused.pendant.map(PendantId::get), Some(2));
         assert_eq!(found(), [1, 2, 3]);
+
+        // 1 has been replaced when it turns out that 6 cannot be written.
+        let handed_over = |number| Enrolment { id: 8, ..enrolment(number) };
+        let blocked = folder.path().join("keyring").join("000006.enrolment");
+        std::fs::create_dir(&blocked).expect("free");
+        let more: Vec<_> = [4, 1, 6].map(handed_over).into();
+        let refused = files.write_all(&more, Existing::Replace, |_| {}).expect_err("a directory");
+        assert_eq!(refused.pendant.map(PendantId::get), Some(6));
+        std::fs::remove_dir(&blocked).expect("empty");
+        assert_eq!(found(), [1, 2, 3]);
+        let id = |number: usize| files.find(many[number].pendant).expect("written").id;
+        assert_eq!((id(0), id(1), id(2)), (7, 7, 7), "what was replaced is back");
+        files.write_all(&more[..2], Existing::Replace, |_| {}).expect("free");
+        assert_eq!((found(), id(1)), (vec![1, 2, 3, 4], 8));
+        remove(folder.path(), more[0].pendant).expect("written");
         let left = std::fs::read_dir(folder.path().join("keyring")).expect("there").count();
         assert_eq!(left, 3, "nothing is left over");
     }

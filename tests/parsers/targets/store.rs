@@ -4,15 +4,20 @@ use super::first;
 use pendant_gateway::engine::journal::reading::{Clear, rewritten, sealed};
 use pendant_gateway::engine::journal::recover::{Replay, Survey};
 use pendant_gateway::engine::journal::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
+use pendant_gateway::engine::keyring::Secrets;
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::shell::history::{KEY_BYTES, row, row_bytes};
+use pendant_gateway::shell::keyring_files::shared::{self, Shared};
 use pendant_gateway::shell::keyring_files::unsealed;
 use pendant_protocol::PendantId;
 
 /// Values once they are unsealed, by the first byte: a record of the journal, a row of the
-/// history, an enrolment.
+/// history, an enrolment; what another gateway shared, which anybody can seal.
 pub(crate) fn store_values(data: &[u8]) {
     let (which, text) = first(data);
+    if which == b'S' {
+        return shared_enrolments(text);
+    }
     match which % 3 {
         0 => {
             if let Some(record) = rewritten(text) {
@@ -35,6 +40,18 @@ pub(crate) fn store_values(data: &[u8]) {
             let wearer = enrolment.wearer.as_str();
             assert_eq!(Name::new(wearer).as_ref(), Ok(&enrolment.wearer), "a name that is none");
         }
+    }
+}
+
+fn shared_enrolments(text: &[u8]) {
+    let Ok(Shared { from, enrolments }) = shared::read(text) else { return };
+    assert!(from.slot.get() < 32 && !enrolments.is_empty());
+    assert!(enrolments.is_sorted_by(|one, next| one.pendant < next.pendant), "one comes twice");
+    for enrolment in enrolments {
+        assert!(matches!(enrolment.secrets, Secrets::Native { .. }), "one that was bought");
+        assert_ne!(enrolment.id, 0, "an id that is none");
+        let wearer = enrolment.wearer.as_str();
+        assert_eq!(Name::new(wearer).as_ref(), Ok(&enrolment.wearer), "a name that is none");
     }
 }
 
