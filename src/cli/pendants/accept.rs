@@ -65,14 +65,14 @@ pub(super) fn accept(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
     if !judged.mistakes.is_empty() {
         return refuse(arguments, &from, &judged.mistakes);
     }
-    let exit = if judged.taken.is_empty() {
-        Exit::Done
-    } else {
+    let something = !judged.taken.is_empty();
+    if something {
         enrol(config, &store_key, &judged.taken, arguments.replace)?;
-        control_client::reload(&config.control.socket)
-    };
-    report(config, arguments, &from, &judged)?;
-    Ok(exit)
+    }
+    let printed = report(config, arguments, &from, &judged);
+    // Whether anybody reads what is printed or not, they are enrolled.
+    let exit = if something { control_client::reload(&config.control.socket) } else { Exit::Done };
+    printed.map(|()| exit)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -209,6 +209,11 @@ fn report(
         tell(&format!(
             "{taken} of {site}/{gateway} taken, {unchanged} had been taken before and are the same."
         ));
+    }
+    if !judged.taken.is_empty() {
+        tell(
+            "Press each pendant twice where only this gateway hears it: the first press proves nothing.",
+        );
     }
     if let Some(advice) = windows(config, from) {
         tell(&advice);
