@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -40,6 +41,7 @@ struct Rig {
     pki: Pki,
     broker: Broker,
     directory: tempfile::TempDir,
+    clients: AtomicU32,
 }
 
 impl Rig {
@@ -52,7 +54,7 @@ impl Rig {
         let client = pki.issue(&Leaf::client("centre")).expect("a certificate");
         client.write(directory.path(), "centre").expect("written");
         pki.write_ca(directory.path()).expect("written");
-        Self { pki, broker, directory }
+        Self { pki, broker, directory, clients: AtomicU32::new(0) }
     }
 
     fn watch(&self, more: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
@@ -77,9 +79,11 @@ impl Rig {
         self.watch(&[&["--state", &state, "--operator", "nora"], more].concat())
     }
 
-    /// A client of this name at the broker.
-    fn client(&self, name: &str) -> AsyncClient {
-        let identity = self.pki.issue(&Leaf::client(name)).expect("a certificate");
+    /// A client at the broker. Each has a name of its own: two of one name would throw
+    /// each other out for ever.
+    fn client(&self) -> AsyncClient {
+        let name = format!("client-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        let identity = self.pki.issue(&Leaf::client(&name)).expect("a certificate");
         let tls = self.pki.client_config(&identity).expect("TLS");
         let mut options = MqttOptions::new(name, "localhost", self.broker.port());
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
@@ -97,7 +101,7 @@ impl Rig {
 
     /// Publishes as a gateway would.
     fn publish(&self, payloads: Vec<String>) {
-        let requests = self.client("gate-1");
+        let requests = self.client();
         tokio::spawn(async move {
             for payload in payloads {
                 requests.publish(TOPIC, QoS::AtLeastOnce, false, payload).await.expect("room");
@@ -287,7 +291,7 @@ async fn what_operators_do_stays_here_and_outlives_a_kill() {
     assert!(sizes.into_iter().all(|size| size == CENTRE_WIRE_BYTES));
     // Nothing of the stage ever left.
     assert!(!all.iter().any(|seen| String::from_utf8_lossy(&seen.payload).contains("police")));
-    let client = rig.client("gate-1");
+    let client = rig.client();
     let answer = format!(
         r#"{{"message":null,"boot":"00000000000000ff","number":7,"results":[{{"id":"{id}","result":"done"}}]}}"#
     );
@@ -321,7 +325,7 @@ async fn a_rogue_s_flood_hides_no_other_s_alarm_and_commands_no_terminal() {
     let rig = Rig::new().await;
     let (mut child, mut lines) = rig.desk(&[]);
     assert!(line(&mut lines).await.starts_with("-- connected"));
-    let requests = rig.client("gate-9");
+    let requests = rig.client();
     let flood = tokio::spawn(async move {
         for number in 1_u64.. {
             let (topic, payload) = rogue(number);
