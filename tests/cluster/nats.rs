@@ -4,10 +4,11 @@ use crate::clerk::{Clerk, now};
 use crate::dice::Dice;
 use crate::load::{Load, seed};
 use crate::mosquitto::{command, free_port};
-use crate::rights::{Rights, example};
+use crate::rights::example;
 use crate::site::SOON;
 use crate::stage::{
-    People, Program, a_new_certificate_leaves_it_online, page, the_kit_s_centre_is_served,
+    People, Program, a_new_certificate_leaves_it_online, gateways_are_kept_apart, nothing_was_lost,
+    page, the_kit_s_centre_is_served,
 };
 use std::fs;
 use std::time::Duration;
@@ -134,10 +135,7 @@ impl Cluster {
 #[tokio::test]
 async fn the_example_keeps_gateways_apart() {
     let cluster = Cluster::start().await;
-    let People { authority, gateway, centre, .. } = &cluster.people;
-    let (version, port) = ("311", cluster.nodes[1].port);
-    let (forger, victim) = ((gateway, "gw1-3"), "gw2");
-    Rights { version, port, authority, gateway, centre, forger, victim }.judge().await;
+    gateways_are_kept_apart(&cluster.people, cluster.nodes[1].port).await;
 }
 
 #[tokio::test]
@@ -169,18 +167,7 @@ async fn nodes_are_killed_under_load_and_nothing_is_lost() {
         cluster.whole().await;
         sleep(WELL).await;
     }
-    let acknowledged = load.finish().await;
-    site.until("all receipted and released", |s| s["backlog"] == 0).await;
-    let wrong = clerk.judge(&acknowledged).await;
-    println!(
-        "seed {seed}: {} nodes killed, {} presses acknowledged, {:?}\n{}",
-        deaths.len(),
-        acknowledged.len(),
-        clerk.counts(),
-        clerk.delays(&deaths)
-    );
-    assert_eq!(wrong, Vec::<String>::new(), "seed {seed}\n{}", site.log());
-    assert!(acknowledged.len() > 200, "there was load");
+    nothing_was_lost(seed, site, load, &clerk, &deaths).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! What every cluster has: certificates, programs in groups of their own, a page that
 //! tells how a node fares, and the site.
 
+use crate::clerk::Clerk;
+use crate::load::Load;
 use crate::mosquitto::{Authority, Identity, VALID, client_of};
 use crate::pendant::*;
+use crate::rights::Rights;
 use crate::site::{BrokerFiles, SOON, Site};
 use pendant_kit::centre::{Centre, CentreSettings, Heard, MqttVersion, News};
 use pendant_kit::pki::client_config_of_files;
@@ -163,4 +166,34 @@ pub(crate) fn page(port: u16, path: &str) -> Option<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     Some(text)
+}
+
+/// A gateway's certificate gives it nothing of another's, by the broker's example.
+pub(crate) async fn gateways_are_kept_apart(people: &People, port: u16) {
+    let People { authority, gateway, centre, .. } = people;
+    let (version, forger, victim) = ("311", (gateway, "gw1-3"), "gw2");
+    Rights { version, port, authority, gateway, centre, forger, victim }.judge().await;
+}
+
+/// The end of a run under load in which a broker died at these times: everything that was
+/// acknowledged has come, once.
+pub(crate) async fn nothing_was_lost(
+    seed: u64,
+    site: Site,
+    load: Load,
+    clerk: &Clerk,
+    deaths: &[Duration],
+) {
+    let acknowledged = load.finish().await;
+    site.until("all receipted and released", |s| s["backlog"] == 0).await;
+    let wrong = clerk.judge(&acknowledged).await;
+    println!(
+        "seed {seed}: {} times killed, {} presses acknowledged, {:?}\n{}",
+        deaths.len(),
+        acknowledged.len(),
+        clerk.counts(),
+        clerk.delays(deaths)
+    );
+    assert_eq!(wrong, Vec::<String>::new(), "seed {seed}\n{}", site.log());
+    assert!(acknowledged.len() > 200, "there was load");
 }

@@ -88,10 +88,9 @@ impl Answered {
         let until = Instant::now() + Duration::from_millis(20);
         while let Ok(Ok((bytes, _))) = tokio::time::timeout_at(until, wire.receive()).await {
             let steps = device.record().steps.len();
-            let Ok(frame) = bytes.try_into() else { continue };
             let meant = self.waiting.iter().position(|(id, counter)| {
                 let pendant = pendants.iter().find(|pendant| pendant.id.get() == *id);
-                pendant.is_some_and(|pendant| pendant.clone().hear(&frame, *counter).is_some())
+                pendant.is_some_and(|pendant| pendant.clone().hear(&bytes, *counter).is_some())
             });
             if let Some(place) = meant {
                 self.at.insert(self.waiting.remove(place), steps);
