@@ -98,13 +98,23 @@ fn exit(loaded: &LoadedKeyring) -> Exit {
     if loaded.damaged.is_empty() { Exit::Done } else { Exit::Failed }
 }
 
-fn as_value(config: &Config, enrolment: &Enrolment) -> Value {
-    let mut pendant = json!({
+/// What an enrolment is called, for programs.
+fn names(enrolment: &Enrolment) -> Value {
+    json!({
         "pendant": enrolment.pendant.to_string(),
         "wearer": enrolment.wearer,
         "enrolment": format!("{:016x}", enrolment.id),
-        "kind": kind(&enrolment.secrets),
-    });
+    })
+}
+
+/// The same for people.
+fn line(Enrolment { pendant, wearer, id, .. }: &Enrolment) -> String {
+    format!("{pendant}  {wearer}  {id:016x}")
+}
+
+fn as_value(config: &Config, enrolment: &Enrolment) -> Value {
+    let mut pendant = names(enrolment);
+    pendant["kind"] = json!(kind(&enrolment.secrets));
     if let Secrets::Native { pins, .. } = &enrolment.secrets {
         pendant["has_pins"] = json!(pins.is_some());
     }
@@ -116,8 +126,8 @@ fn as_value(config: &Config, enrolment: &Enrolment) -> Value {
 }
 
 fn in_words(config: &Config, enrolment: &Enrolment, columns: Option<usize>) -> String {
-    let Enrolment { pendant, id, wearer, secrets } = enrolment;
-    let mut text = wrapped(&format!("{pendant}  {wearer}  {id:016x}"), columns);
+    let Enrolment { pendant, secrets, .. } = enrolment;
+    let mut text = wrapped(&line(enrolment), columns);
     if let Some(profile) = profile(config, *pendant) {
         text += &wrapped(&format!("{INDENT}{}: {}", profile.name, profile.air), columns);
     }

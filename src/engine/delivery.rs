@@ -68,6 +68,16 @@ struct Sent {
     until: Option<Mono>,
 }
 
+impl Sent {
+    /// Where it stands in the journal, unless it is only here.
+    fn lsn(&self) -> Option<Lsn> {
+        match self.place {
+            Place::Journal(lsn) => Some(lsn),
+            Place::Memory(_) => None,
+        }
+    }
+}
+
 /// The centre has an event. Made from a receipt and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Receipted {

@@ -5,6 +5,7 @@
 //! messages have one size, so that the file's length tells how many there are and
 //! nothing else (P5).
 
+use super::hex;
 use crate::engine::journal::Shed;
 use crate::engine::payload::EVENT_WIRE_BYTES;
 use crate::engine::seam::Publish;
@@ -77,13 +78,7 @@ impl ExportKey {
         let mut lines =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let (line, None) = (lines.next()?, lines.next()) else { return None };
-        if line.len() != 64 || !line.is_ascii() {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&line[2 * place..2 * place + 2], 16).ok()?;
-        }
+        let bytes: [u8; 32] = hex::decode(line)?;
         <Suite as Kem>::PublicKey::from_bytes(&bytes).ok().map(Self)
     }
 }

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod disk;
 mod durable_file;
 pub mod export;
+mod hex;
 pub mod history;
 pub mod journal_files;
 pub mod journal_words;

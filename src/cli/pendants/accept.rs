@@ -1,7 +1,7 @@
 //! `pendants accept`: enrolments that another gateway shared with this one, all of them
 //! or none.
 
-use super::load;
+use super::{line, load, names};
 use crate::cli::progress::Progress;
 use crate::cli::{Exit, Failure, control_client, print_json, tell};
 use crate::config::{Config, DownlinkRole};
@@ -184,16 +184,7 @@ fn report(
     judged: &Judged,
 ) -> Result<(), Failure> {
     if arguments.json {
-        let of = |all: &[Enrolment]| -> Vec<Value> {
-            let one = |one: &Enrolment| {
-                json!({
-                    "pendant": one.pendant.to_string(),
-                    "wearer": one.wearer,
-                    "enrolment": format!("{:016x}", one.id),
-                })
-            };
-            all.iter().map(one).collect()
-        };
+        let of = |all: &[Enrolment]| -> Vec<Value> { all.iter().map(names).collect() };
         print_json(&json!({
             "from": from_as_json(from),
             "accepted": of(&judged.taken),
@@ -201,9 +192,7 @@ fn report(
             "mistakes": [],
         }))?;
     } else {
-        for Enrolment { pendant, wearer, id, .. } in &judged.taken {
-            tell(&format!("{pendant}  {wearer}  {id:016x}"));
-        }
+        judged.taken.iter().for_each(|enrolment| tell(&line(enrolment)));
         let (taken, unchanged) = (judged.taken.len(), judged.unchanged.len());
         let Sender { site, gateway, .. } = from;
         tell(&format!(

@@ -1,7 +1,7 @@
 //! `pendants share`: enrolments with their keys, sealed for one other gateway, so that it
 //! hears the same pendants.
 
-use super::{exit, load, tell_damaged, write_new};
+use super::{exit, line, load, names, tell_damaged, write_new};
 use crate::cli::{Exit, Failure, print, print_json, tell};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
@@ -137,13 +137,6 @@ fn report(arguments: &Arguments, choice: &Choice, check: Code) -> Result<(), Fai
     let Choice { enrolments, left_out } = choice;
     let (file, fingerprint) = (arguments.file.display(), arguments.with.fingerprint());
     if arguments.json {
-        let of = |enrolment: &Enrolment| {
-            json!({
-                "pendant": enrolment.pendant.to_string(),
-                "wearer": enrolment.wearer,
-                "enrolment": format!("{:016x}", enrolment.id),
-            })
-        };
         let left_out: Vec<_> = left_out
             .iter()
             .map(|(pendant, why)| json!({ "pendant": pendant.to_string(), "why": why }))
@@ -152,15 +145,15 @@ fn report(arguments: &Arguments, choice: &Choice, check: Code) -> Result<(), Fai
             "file": arguments.file,
             "check": check.to_string(),
             "fingerprint": fingerprint.to_string(),
-            "shared": enrolments.iter().map(of).collect::<Vec<_>>(),
+            "shared": enrolments.iter().map(names).collect::<Vec<_>>(),
             "left_out": left_out,
         }));
     }
     for out in left_out {
         tell(&in_words(out));
     }
-    for Enrolment { pendant, wearer, id, .. } in enrolments {
-        print(&format!("{pendant}  {wearer}  {id:016x}\n"))?;
+    for enrolment in enrolments {
+        print(&format!("{}\n", line(enrolment)))?;
     }
     let count = enrolments.len();
     print(&format!(

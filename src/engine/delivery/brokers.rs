@@ -2,7 +2,7 @@
 
 use super::apart::APART_MS;
 use super::line::Line;
-use super::{AWAITING_MAX, Delivery, DeliveryNews, NO_SUBSCRIBERS, Place, Sent};
+use super::{AWAITING_MAX, Delivery, DeliveryNews, NO_SUBSCRIBERS};
 use crate::engine::event::Telling;
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{BrokerId, PublishId};
@@ -42,10 +42,9 @@ impl Delivery {
     pub(in crate::engine) fn broker_down(&mut self, broker: BrokerId, now: Mono) {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let (events, culprit) = line.lost();
-        if let Some(Sent { place: Place::Journal(lsn), replayed, .. }) =
-            culprit.and_then(|event| self.sent.get(&event))
-        {
-            self.set_apart(*lsn, broker, *replayed, now);
+        let culprit = culprit.and_then(|event| self.sent.get(&event));
+        if let Some((lsn, replayed)) = culprit.and_then(|sent| Some((sent.lsn()?, sent.replayed))) {
+            self.set_apart(lsn, broker, replayed, now);
         }
         for event in events.into_iter().filter(|_| !planted(Mutant::LoseOpenOffers)) {
             self.offer_ended(event, broker);
@@ -129,27 +128,24 @@ impl Delivery {
             self.done(event);
             return;
         }
-        let mut read = None;
         if reason == NO_SUBSCRIBERS {
             line.unheard(now);
-            read = self.sent.get_mut(&event).and_then(|sent| sent.read.take());
-        } else {
-            match self.sent.get(&event).map(|sent| (&sent.place, sent.replayed)) {
-                Some((Place::Journal(lsn), replayed)) => {
-                    self.set_apart(*lsn, broker, replayed, now);
-                }
-                Some((Place::Memory(_), _)) => {
-                    self.memory_after = Some(now.plus_ms(*APART_MS.start()));
-                }
-                None => {}
-            }
         }
-        let place = self.sent.get(&event).map(|sent| sent.place.clone());
-        self.offer_ended(event, broker);
-        if let (Some(read), Some(Place::Journal(lsn))) = (read, place) {
-            if !self.sent.contains_key(&event) {
+        // Its receipt may have come meanwhile, through another broker.
+        let Some(sent) = self.sent.get_mut(&event) else { return };
+        let (lsn, replayed) = (sent.lsn(), sent.replayed);
+        if reason == NO_SUBSCRIBERS {
+            let read = sent.read.take();
+            self.offer_ended(event, broker);
+            if let (Some(lsn), Some(read), false) = (lsn, read, self.sent.contains_key(&event)) {
                 self.backlog.put_back(lsn, *read);
             }
+            return;
         }
+        match lsn {
+            Some(lsn) => self.set_apart(lsn, broker, replayed, now),
+            None => self.memory_after = Some(now.plus_ms(*APART_MS.start())),
+        }
+        self.offer_ended(event, broker);
     }
 }

@@ -29,9 +29,9 @@ impl Gateway {
                 #[cfg(feature = "leaks")]
                 let leaking = &self.leaking;
                 let judgement = self.commands.judge(command, now, |pendant| {
-                    let standing = standing(states.get(pendant)?, members.get(pendant)?);
                     let alarm_under_way = delivery.has_covert_alarm_of(pendant, journal);
-                    let standing = standing.map(|found| Standing { alarm_under_way, ..found });
+                    let (state, member) = (states.get(pendant)?, members.get(pendant)?);
+                    let standing = Some(standing(state, member, alarm_under_way));
                     #[cfg(feature = "leaks")]
                     let standing = standing.map(|standing| leaking.standing(standing));
                     standing
@@ -126,12 +126,12 @@ impl Gateway {
     }
 }
 
-fn standing(state: &PendantState, member: &Member) -> Option<Standing> {
-    Some(Standing {
+fn standing(state: &PendantState, member: &Member, alarm_under_way: bool) -> Standing {
+    Standing {
         deaf: !matches!(member.keys, MemberKeys::Native { .. }),
         covert_incident: state.actual.covert_incident,
-        alarm_under_way: false,
+        alarm_under_way,
         open_incident: state.apparent.alert,
         voice: false,
-    })
+    }
 }

@@ -8,6 +8,7 @@ use super::{Content, Sealed};
 use crate::config::DownlinkRole;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
+use crate::shell::hex;
 use crate::shell::store_key::StoreKey;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -145,7 +146,7 @@ impl FromStr for Code {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits: String = text.chars().filter(|sign| !matches!(sign, '-' | ' ')).collect();
-        bytes_of_hex(&digits).map(Self).ok_or("a code has 20 hexadecimal digits")
+        hex::decode(&digits).map(Self).ok_or("a code has 20 hexadecimal digits")
     }
 }
 
@@ -193,7 +194,7 @@ impl FromStr for ReceivingKey {
         let text = text.trim().to_ascii_uppercase();
         let bytes: [u8; 1 + KEY_BYTES + KEY_CHECK_BYTES] = text
             .strip_prefix(KEY_PREFIX)
-            .and_then(bytes_of_hex)
+            .and_then(hex::decode)
             .ok_or("a receiving key is LWG1: and 70 digits, as `pendants key` prints it")?;
         let (bytes, check) = bytes.split_at(1 + KEY_BYTES);
         if check != slips(bytes) {
@@ -210,17 +211,6 @@ impl FromStr for ReceivingKey {
 fn slips(bytes: &[u8]) -> [u8; KEY_CHECK_BYTES] {
     let code = Code::of(b"lonework/1 share slips", bytes);
     [code.0[0], code.0[1]]
-}
-
-fn bytes_of_hex<const BYTES: usize>(digits: &str) -> Option<[u8; BYTES]> {
-    if digits.len() != 2 * BYTES || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; BYTES];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The gateway that enrolments are sealed for.

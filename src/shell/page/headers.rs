@@ -1,6 +1,7 @@
 //! What a request's headers say of who asks, and the session's cookie.
 
 use super::access::{SESSION_LASTS, Token};
+use crate::shell::hex::decode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 /// Browsers take a cookie of this prefix only by TLS, and for this host alone.
@@ -31,15 +32,7 @@ pub(super) fn session(headers: &HeaderMap) -> Option<Token> {
     let value = cookies.split(';').find_map(|pair| {
         pair.trim().split_once('=').filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
     })?;
-    let mut token = Token::default();
-    let digits = value.as_bytes();
-    if digits.len() != 2 * token.len() {
-        return None;
-    }
-    for (byte, pair) in token.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(token)
+    decode(value)
 }
 
 pub(super) fn cookie(token: &Token) -> HeaderValue {
