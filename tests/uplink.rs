@@ -10,7 +10,7 @@ mod support;
 #[path = "uplink/version_3_1_1.rs"]
 mod version_3_1_1;
 
-use mosquitto::{Authority, EXPIRED, Mosquitto, VALID, free_port};
+use mosquitto::{Authority, EXPIRED, Mosquitto, Subscriber, VALID, free_port};
 use pendant_gateway::engine::command::CENTRE_WIRE_BYTES;
 use pendant_gateway::engine::seam::BrokerInput;
 use pendant_gateway::shell::tls::{TlsFile, validity};
@@ -23,17 +23,12 @@ use std::time::Duration;
 use support::{ANSWER, COMMAND, OPEN_TO_ALL, RECEIPT, Running, STATE, Site, URGENT, fault_of};
 use tokio::time::Instant;
 
-#[tokio::test]
-async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
-    let site = Site::new();
-    let mut broker = site.broker(OPEN_TO_ALL).await;
-    let mut centre = site.subscriber(&mut broker, "lonework/#").await;
-    let mut running = Running::start(site.settings(broker.port));
+/// Says that it is there, and two hundred events arrive in order.
+async fn goes_online_and_sends(running: &mut Running, centre: &mut Subscriber) {
     running.up().await;
     let (_, topic, online) = centre.next().await;
     assert_eq!((topic.as_str(), online.len()), (STATE, STATE_BYTES));
     assert!(online.starts_with(r#"{"state":"online","boot":"0123456789abcdef"}"#), "{online}");
-
     for id in 0..200 {
         running.offer(id, URGENT, &format!("event {id}"));
     }
@@ -41,11 +36,15 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
         running.taken(id).await;
         assert_eq!(centre.next().await, (false, URGENT.into(), format!("event {id}")));
     }
+}
 
-    let publish = async |payload: String| {
-        mosquitto::publish(broker.port, &site.authority, &site.centre, RECEIPT, payload).await;
-    };
-    publish("x".repeat(5000)).await;
+/// The status then.
+async fn hears_a_receipt_behind_a_message_too_long(
+    running: &mut Running,
+    publish: impl AsyncFn(String),
+    bytes: usize,
+) -> UplinkStatus {
+    publish("x".repeat(bytes)).await;
     publish(r#"{"received":"1"}"#.into()).await;
     let news = running.next().await;
     assert!(
@@ -54,9 +53,11 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     );
     let status = running.status(|status| status.messages_dropped == 1).await;
     assert!(status.connected && status.fault.is_none(), "{status:?}");
-    assert_eq!(status.in_flight_max, 20, "what mosquitto allows");
-    assert_eq!(status.certificate_ends_unix_s, Some(4_733_510_400), "2120-01-01");
+    status
+}
 
+/// What was offered last goes out before the farewell, which is given.
+async fn leaves_with_its_last_words(running: Running, centre: &mut Subscriber) -> String {
     running.offer(900, URGENT, "last words");
     running.handle.stop().await;
     let mut said: Vec<String> = Vec::new();
@@ -64,7 +65,25 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
         said.push(centre.next().await.2);
     }
     assert!(said.iter().any(|payload| payload == "last words"), "{said:?}");
-    assert_eq!(said.last().map(String::len), Some(STATE_BYTES));
+    said.pop().expect("the farewell")
+}
+
+#[tokio::test]
+async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
+    let site = Site::new();
+    let mut broker = site.broker(OPEN_TO_ALL).await;
+    let mut centre = site.subscriber(&mut broker, "lonework/#").await;
+    let mut running = Running::start(site.settings(broker.port));
+    goes_online_and_sends(&mut running, &mut centre).await;
+    let publish = async |payload: String| {
+        mosquitto::publish(broker.port, &site.authority, &site.centre, RECEIPT, payload).await;
+    };
+    let status = hears_a_receipt_behind_a_message_too_long(&mut running, publish, 5000).await;
+    assert_eq!(status.in_flight_max, 20, "what mosquitto allows");
+    assert_eq!(status.certificate_ends_unix_s, Some(4_733_510_400), "2120-01-01");
+
+    let farewell = leaves_with_its_last_words(running, &mut centre).await;
+    assert_eq!(farewell.len(), STATE_BYTES);
 }
 
 #[tokio::test]

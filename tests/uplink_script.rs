@@ -10,7 +10,7 @@ mod script_3_1_1;
 mod support;
 
 use pendant_gateway::engine::seam::BrokerInput;
-use pendant_gateway::shell::uplink::{Awaited, BrokerFault};
+use pendant_gateway::shell::uplink::{Awaited, BrokerFault, BrokerSettings};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -160,15 +160,34 @@ async fn a_keep_alive_of_zero_does_not_make_a_storm_of_pings() {
     running.handle.stop().await;
 }
 
-/// The fault after a connection that follows this script.
-async fn fault_by(scripts: &'static [Script]) -> (BrokerFault, bool) {
+/// Version 5 or 3.1.1 of a site's settings.
+type Version = fn(&Site, u16) -> BrokerSettings;
+
+/// The fault after connections that follow these scripts, and whether the first was up.
+async fn fault_in(version: Version, scripts: &'static [Script]) -> (BrokerFault, bool) {
     let site = Site::new();
     let broker = Broker::start(&site, scripts).await;
-    let mut running = Running::start(site.settings(broker.port));
+    let mut running = Running::start(version(&site, broker.port));
     let fault = running.fault().await;
     let was_up = matches!(news_there(&mut running.news), Some(BrokerInput::Up { .. }));
     running.handle.stop().await;
     (fault, was_up)
+}
+
+async fn fault_by(scripts: &'static [Script]) -> (BrokerFault, bool) {
+    fault_in(Site::settings, scripts).await
+}
+
+/// By this SUBACK receipts are granted and the centre's messages are not.
+async fn events_go_out_without_the_centre_s_messages(version: Version, script: Script) {
+    let site = Site::new();
+    let broker = Broker::start(&site, Box::leak(Box::new([script]))).await;
+    let mut running = Running::start(version(&site, broker.port));
+    running.up().await;
+    assert_eq!(running.fault().await, BrokerFault::CommandsRefused);
+    running.offer(1, URGENT, "all the same");
+    running.taken(1).await;
+    running.handle.stop().await;
 }
 
 #[tokio::test]
@@ -181,15 +200,7 @@ async fn a_refused_subscription_is_told_and_never_up() {
 #[tokio::test]
 async fn a_broker_that_keeps_the_centre_s_messages_back_is_told_and_stops_nothing() {
     let script: Script = &[CONNACK, &[0x90, 5, 0, 1, 0, 1, 0x87], STATE_TAKEN, EVENT_TAKEN, &[]];
-    let site = Site::new();
-    let scripts: &'static [Script] = Box::leak(Box::new([script]));
-    let broker = Broker::start(&site, scripts).await;
-    let mut running = Running::start(site.settings(broker.port));
-    running.up().await;
-    assert_eq!(running.fault().await, BrokerFault::CommandsRefused);
-    running.offer(1, URGENT, "all the same");
-    running.taken(1).await;
-    running.handle.stop().await;
+    events_go_out_without_the_centre_s_messages(Site::settings, script).await;
 }
 
 #[tokio::test]

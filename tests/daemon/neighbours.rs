@@ -5,7 +5,7 @@ use crate::desk::Watch;
 use crate::end_to_end::World;
 use crate::mosquitto::VALID;
 use crate::pendant::*;
-use crate::receivers::{asked_to_send, heard_by};
+use crate::receivers::{asked_to_send, heard_by, receiver};
 use crate::site::{BrokerFiles, Site};
 use pendant_gateway::engine::pin::PinVerifier;
 use pendant_gateway::shell::keyring_files::{Existing, KeyringFiles};
@@ -15,19 +15,8 @@ use pendant_protocol::{Body, FrameBytes, Outcome};
 use serde_json::{Value, json};
 use std::fs;
 
-/// A receiver that says how well it heard.
-const LINK: &str = r#"
-[[link]]
-name = "lora"
-kind = "serial"
-path = "FOLDER/lora"
-baud = 115200
-codec = "cobs"
-envelope = true
-"#;
-
 fn with_receiver(site: &Site) -> Wire {
-    site.configure(&LINK.replace("FOLDER", &site.folder.path().display().to_string()));
+    site.configure(&receiver(site.folder.path(), "lora"));
     Wire::pty(Some(&site.path("lora"))).expect("a pseudo terminal").0
 }
 

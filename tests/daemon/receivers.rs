@@ -10,26 +10,23 @@ use pendant_hal::sim::forwarder::Forwarder;
 use pendant_kit::wire::Wire;
 use pendant_protocol::{FrameBytes, Outcome};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A receiver that says how well it heard, at this name in the folder.
+pub(crate) fn receiver(folder: &Path, name: &str) -> String {
+    format!(
+        "[[link]]\nname = \"{name}\"\nkind = \"serial\"\npath = \"{}\"\nbaud = 115200\n\
+         codec = \"cobs\"\nenvelope = true\n",
+        folder.join(name).display()
+    )
+}
+
 /// Two receivers beside the site's own.
-const NEAR_AND_FAR: &str = r#"
-[[link]]
-name = "far"
-kind = "serial"
-path = "FOLDER/far"
-baud = 115200
-codec = "cobs"
-envelope = true
-[[link]]
-name = "near"
-kind = "serial"
-path = "FOLDER/near"
-baud = 115200
-codec = "cobs"
-envelope = true
-"#;
+fn near_and_far(folder: &Path) -> String {
+    ["far", "near"].map(|name| receiver(folder, name)).concat()
+}
 
 pub(crate) async fn heard_by(wire: &mut Wire, frame: &FrameBytes, snr_db: i8) {
     let rx = Rx { age_us: 0, rssi_dbm: -97, snr_quarter_db: snr_db * 4, frame: frame.to_vec() };
@@ -49,8 +46,7 @@ pub(crate) async fn asked_to_send(wire: &mut Wire) -> (Tx, Instant) {
 #[tokio::test]
 async fn a_press_that_two_receivers_hear_is_one_event_and_the_better_one_answers() {
     let mut world = World::new(None).await;
-    let folder = world.site.folder.path().display().to_string();
-    world.site.configure(&NEAR_AND_FAR.replace("FOLDER", &folder));
+    world.site.configure(&near_and_far(world.site.folder.path()));
     let port = |name: &str| Wire::pty(Some(&world.site.path(name))).expect("a pseudo terminal").0;
     let (mut far, mut near) = (port("far"), port("near"));
     let _bare = world.site.wire();
@@ -109,8 +105,7 @@ async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
         "[[link]]\nname = \"roof\"\nkind = \"concentrator\"\nlisten = \"{server}\"\n\
          eui = \"AA:55:5A:00:00:00:01:01\"\nregion = \"US915\"\npower_dbm = 20\n"
     );
-    let folder = world.site.folder.path().display().to_string();
-    world.site.configure(&(more + &NEAR_AND_FAR.replace("FOLDER", &folder)));
+    world.site.configure(&(more + &near_and_far(world.site.folder.path())));
     let _bare = world.site.wire();
     let mut far = Wire::pty(Some(&world.site.path("far"))).expect("a pseudo terminal").0;
     let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));

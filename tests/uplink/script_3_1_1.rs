@@ -1,22 +1,16 @@
 //! MQTT 3.1.1 against a broker that follows a script to the byte.
 
-use crate::support::{Running, Site, URGENT, news_there};
-use crate::{Broker, EVENT_TAKEN, STATE_TAKEN, Script};
-use pendant_gateway::engine::seam::BrokerInput;
+use crate::support::{Running, Site, URGENT};
+use crate::{
+    Broker, EVENT_TAKEN, STATE_TAKEN, Script, events_go_out_without_the_centre_s_messages, fault_in,
+};
 use pendant_gateway::shell::uplink::{Awaited, BrokerFault};
 
 const CONNACK: &[u8] = &[0x20, 2, 0, 0];
 const SUBACK: &[u8] = &[0x90, 4, 0, 1, 1, 1];
 
-/// The fault after a connection that follows this script, and whether it was up.
 async fn fault_by(script: Script) -> (BrokerFault, bool) {
-    let site = Site::new();
-    let broker = Broker::start(&site, Box::leak(Box::new([script]))).await;
-    let mut running = Running::start(site.settings_untold(broker.port));
-    let fault = running.fault().await;
-    let was_up = matches!(news_there(&mut running.news), Some(BrokerInput::Up { .. }));
-    running.handle.stop().await;
-    (fault, was_up)
+    fault_in(Site::settings_untold, Box::leak(Box::new([script]))).await
 }
 
 #[tokio::test]
@@ -60,14 +54,7 @@ async fn a_refused_subscription_is_told_and_never_up() {
 #[tokio::test]
 async fn a_broker_that_keeps_the_centre_s_messages_back_is_told_and_stops_nothing() {
     let script: Script = &[CONNACK, &[0x90, 4, 0, 1, 1, 0x80], STATE_TAKEN, EVENT_TAKEN, &[]];
-    let site = Site::new();
-    let broker = Broker::start(&site, Box::leak(Box::new([script]))).await;
-    let mut running = Running::start(site.settings_untold(broker.port));
-    running.up().await;
-    assert_eq!(running.fault().await, BrokerFault::CommandsRefused);
-    running.offer(1, URGENT, "all the same");
-    running.taken(1).await;
-    running.handle.stop().await;
+    events_go_out_without_the_centre_s_messages(Site::settings_untold, script).await;
 }
 
 /// As when another client takes the session over, and as some brokers answer a publish

@@ -2,8 +2,11 @@
 
 use crate::mosquitto::{self, VALID};
 use crate::support::{OPEN_TO_ALL, RECEIPT, Running, STATE, Site, URGENT};
+use crate::{
+    goes_online_and_sends, hears_a_receipt_behind_a_message_too_long, leaves_with_its_last_words,
+};
 use pendant_gateway::engine::seam::BrokerInput;
-use pendant_gateway::shell::uplink::{BrokerFault, STATE_BYTES};
+use pendant_gateway::shell::uplink::BrokerFault;
 
 #[tokio::test]
 async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
@@ -12,37 +15,13 @@ async fn events_go_out_receipts_come_in_and_the_end_is_polite() {
     let mut centre = site.subscriber(&mut broker, "lonework/#").await;
     let mut running = Running::start(site.settings_untold(broker.port));
     broker.logged("as gw-1 (p2, c0,").await;
-    running.up().await;
-    let (_, topic, online) = centre.next().await;
-    assert_eq!((topic.as_str(), online.len()), (STATE, STATE_BYTES));
-    assert!(online.starts_with(r#"{"state":"online","boot":"0123456789abcdef"}"#), "{online}");
-    for id in 0..200 {
-        running.offer(id, URGENT, &format!("event {id}"));
-    }
-    for id in 0..200 {
-        running.taken(id).await;
-        assert_eq!(centre.next().await, (false, URGENT.into(), format!("event {id}")));
-    }
+    goes_online_and_sends(&mut running, &mut centre).await;
     let publish = async |payload: String| {
         mosquitto::publish(broker.port, &site.authority, &site.centre, RECEIPT, payload).await;
     };
     // Longer than the library takes unless it is told to, and than is of use.
-    publish("x".repeat(50_000)).await;
-    publish(r#"{"received":"1"}"#.into()).await;
-    let news = running.next().await;
-    assert!(
-        matches!(&news, BrokerInput::Receipt(bytes) if bytes == br#"{"received":"1"}"#),
-        "{news:?}"
-    );
-    let status = running.status(|status| status.messages_dropped == 1).await;
-    assert!(status.connected && status.fault.is_none(), "{status:?}");
-    running.offer(900, URGENT, "last words");
-    running.handle.stop().await;
-    let mut said: Vec<String> = Vec::new();
-    while said.last().is_none_or(|last| !last.contains("offline")) {
-        said.push(centre.next().await.2);
-    }
-    assert!(said.iter().any(|payload| payload == "last words"), "{said:?}");
+    hears_a_receipt_behind_a_message_too_long(&mut running, publish, 50_000).await;
+    leaves_with_its_last_words(running, &mut centre).await;
 
     // The session is kept: what is said now is there at the next start.
     publish("kept".into()).await;
