@@ -348,6 +348,7 @@ pub enum LinkFault {
 }
 
 impl fmt::Display for LinkFault {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each fault, and nothing else")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(path) => {
@@ -393,27 +394,7 @@ impl fmt::Display for LinkFault {
                 "{} does not exist: `gpiodetect` shows the GPIO chips that there are",
                 path.display()
             ),
-            Self::Line { role, line, why } => match why {
-                LineFault::Taken { by } => {
-                    let by = if by.is_empty() { "somebody else" } else { &format!("`{by}`") };
-                    write!(
-                        f,
-                        "GPIO line {line} ({role}) is held by {by}: `gpioinfo` shows all holders; a \
-                         chip select of SPI is held by the kernel, choose it by the SPI device"
-                    )
-                }
-                LineFault::Absent => write!(
-                    f,
-                    "the GPIO chip has no line {line} ({role}): check the number; it is that of the \
-                     GPIO, not of the pin of the header"
-                ),
-                LineFault::NoEdges => write!(
-                    f,
-                    "GPIO line {line} ({role}) tells of no edges: is `gpiochip` the chip of the \
-                     header? `gpiodetect` shows all"
-                ),
-                LineFault::Io(says) => write!(f, "GPIO line {line} ({role}): {says}"),
-            },
+            Self::Line { role, line, why } => why.tell(f, role, *line),
             Self::ChipReset => f.write_str("the radio chip was reset: check its supply"),
             Self::IrqLine => f.write_str(
                 "the radio's interrupt line (DIO1; DIO0 of an SX127x) does not follow its \
@@ -472,6 +453,33 @@ pub enum LineFault {
     NoEdges,
     /// The operating system reports another error.
     Io(String),
+}
+
+impl LineFault {
+    /// Says it of a line by what it is for and its number on the GPIO chip.
+    fn tell(&self, f: &mut fmt::Formatter<'_>, role: &str, line: u32) -> fmt::Result {
+        match self {
+            Self::Taken { by } => {
+                let by = if by.is_empty() { "somebody else" } else { &format!("`{by}`") };
+                write!(
+                    f,
+                    "GPIO line {line} ({role}) is held by {by}: `gpioinfo` shows all holders; a \
+                     chip select of SPI is held by the kernel, choose it by the SPI device"
+                )
+            }
+            Self::Absent => write!(
+                f,
+                "the GPIO chip has no line {line} ({role}): check the number; it is that of the \
+                 GPIO, not of the pin of the header"
+            ),
+            Self::NoEdges => write!(
+                f,
+                "GPIO line {line} ({role}) tells of no edges: is `gpiochip` the chip of the \
+                 header? `gpiodetect` shows all"
+            ),
+            Self::Io(says) => write!(f, "GPIO line {line} ({role}): {says}"),
+        }
+    }
 }
 
 /// Why a transmission did not leave.

@@ -83,12 +83,7 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     let chip = section.choice("chip", &chips, report).or(board.map(|board| board.chip));
     let has_busy = chip != Some(ChipKind::Sx1276);
     if section.value("board").is_none() {
-        section.require("chip", "\"sx1262\", or name a board", report);
-        section.require("irq_line", "16, or name a board", report);
-        section.require("reset_line", "18, or name a board", report);
-        if has_busy {
-            section.require("busy_line", "20, or name a board", report);
-        }
+        require_wiring(section, has_busy, report);
     }
     let line = |key: &str, preset: Option<u32>, report: &mut Report<'_>| {
         let written = section.whole(key, &Quantity::new(Unit::Plain, LINES), report);
@@ -147,6 +142,16 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
         receive_boost,
         air,
     }))
+}
+
+/// What a board that is named says by itself.
+fn require_wiring(section: &Section<'_>, has_busy: bool, report: &mut Report<'_>) {
+    section.require("chip", "\"sx1262\", or name a board", report);
+    section.require("irq_line", "16, or name a board", report);
+    section.require("reset_line", "18, or name a board", report);
+    if has_busy {
+        section.require("busy_line", "20, or name a board", report);
+    }
 }
 
 /// One line cannot be two things.

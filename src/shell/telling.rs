@@ -3,7 +3,7 @@
 
 use super::certificate_words;
 use super::message_ids;
-use crate::engine::certificate::Nearness;
+use crate::engine::certificate::{Expiry, Nearness};
 use crate::engine::notice::{Notice, Refusal};
 use crate::engine::seam::BrokerId;
 use std::collections::BTreeMap;
@@ -112,40 +112,10 @@ impl Teller {
                 sign = sign.as_str(),
                 "jamming no longer suspected"
             ),
-            Notice::Broker { broker, up: true } => {
-                let message_id = message_ids::BROKER_CONNECTED;
-                tracing::info!(message_id, broker = self.broker_name(broker), "broker connected");
-            }
-            Notice::Broker { broker, up: false } => {
-                let (message_id, broker) = (message_ids::BROKER_GONE, self.broker_name(broker));
-                tracing::warn!(message_id, broker, "broker gone; events are kept");
-            }
-            Notice::Centre { broker, heard: true } => {
-                tracing::info!(broker = self.broker_name(broker), "the centre receipts again");
-            }
-            Notice::Centre { broker, heard: false } => tracing::warn!(
-                message_id = message_ids::CENTRE_SILENT,
-                broker = self.broker_name(broker),
-                "the centre does not receipt; events are kept, offered again, and go to the next \
-                 broker as well if there is one"
-            ),
-            Notice::CentreMessages { come: true } => {
-                tracing::info!("the centre's regular messages come again");
-            }
-            Notice::CentreMessages { come: false } => tracing::warn!(
-                message_id = message_ids::CENTRE_MESSAGES_MISSING,
-                "the centre's regular message does not come: is the centre running, and may it \
-                 publish to lonework/v1/<site>/<gateway>/command?"
-            ),
-            Notice::Certificate(expiry) => {
-                let (broker, text) =
-                    (self.broker_name(expiry.broker), certificate_words::words(expiry));
-                match expiry.near {
-                    Nearness::Far => tracing::info!(broker, "{text}"),
-                    Nearness::Ended => tracing::error!(broker, "{text}"),
-                    _ => tracing::warn!(broker, "{text}"),
-                }
-            }
+            Notice::Broker { broker, up } => self.broker(broker, up),
+            Notice::Centre { broker, heard } => self.centre(broker, heard),
+            Notice::CentreMessages { come } => centre_messages(come),
+            Notice::Certificate(expiry) => self.certificate(expiry),
             Notice::BrokerRefused { broker, reason } => self.publish_refused(broker, reason),
             Notice::ReceiptUnreadable => {
                 counters.receipts_unreadable += 1;
@@ -186,6 +156,39 @@ impl Teller {
                 ),
                 Refusal::Replayed => tracing::warn!(link, "old frame replayed; ignored"),
             }
+        }
+    }
+
+    fn broker(&self, broker: BrokerId, up: bool) {
+        let broker = self.broker_name(broker);
+        if up {
+            tracing::info!(message_id = message_ids::BROKER_CONNECTED, broker, "broker connected");
+        } else {
+            let message_id = message_ids::BROKER_GONE;
+            tracing::warn!(message_id, broker, "broker gone; events are kept");
+        }
+    }
+
+    fn centre(&self, broker: BrokerId, heard: bool) {
+        let broker = self.broker_name(broker);
+        if heard {
+            tracing::info!(broker, "the centre receipts again");
+        } else {
+            tracing::warn!(
+                message_id = message_ids::CENTRE_SILENT,
+                broker,
+                "the centre does not receipt; events are kept, offered again, and go to the next \
+                 broker as well if there is one"
+            );
+        }
+    }
+
+    fn certificate(&self, expiry: Expiry) {
+        let (broker, text) = (self.broker_name(expiry.broker), certificate_words::words(expiry));
+        match expiry.near {
+            Nearness::Far => tracing::info!(broker, "{text}"),
+            Nearness::Ended => tracing::error!(broker, "{text}"),
+            _ => tracing::warn!(broker, "{text}"),
         }
     }
 
@@ -273,5 +276,17 @@ impl Teller {
 
     fn link_name(&self, link: u8) -> &str {
         self.links.get(usize::from(link)).map_or("?", String::as_str)
+    }
+}
+
+fn centre_messages(come: bool) {
+    if come {
+        tracing::info!("the centre's regular messages come again");
+    } else {
+        tracing::warn!(
+            message_id = message_ids::CENTRE_MESSAGES_MISSING,
+            "the centre's regular message does not come: is the centre running, and may it \
+             publish to lonework/v1/<site>/<gateway>/command?"
+        );
     }
 }

@@ -242,45 +242,29 @@ fn a_refused_configuration_stops_every_command_before_it_does_anything() {
     assert!(said.err.contains("/nonexistent/gateway.toml: cannot be read"), "{}", said.err);
 }
 
-#[test]
-fn nothing_that_any_command_says_or_writes_holds_a_secret() {
-    let site = Site::new();
-    let sheet = site.enroll("00012f", &pins(), &["--json"]).expect(0);
-    let sheet_json: serde_json::Value = serde_json::from_str(&sheet.out).expect("JSON");
-    let key = sheet_json["key"].as_str().expect("printed this once").to_owned();
-    let store_key = fs::read_to_string(site.path("store/store.key")).expect("made");
-    let client_key = fs::read_to_string(site.path("gateway.key")).expect("written");
-    let client_key = client_key.lines().nth(1).expect("the first line of the key");
-    let app_key = "2B7E151628AED2A6ABF7158809CF4F3C";
-    let label = "LW:D0:24E124C0002A0001:24E124ABCDEF0001:AABB1122:OMINE47:PSEKRIT47";
-    site.write(
-        "many.csv",
-        &format!(
-            "number,wearer,qr_code,app_key,node\n000150,a,,,\n000151,b,{label},{app_key},\n\
-             000152,c,{label}:C0000,{app_key},\n000153,d,,{app_key}0,\n000154,e,{label},,1234abcd\n\
-             000155,f,{app_key},{app_key},{app_key}\n{app_key},{app_key},,,\n"
-        ),
-        0o600,
-    );
-    let many = site.path("many.csv").display().to_string();
-    site.write("good.csv", "number,wearer\n000156,g\n", 0o600);
-    let good = site.path("good.csv").display().to_string();
-    let keys = site.path("keys.csv").display().to_string();
-    let raw_key: Vec<u8> = (0..16)
-        .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).expect("hexadecimal"))
-        .collect();
+const APP_KEY: &str = "2B7E151628AED2A6ABF7158809CF4F3C";
+/// What stands on a bought pendant's box.
+const LABEL: &str = "LW:D0:24E124C0002A0001:24E124ABCDEF0001:AABB1122:OMINE47:PSEKRIT47";
 
-    let capitals = key.to_uppercase();
-    let shown = sheet.out.replacen(&key, "", 1).replacen(&capitals, "", 1);
-    let mut texts = vec![sheet.err.clone(), shown];
+/// A list of pendants with every fault that a list can have near a key.
+fn faulty_list() -> String {
+    format!(
+        "number,wearer,qr_code,app_key,node\n000150,a,,,\n000151,b,{LABEL},{APP_KEY},\n\
+         000152,c,{LABEL}:C0000,{APP_KEY},\n000153,d,,{APP_KEY}0,\n000154,e,{LABEL},,1234abcd\n\
+         000155,f,{APP_KEY},{APP_KEY},{APP_KEY}\n{APP_KEY},{APP_KEY},,,\n"
+    )
+}
+
+/// What every command says, told right and told wrong, PINs or keys on its standard
+/// input. `many`, `good`: lists to import; `keys`: where to write keys.
+fn said_by_every_command(site: &Site, many: &str, good: &str, keys: &str) -> Vec<String> {
     let scan = ["enroll", "--pendant", "000157", "--wearer", "m", "--scan", "--keys-fd", "0"];
-    let said = run(site.command(&scan), &format!("{label}\n{app_key}\n"));
-    texts.push(said.out + &said.err);
+    let scanned = run(site.command(&scan), &format!("{LABEL}\n{APP_KEY}\n"));
     let commands: [&[&str]; 27] = [
-        &["pendants", "import", &many],
-        &["pendants", "import", &many, "--json"],
-        &["pendants", "import", &many, "--dry-run"],
-        &["pendants", "import", &good, "--keys-out", &keys],
+        &["pendants", "import", many],
+        &["pendants", "import", many, "--json"],
+        &["pendants", "import", many, "--dry-run"],
+        &["pendants", "import", good, "--keys-out", keys],
         &["pendants", "import", "--help"],
         &["pendants", "export"],
         &["pendants", "export", "--json"],
@@ -305,20 +289,43 @@ fn nothing_that_any_command_says_or_writes_holds_a_secret() {
         &["enroll", "--help"],
         &["revoke", "00012f"],
     ];
-    for arguments in commands {
-        let said = run(site.command(arguments), &pins());
-        texts.push(said.out + &said.err);
-    }
+    let mut said = vec![scanned];
+    said.extend(commands.map(|arguments| run(site.command(arguments), &pins())));
     for pins in [format!("{SAFE}\n{SAFE}\n"), format!("{DURESS}\n"), format!("{SAFE}x\n{DURESS}\n")]
     {
-        let said = site.enroll("000130", &pins, &[]);
-        assert_ne!(said.code, Some(0));
-        texts.push(said.out + &said.err);
+        let refused = site.enroll("000130", &pins, &[]);
+        assert_ne!(refused.code, Some(0));
+        said.push(refused);
     }
+    said.into_iter().map(|said| said.out + &said.err).collect()
+}
+
+#[test]
+fn nothing_that_any_command_says_or_writes_holds_a_secret() {
+    let site = Site::new();
+    let sheet = site.enroll("00012f", &pins(), &["--json"]).expect(0);
+    let sheet_json: serde_json::Value = serde_json::from_str(&sheet.out).expect("JSON");
+    let key = sheet_json["key"].as_str().expect("printed this once").to_owned();
+    let store_key = fs::read_to_string(site.path("store/store.key")).expect("made");
+    let client_key = fs::read_to_string(site.path("gateway.key")).expect("written");
+    let client_key = client_key.lines().nth(1).expect("the first line of the key");
+    site.write("many.csv", &faulty_list(), 0o600);
+    let many = site.path("many.csv").display().to_string();
+    site.write("good.csv", "number,wearer\n000156,g\n", 0o600);
+    let good = site.path("good.csv").display().to_string();
+    let keys = site.path("keys.csv").display().to_string();
+    let raw_key: Vec<u8> = (0..16)
+        .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+        .collect();
+
+    let capitals = key.to_uppercase();
+    let shown = sheet.out.replacen(&key, "", 1).replacen(&capitals, "", 1);
+    let mut texts = vec![sheet.err.clone(), shown];
+    texts.extend(said_by_every_command(&site, &many, &good, &keys));
     let keys = fs::read_to_string(keys).expect("written");
     let imported = keys.trim_end().rsplit(':').next().expect("a key");
     let secrets = [SAFE, DURESS, &key, &capitals, store_key.trim(), client_key, "correct-horse-47"];
-    let of_others = [app_key, "MINE47", "SEKRIT47", imported];
+    let of_others = [APP_KEY, "MINE47", "SEKRIT47", imported];
     for secret in secrets.into_iter().chain(of_others) {
         for text in &texts {
             assert!(!text.contains(secret), "{text}");

@@ -26,6 +26,10 @@ fn broker(status: &Value) -> &Value {
     &status["brokers"][0]
 }
 
+fn has_no_trouble(status: &Value) -> bool {
+    broker(status)["certificate_trouble"].is_null()
+}
+
 /// The longest pause between two events that the broker hands out.
 async fn longest_pause(mut onlooker: Subscriber, mut stop: watch::Receiver<bool>) -> Duration {
     let (mut longest, mut last) = (Duration::ZERO, None::<Instant>);
@@ -47,6 +51,44 @@ async fn more_answers(load: &Load, site: &Site) {
         assert!(Instant::now() < give_up, "nobody is answered:\n{}", site.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The key of another in the place of our own, and then our own again: the line stays.
+async fn try_the_key_of_another(world: &World, load: &Load, place: &Identity) {
+    let site = &world.site;
+    let other = world.authority.issue("gw2", &[], VALID);
+    let own_key = site.path("own.key");
+    std::fs::copy(&place.key, &own_key).expect("it can be copied");
+    replace(&other.key, &place.key);
+    reload(site);
+    let refused = |s: &Value| broker(s)["certificate_trouble"].is_string();
+    let status = site.until("the wrong key is told", refused).await;
+    let trouble = broker(&status)["certificate_trouble"].as_str().expect("just looked");
+    assert!(trouble.contains("does not belong to the client certificate"), "{trouble}");
+    assert_eq!(
+        (&broker(&status)["connected"], &broker(&status)["connections"]),
+        (&true.into(), &4.into())
+    );
+    more_answers(load, site).await;
+    replace(&own_key, &place.key);
+    reload(site);
+    site.until("the right key is back", has_no_trouble).await;
+}
+
+/// One that ends within 7 days, and its successor.
+async fn live_through_a_near_end(world: &World, load: &Load, place: &Identity) {
+    let site = &world.site;
+    world.authority.issue_for("gw1-short", 6).replace(place);
+    reload(site);
+    let ending = |s: &Value| {
+        broker(s)["certificate_trouble"].as_str().is_some_and(|text| text.contains("within 7 days"))
+    };
+    site.until("the end is told", ending).await;
+    more_answers(load, site).await;
+    world.authority.issue("gw1-last", &[], VALID).replace(place);
+    reload(site);
+    site.until("the successor is in use", has_no_trouble).await;
+    more_answers(load, site).await;
 }
 
 #[tokio::test]
@@ -83,38 +125,8 @@ async fn certificates_are_renewed_under_presses_without_loss_and_without_a_gap()
         more_answers(&load, site).await;
     }
 
-    // The key of another: the line stays.
-    let other = world.authority.issue("gw2", &[], VALID);
-    let own_key = site.path("own.key");
-    std::fs::copy(&place.key, &own_key).expect("it can be copied");
-    replace(&other.key, &place.key);
-    reload(site);
-    let refused = |s: &Value| broker(s)["certificate_trouble"].is_string();
-    let status = site.until("the wrong key is told", refused).await;
-    let trouble = broker(&status)["certificate_trouble"].as_str().expect("just looked");
-    assert!(trouble.contains("does not belong to the client certificate"), "{trouble}");
-    assert_eq!(
-        (&broker(&status)["connected"], &broker(&status)["connections"]),
-        (&true.into(), &4.into())
-    );
-    more_answers(&load, site).await;
-    replace(&own_key, &place.key);
-    reload(site);
-    let good = |s: &Value| broker(s)["certificate_trouble"].is_null();
-    site.until("the right key is back", good).await;
-
-    // One that ends within 7 days, and its successor.
-    world.authority.issue_for("gw1-short", 6).replace(&place);
-    reload(site);
-    let ending = |s: &Value| {
-        broker(s)["certificate_trouble"].as_str().is_some_and(|text| text.contains("within 7 days"))
-    };
-    site.until("the end is told", ending).await;
-    more_answers(&load, site).await;
-    world.authority.issue("gw1-last", &[], VALID).replace(&place);
-    reload(site);
-    site.until("the successor is in use", good).await;
-    more_answers(&load, site).await;
+    try_the_key_of_another(&world, &load, &place).await;
+    live_through_a_near_end(&world, &load, &place).await;
 
     let acknowledged = load.finish().await;
     let wrong = books.judge(&acknowledged).await;

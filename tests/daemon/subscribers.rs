@@ -2,7 +2,7 @@
 //! daemon: they take every event by the schemas in `docs/`, once, and receipt it.
 
 use crate::end_to_end::World;
-use crate::mosquitto::{Subscriber as Onlooker, VALID, publish};
+use crate::mosquitto::{Identity, Subscriber as Onlooker, VALID, publish};
 use crate::pendant::*;
 use crate::schema::Schema;
 use crate::site::{SOON, hear};
@@ -105,6 +105,26 @@ async fn receipted(receipts: &mut Onlooker, said: &Value) {
     assert_eq!(receipt["received"], said["id"]);
 }
 
+/// What no run of these tests brings: the documents' events, as the engine writes them.
+async fn takes_the_documents_events(
+    world: &World,
+    gateway: &Identity,
+    centre: &mut Centre,
+    receipts: &mut Onlooker,
+) {
+    let mut missing = Value::Null;
+    for event in Schema::of("event").text["examples"].as_array().expect("examples") {
+        let lane = event["data"]["lane"].as_str().expect("a lane");
+        let (topic, payload) = (format!("{BASE}/event/{lane}"), event.to_string());
+        publish(world.site.broker.port, &world.authority, gateway, &topic, payload).await;
+        let said = centre.says().await;
+        assert_eq!((&said["id"], &said["fault"]), (&event["id"], &Value::Null), "{said}");
+        receipted(receipts, &said).await;
+        missing = said["missing"].clone();
+    }
+    assert_eq!(missing["/lonework/ward-3/gw1 0123456789abcdef urgent"], json!([[2, 12]]));
+}
+
 async fn takes_everything_once_and_receipts_it(program: fn() -> Command) {
     let mut world = World::new(None).await;
     let mut wire = world.site.wire();
@@ -173,17 +193,7 @@ async fn takes_everything_once_and_receipts_it(program: fn() -> Command) {
     assert_eq!(said["missing"], json!({ series: [[number + 1, number + 2]] }), "{said}");
     receipted(&mut receipts, &said).await;
 
-    // What the run above does not bring: the documents' events, as the engine writes them.
-    let mut missing = Value::Null;
-    for event in Schema::of("event").text["examples"].as_array().expect("examples") {
-        let lane = event["data"]["lane"].as_str().expect("a lane");
-        brings(format!("{BASE}/event/{lane}"), event.to_string()).await;
-        let said = centre.says().await;
-        assert_eq!((&said["id"], &said["fault"]), (&event["id"], &Value::Null), "{said}");
-        receipted(&mut receipts, &said).await;
-        missing = said["missing"].clone();
-    }
-    assert_eq!(missing["/lonework/ward-3/gw1 0123456789abcdef urgent"], json!([[2, 12]]));
+    takes_the_documents_events(&world, &gateway, &mut centre, &mut receipts).await;
     assert!(world.site.terminate().success());
 }
 

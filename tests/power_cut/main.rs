@@ -164,6 +164,20 @@ fn cut(flushed: &[u8], unflushed: &[&Step], dice: &mut Dice) -> Vec<u8> {
     image
 }
 
+/// There is no broker: all that is answered stays in the journal.
+fn no_broker(folder: &Path) -> BrokerFiles {
+    let authority = Pki::new().expect("an authority");
+    let identity = authority.issue(&Leaf::client("gw1")).expect("a certificate");
+    let files = identity.write(folder, "gateway").expect("writable");
+    BrokerFiles {
+        host: "127.0.0.1".into(),
+        port: 9,
+        authority: authority.write_ca(folder).expect("writable"),
+        certificate: files.certificate,
+        key: files.key,
+    }
+}
+
 #[tokio::test]
 async fn no_power_cut_below_the_file_system_loses_what_was_answered() {
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -178,18 +192,7 @@ async fn no_power_cut_below_the_file_system_loses_what_was_answered() {
     system(&["mkfs.ext4", "-q", "-F", text(&fuse.join(NAME))]);
     let mounted = Mounted::new(&fuse.join(NAME), &disk);
 
-    // There is no broker: all that is answered stays in the journal.
-    let authority = Pki::new().expect("an authority");
-    let identity = authority.issue(&Leaf::client("gw1")).expect("a certificate");
-    let files = identity.write(folder.path(), "gateway").expect("writable");
-    let broker = BrokerFiles {
-        host: "127.0.0.1".into(),
-        port: 9,
-        authority: authority.write_ca(folder.path()).expect("writable"),
-        certificate: files.certificate,
-        key: files.key,
-    };
-    let mut site = Site::new(broker);
+    let mut site = Site::new(no_broker(folder.path()));
     let store = disk.join("store");
     let configuration = site.path("gateway.toml");
     let own = site.path("store");

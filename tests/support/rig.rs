@@ -475,20 +475,7 @@ impl Rig {
                     self.answered_through.push(answer.broker);
                     self.site.push(SiteTrace::Uplink { at_us, bytes });
                 }
-                Output::Enrol(EnrolmentOrder::Revoke { pendant }) => {
-                    self.site.push(SiteTrace::Enrol { at_us });
-                    self.keyring.remove(pendant);
-                    let keyring = self.keyring.clone();
-                    self.later(5_000, Due::Keyring(keyring));
-                }
-                Output::Enrol(EnrolmentOrder::Rebind { pendant, wearer }) => {
-                    self.site.push(SiteTrace::Enrol { at_us });
-                    let mut enrolment = self.keyring.find(pendant).expect("enrolled").clone();
-                    enrolment.wearer = wearer;
-                    self.keyring.insert(enrolment);
-                    let keyring = self.keyring.clone();
-                    self.later(5_000, Due::Keyring(keyring));
-                }
+                Output::Enrol(order) => self.enrol(order),
                 Output::Tell(notice) => {
                     self.site.push(SiteTrace::Notice { at_us, notice });
                     self.notices.push(notice);
@@ -496,6 +483,23 @@ impl Rig {
                 Output::Stopped => self.stopped = true,
             }
         }
+    }
+
+    /// The keyring changes as ordered, and the gateway learns of it when it is written.
+    fn enrol(&mut self, order: EnrolmentOrder) {
+        self.site.push(SiteTrace::Enrol { at_us: self.now_us });
+        match order {
+            EnrolmentOrder::Revoke { pendant } => {
+                self.keyring.remove(pendant);
+            }
+            EnrolmentOrder::Rebind { pendant, wearer } => {
+                let mut enrolment = self.keyring.find(pendant).expect("enrolled").clone();
+                enrolment.wearer = wearer;
+                self.keyring.insert(enrolment);
+            }
+        }
+        let keyring = self.keyring.clone();
+        self.later(5_000, Due::Keyring(keyring));
     }
 
     /// What a pendant hears as the answer to its last frame, once it is there.

@@ -335,14 +335,7 @@ impl Replay {
     ) -> Result<Recovered, RecoverError> {
         self.check_key()?;
         self.apply_releases();
-        let previous = self.newest_boot.map(|boot| EndedBoot {
-            boot,
-            last: self.numbers.get(&boot).copied().unwrap_or_default(),
-        });
-        // A boot that died before it could tell anything did not tell how the one
-        // before it ended.
-        let told_nothing = previous.is_some_and(|ended| ended.last == [0; 3]);
-        let previous = if told_nothing { self.before.or(previous) } else { previous };
+        let previous = self.ended_boot();
         let oldest = self.segments.keys().next().copied();
         let next = self.plan.newest_id + 1;
         let mut places = States::default();
@@ -409,6 +402,18 @@ impl Replay {
             damaged: self.findings.damaged,
             voids: self.voids,
         })
+    }
+
+    /// The boot before this one that the centre may have heard of, and how it ended.
+    fn ended_boot(&self) -> Option<EndedBoot> {
+        let newest = self.newest_boot.map(|boot| EndedBoot {
+            boot,
+            last: self.numbers.get(&boot).copied().unwrap_or_default(),
+        });
+        // A boot that died before it could tell anything did not tell how the one
+        // before it ended.
+        let told_nothing = newest.is_some_and(|ended| ended.last == [0; 3]);
+        if told_nothing { self.before.or(newest) } else { newest }
     }
 
     fn apply_releases(&mut self) {

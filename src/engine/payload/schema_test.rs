@@ -68,66 +68,69 @@ pub(in crate::engine) fn belongs(event: &Event) -> bool {
         None => !of_pendant,
         Some(from) => of_pendant && !(by_timer && from.heard.is_some()),
     };
-    let detail = &event.detail;
+    from_fits && detail_fits(event.kind, &event.detail)
+}
+
+fn detail_fits(kind: Kind, detail: &Detail) -> bool {
+    use Kind as K;
     let nothing = matches!(detail, Detail::None | Detail::Started { previous: None });
-    from_fits
-        && match event.kind {
-            K::SessionStarted | K::SessionExtended | K::CheckedIn => {
-                matches!(detail, Detail::Session { .. })
-            }
-            K::Overdue => matches!(detail, Detail::Overdue { .. }),
-            K::ManDown | K::Fall => nothing || matches!(detail, Detail::Late { .. }),
-            K::GatewayStarted => nothing || matches!(detail, Detail::Started { .. }),
-            K::ReceptionSuspect => matches!(detail, Detail::Times(_)),
-            K::LinkUp | K::LinkDown | K::AirtimeSpent => matches!(detail, Detail::Link(_)),
-            K::JournalDamage => matches!(detail, Detail::Damage { .. } | Detail::Void { .. }),
-            K::EventsShed => matches!(detail, Detail::Void { .. } | Detail::GivenUp { .. }),
-            K::BrokerRefused => matches!(detail, Detail::Refused { .. }),
-            K::CentreSilent
-            | K::CentreHeard
-            | K::BrokerLost
-            | K::BrokerBack
-            | K::CertificateAccepted => {
-                matches!(detail, Detail::Broker(_))
-            }
-            K::CounterStale => matches!(detail, Detail::Pendant(_)),
-            K::CertificateEnding | K::CertificateEnded | K::CertificateRenewed => {
-                matches!(detail, Detail::Certificate { .. })
-            }
-            K::CertificateRefused => matches!(detail, Detail::Unfit { .. }),
-            K::JammingSuspected | K::JammingOver => matches!(detail, Detail::Air { .. }),
-            K::SessionEnded
-            | K::SafePin
-            | K::Duress
-            | K::WrongPin
-            | K::WrongPinRepeated
-            | K::DiscreetPanic
-            | K::Panic
-            | K::Tamper
-            | K::TamperRestored
-            | K::AlertCancelled
-            | K::Test
-            | K::LowBattery
-            | K::BatteryRestored
-            | K::PreAlarm
-            | K::SupervisionLost
-            | K::SupervisionRestored
-            | K::ReceptionRestored
-            | K::Heartbeat
-            | K::Joined
-            | K::TrackPoint
-            | K::UnknownMessage
-            | K::LateRequest
-            | K::GatewayStopping
-            | K::JournalFailed
-            | K::JournalRestored
-            | K::StoreTight
-            | K::StoreRoomy
-            | K::CentreLost
-            | K::CentreBack
-            | K::ClockSet
-            | K::GatewayTest => nothing,
+    match kind {
+        K::SessionStarted | K::SessionExtended | K::CheckedIn => {
+            matches!(detail, Detail::Session { .. })
         }
+        K::Overdue => matches!(detail, Detail::Overdue { .. }),
+        K::ManDown | K::Fall => nothing || matches!(detail, Detail::Late { .. }),
+        K::GatewayStarted => nothing || matches!(detail, Detail::Started { .. }),
+        K::ReceptionSuspect => matches!(detail, Detail::Times(_)),
+        K::LinkUp | K::LinkDown | K::AirtimeSpent => matches!(detail, Detail::Link(_)),
+        K::JournalDamage => matches!(detail, Detail::Damage { .. } | Detail::Void { .. }),
+        K::EventsShed => matches!(detail, Detail::Void { .. } | Detail::GivenUp { .. }),
+        K::BrokerRefused => matches!(detail, Detail::Refused { .. }),
+        K::CentreSilent
+        | K::CentreHeard
+        | K::BrokerLost
+        | K::BrokerBack
+        | K::CertificateAccepted => {
+            matches!(detail, Detail::Broker(_))
+        }
+        K::CounterStale => matches!(detail, Detail::Pendant(_)),
+        K::CertificateEnding | K::CertificateEnded | K::CertificateRenewed => {
+            matches!(detail, Detail::Certificate { .. })
+        }
+        K::CertificateRefused => matches!(detail, Detail::Unfit { .. }),
+        K::JammingSuspected | K::JammingOver => matches!(detail, Detail::Air { .. }),
+        K::SessionEnded
+        | K::SafePin
+        | K::Duress
+        | K::WrongPin
+        | K::WrongPinRepeated
+        | K::DiscreetPanic
+        | K::Panic
+        | K::Tamper
+        | K::TamperRestored
+        | K::AlertCancelled
+        | K::Test
+        | K::LowBattery
+        | K::BatteryRestored
+        | K::PreAlarm
+        | K::SupervisionLost
+        | K::SupervisionRestored
+        | K::ReceptionRestored
+        | K::Heartbeat
+        | K::Joined
+        | K::TrackPoint
+        | K::UnknownMessage
+        | K::LateRequest
+        | K::GatewayStopping
+        | K::JournalFailed
+        | K::JournalRestored
+        | K::StoreTight
+        | K::StoreRoomy
+        | K::CentreLost
+        | K::CentreBack
+        | K::ClockSet
+        | K::GatewayTest => nothing,
+    }
 }
 
 fn published(event: &Event, replayed: bool, now: Now) -> Vec<u8> {

@@ -79,6 +79,7 @@ pub enum Awaited {
 impl BrokerFault {
     /// What is wrong and what to do about it.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a sentence for each fault, and nothing else")]
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Dns => {

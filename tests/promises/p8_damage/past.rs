@@ -8,6 +8,7 @@ use crate::pendant::*;
 use crate::rig::*;
 use pendant_gateway::engine::journal::recover::{Replay, Survey};
 use pendant_protocol::{Body, FrameBytes};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An event that waits in the journal, and where it stands.
@@ -39,6 +40,7 @@ pub(super) struct Past {
     pub(super) now_us: u64,
 }
 
+const LIVES: u32 = 5;
 const NEVER_US: u64 = 1_000_000_000_000;
 
 /// A gateway on an image, at the end of the past.
@@ -63,15 +65,75 @@ fn body(chance: &mut Dice) -> Body {
 }
 
 /// Who said what an event tells: pendant and counter.
-pub(super) fn speaker(json: &serde_json::Value) -> Option<(u64, u64)> {
+pub(super) fn speaker(json: &Value) -> Option<(u64, u64)> {
     let pendant = u64::from_str_radix(json["data"]["pendant"].as_str()?, 16).ok()?;
     Some((pendant, json["data"]["counter"].as_u64()?))
 }
 
+/// A gateway that lives several times on one medium.
+struct Lives {
+    rig: Rig,
+    chance: Dice,
+    pendants: Vec<Pendant>,
+    /// As in [`Past`].
+    heard: Vec<(u32, u32, FrameBytes)>,
+    /// As in [`Past`].
+    before: Vec<Image>,
+}
+
+impl Lives {
+    /// From a start to a crash. The centre is away for a part of it; it does not come
+    /// back in the last.
+    fn one_more(&mut self, last: bool) {
+        self.rig.start();
+        self.rig.run_ms(200);
+        // Who never echoed an answer may start and end nothing.
+        for place in 0..self.pendants.len() {
+            for _ in 0..2 {
+                self.say(place, HEARTBEAT);
+                self.rig.run_ms(1_500);
+                self.rig.answer_to(&mut self.pendants[place]).expect("an answer");
+            }
+        }
+        let frames = 2_800 + self.chance.below(500);
+        let away = if last { frames - self.chance.below(200) } else { self.chance.below(frames) };
+        let back = away + 30 + self.chance.below(120);
+        for n in 0..frames {
+            if n == away {
+                self.rig.broker_away();
+            } else if n == back && !last {
+                self.rig.broker_back();
+            }
+            let place = self.chance.below(4) as usize;
+            let body = body(&mut self.chance);
+            self.say(place, body);
+            self.rig.run_ms(1 + self.chance.below(12));
+            if n % 100 == 0 {
+                self.rig.site.clear();
+                self.rig.downlinks.clear();
+                self.rig.notices.clear();
+            }
+            if self.chance.below(700) == 0 {
+                self.before.push(self.rig.disk.files.clone());
+            }
+        }
+        self.rig.run_ms(self.chance.below(400));
+        self.before.push(self.rig.disk.files.clone());
+        self.rig.crash();
+    }
+
+    fn say(&mut self, place: usize, body: Body) {
+        let pendant = &mut self.pendants[place];
+        let frame = pendant.say(body);
+        self.heard.push((pendant.id.get(), pendant.counter, frame));
+        self.rig.frame(0, &frame);
+    }
+}
+
 impl Past {
     pub(super) fn live(seed: u64) -> Self {
-        let mut chance = Dice(seed ^ 0x00DA_4A6E);
-        let mut pendants: Vec<Pendant> = (1..=4).map(Pendant::new).collect();
+        let chance = Dice(seed ^ 0x00DA_4A6E);
+        let pendants: Vec<Pendant> = (1..=4).map(Pendant::new).collect();
         let mut rig = gateway(&pendants, Image::new());
         // So many that it is not cleaned before several segments stand.
         rig.settings.journal.files_reserved = 6;
@@ -82,51 +144,14 @@ impl Past {
             true => NEVER_US,
             false => 2_000,
         };
-        let (mut heard, mut before) = (Vec::new(), Vec::new());
-        for life in 0..5 {
-            rig.start();
-            rig.run_ms(200);
-            // Who never echoed an answer may start and end nothing.
-            for pendant in pendants.iter_mut() {
-                for _ in 0..2 {
-                    let frame = pendant.say(HEARTBEAT);
-                    heard.push((pendant.id.get(), pendant.counter, frame));
-                    rig.frame(0, &frame);
-                    rig.run_ms(1_500);
-                    rig.answer_to(pendant).expect("an answer");
-                }
-            }
-            // The centre is away for a part of each life.
-            let frames = 2_800 + chance.below(500);
-            let away = if life < 4 { chance.below(frames) } else { frames - chance.below(200) };
-            let back = away + 30 + chance.below(120);
-            for n in 0..frames {
-                if n == away {
-                    rig.broker_away();
-                } else if n == back && life < 4 {
-                    rig.broker_back();
-                }
-                let pendant = &mut pendants[chance.below(4) as usize];
-                let frame = pendant.say(body(&mut chance));
-                heard.push((pendant.id.get(), pendant.counter, frame));
-                rig.frame(0, &frame);
-                rig.run_ms(1 + chance.below(12));
-                if n % 100 == 0 {
-                    rig.site.clear();
-                    rig.downlinks.clear();
-                    rig.notices.clear();
-                }
-                if chance.below(700) == 0 {
-                    before.push(rig.disk.files.clone());
-                }
-            }
-            rig.run_ms(chance.below(400));
-            before.push(rig.disk.files.clone());
-            rig.crash();
+        let mut lives = Lives { rig, chance, pendants, heard: Vec::new(), before: Vec::new() };
+        for life in 0..LIVES {
+            lives.one_more(life + 1 == LIVES);
         }
-        let image = rig.disk.files.clone();
+        let Lives { rig, pendants, heard, mut before, .. } = lives;
         before.pop();
         assert!(!before.is_empty());
+        let image = rig.disk.files.clone();
         let waiting = waiting(&rig, &image);
         let mut past = Self {
             pendants,
@@ -140,27 +165,32 @@ impl Past {
             boots: rig.boots,
             now_us: rig.now_us,
         };
+        past.take_what_the_centre_has(&rig, waiting);
+        let delivered: usize = past.numbers.values().map(BTreeMap::len).sum();
+        past.is_rich(seed, delivered);
+        past
+    }
+
+    /// What the centre was told and receipted, and what it was not.
+    fn take_what_the_centre_has(&mut self, rig: &Rig, waiting: Vec<(Waiting, Value)>) {
         let lost: BTreeSet<&str> = waiting.iter().map(|(event, _)| event.id.as_str()).collect();
         for seen in rig.seen.iter().filter(|seen| !lost.contains(seen.id())) {
-            let boot = past.numbers.entry(seen.boot().to_owned()).or_default();
+            let boot = self.numbers.entry(seen.boot().to_owned()).or_default();
             let lanes = boot.entry(seen.number()).or_default();
             lanes.insert(seen.lane().to_owned(), seen.id().to_owned());
-            past.account.take(seen);
+            self.account.take(seen);
             if let Some(speaker) = speaker(&seen.json) {
-                past.ids.entry(speaker).or_default().insert(seen.id().to_owned());
+                self.ids.entry(speaker).or_default().insert(seen.id().to_owned());
             }
         }
         let acts = |seen: &Seen| CHANGES.contains(&seen.kind());
         assert!(rig.seen.iter().filter(|seen| acts(seen)).count() > 100, "nothing changed states");
-        let delivered: usize = past.numbers.values().map(BTreeMap::len).sum();
         for (event, json) in waiting {
             if let Some(speaker) = speaker(&json) {
-                past.ids.entry(speaker).or_default().insert(event.id.clone());
+                self.ids.entry(speaker).or_default().insert(event.id.clone());
             }
-            past.waiting.push(event);
+            self.waiting.push(event);
         }
-        past.is_rich(seed, delivered);
-        past
     }
 
     /// Without these the cases would try little.
@@ -188,7 +218,7 @@ impl Past {
 }
 
 /// What waits in an undamaged journal.
-fn waiting(rig: &Rig, image: &Image) -> Vec<(Waiting, serde_json::Value)> {
+fn waiting(rig: &Rig, image: &Image) -> Vec<(Waiting, Value)> {
     let mut survey = Survey::new();
     image.iter().for_each(|(file, bytes)| survey.file(*file, bytes));
     let mut replay = Replay::new(survey.plan().expect("ours"), rig.journal_key.clone());
@@ -202,9 +232,8 @@ fn waiting(rig: &Rig, image: &Image) -> Vec<(Waiting, serde_json::Value)> {
         let (messages, gone) = waiting.messages(file, &image[&file], &rig.settings, rig.now());
         assert_eq!(gone, 0);
         for message in messages {
-            let json: serde_json::Value =
-                serde_json::from_slice(&message.payload).expect("valid JSON");
-            let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+            let json: Value = serde_json::from_slice(&message.payload).expect("valid JSON");
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
             let event = Waiting {
                 id: text(&json["id"]),
                 boot: text(&json["data"]["boot"]),
