@@ -248,7 +248,7 @@ impl<'p> Player<'p> {
     }
 
     /// Where a discreet panic stands among heartbeats in the backlog decides which
-    /// stretch is read when. Nobody on site sees that, nor does what they see wait.
+    /// stretch is read when (docs/sniffer.md, "What can be told").
     fn is_seen(&self, trace: &SiteTrace) -> bool {
         self.pair == Pair::Pins || !matches!(trace, SiteTrace::Read { .. })
     }
