@@ -17,17 +17,15 @@
 
 use super::durable_file;
 use super::store_key::StoreKey;
-use crate::engine::keyring::{Enrolment, EnrolmentId, Keyring, Secrets};
-use crate::engine::lorawan::{Activation, SecretKey};
+use crate::engine::keyring::{Enrolment, Keyring, Secrets};
 use crate::engine::name::Name;
 use crate::engine::pin::PinVerifier;
 use aes::Aes128;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U13, U16};
-use pendant_protocol::{EnrolmentKey, PendantId};
+use content::Content;
+use pendant_protocol::PendantId;
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -35,8 +33,12 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 pub use super::durable_file::Existing;
+pub use content::unsealed;
+pub use faults::{BindError, DamagedEnrolment, EnrolmentFault};
 pub use many::NotWritten;
 
+mod content;
+mod faults;
 mod many;
 pub mod shared;
 
@@ -62,146 +64,6 @@ pub struct LoadedKeyring {
     pub keyring: Keyring,
     /// What could not, by file; the pendants in question are unknown.
     pub damaged: Vec<DamagedEnrolment>,
-}
-
-/// A file in the keyring's directory that is no enrolment of this store.
-#[derive(Debug)]
-pub struct DamagedEnrolment {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub fault: EnrolmentFault,
-}
-
-/// Why a file is no enrolment.
-#[derive(Debug)]
-pub enum EnrolmentFault {
-    /// Its name is not that of a pendant: move it elsewhere.
-    Name,
-    /// It does not open under this store's key and its name: damaged, copied
-    /// from another gateway, or renamed. Enrol the pendant again.
-    Seal,
-    /// The system refused.
-    Io(io::Error),
-}
-
-impl fmt::Display for DamagedEnrolment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.fault {
-            EnrolmentFault::Name => {
-                write!(f, "{path} is not named like an enrolment; move it elsewhere")
-            }
-            EnrolmentFault::Seal => write!(
-                f,
-                "{path} is damaged, or was not written by this gateway; \
-                 enrol the pendant again with `enroll --replace`, or `revoke` it"
-            ),
-            EnrolmentFault::Io(error) => write!(f, "{path} cannot be read: {error}"),
-        }
-    }
-}
-
-/// Why a pendant cannot be handed over.
-#[derive(Debug)]
-pub enum BindError {
-    /// The pendant is not enrolled.
-    NotEnrolled,
-    /// Its enrolment does not open.
-    Damaged(DamagedEnrolment),
-    /// It is a pendant that was bought, which has no digits for PINs.
-    NoPins,
-    /// The system refused.
-    Io(io::Error),
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotEnrolled => f.write_str("the pendant is not enrolled"),
-            Self::Damaged(damaged) => damaged.fmt(f),
-            Self::NoPins => f.write_str("a pendant that was bought has no PINs"),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl BindError {
-    fn of(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotEnrolled,
-            _ => Self::Io(error),
-        }
-    }
-}
-
-/// What is sealed in a file. Keys are wiped by their own types.
-#[derive(Serialize, Deserialize)]
-struct Content {
-    pendant: u32,
-    id: EnrolmentId,
-    wearer: Name,
-    secrets: Sealed,
-}
-
-impl From<&Enrolment> for Content {
-    fn from(enrolment: &Enrolment) -> Self {
-        Self {
-            pendant: enrolment.pendant.get(),
-            id: enrolment.id,
-            wearer: enrolment.wearer.clone(),
-            secrets: (&enrolment.secrets).into(),
-        }
-    }
-}
-
-/// [`Secrets`], as they are written.
-#[derive(Serialize, Deserialize)]
-enum Sealed {
-    Native {
-        key: SecretKey,
-        pins: PinVerifier,
-    },
-    LoRaWan(Activation),
-    Claimed {
-        number: u32,
-    },
-    /// A native pendant whose wearer has typed no PINs yet. Last, so that what older
-    /// versions wrote keeps its meaning.
-    WithoutPins {
-        key: SecretKey,
-    },
-}
-
-impl From<&Secrets> for Sealed {
-    fn from(secrets: &Secrets) -> Self {
-        match secrets {
-            Secrets::Native { key, pins } => {
-                let key = SecretKey::from_bytes(*key.as_bytes());
-                match pins {
-                    Some(pins) => Self::Native { key, pins: pins.clone() },
-                    None => Self::WithoutPins { key },
-                }
-            }
-            Secrets::LoRaWan(keys) => Self::LoRaWan(keys.clone()),
-            Secrets::Claimed { number } => Self::Claimed { number: *number },
-        }
-    }
-}
-
-impl From<Sealed> for Secrets {
-    fn from(sealed: Sealed) -> Self {
-        match sealed {
-            Sealed::Native { key, pins } => {
-                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins: Some(pins) }
-            }
-            Sealed::WithoutPins { key } => {
-                Self::Native { key: EnrolmentKey::from_bytes(*key.as_bytes()), pins: None }
-            }
-            Sealed::LoRaWan(keys) => Self::LoRaWan(keys),
-            Sealed::Claimed { number } => Self::Claimed { number },
-        }
-    }
 }
 
 impl KeyringFiles {
@@ -334,20 +196,6 @@ impl KeyringFiles {
     }
 }
 
-/// The enrolment of a pendant in the text of its file, once that is unsealed; `None` if
-/// it is no enrolment, or another's.
-#[must_use]
-pub fn unsealed(pendant: PendantId, text: &[u8]) -> Option<Enrolment> {
-    let content: Content = postcard::from_bytes(text).ok()?;
-    let Content { id, wearer, secrets, .. } = content;
-    (content.pendant == pendant.get()).then(|| Enrolment {
-        pendant,
-        id,
-        wearer,
-        secrets: secrets.into(),
-    })
-}
-
 /// Whether a pendant is enrolled. Needs no key.
 #[must_use]
 pub fn is_enrolled(store_directory: &Path, pendant: PendantId) -> bool {
@@ -400,7 +248,7 @@ fn associated(name: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pendant_protocol::PinDigits;
+    use pendant_protocol::{EnrolmentKey, PinDigits};
     use std::os::unix::fs::PermissionsExt;
 
     struct Store {

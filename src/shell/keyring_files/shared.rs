@@ -4,7 +4,7 @@
 //! HPKE (RFC 9180), as for exports of the journal. The receiving key is derived from the
 //! store's key, so that it needs no file of its own, and dies with the store.
 
-use super::{Content, Sealed};
+use super::content::{Content, Sealed};
 use crate::config::DownlinkRole;
 use crate::engine::keyring::{Enrolment, Secrets};
 use crate::engine::name::Name;
