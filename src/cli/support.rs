@@ -7,7 +7,7 @@
 
 mod configuration;
 mod log;
-mod machine;
+mod surroundings;
 
 use super::control_client::{Ask, ControlError, ask};
 use super::{Exit, Failure, check, print, queue, status, survey, tell};
@@ -71,10 +71,10 @@ fn report(path: &Path) -> String {
         parts.push(("Certificates", configuration::certificates(config)));
         parts.push(("Store", store(config)));
     }
-    parts.push(("Files", machine::files(path, config.as_ref().ok())));
-    parts.push(("Machine", machine::machine()));
-    parts.push(("Devices", machine::devices()));
-    parts.push(("Service", machine::service()));
+    parts.push(("Files", surroundings::files(path, config.as_ref().ok())));
+    parts.push(("Machine", surroundings::machine()));
+    parts.push(("Devices", surroundings::devices()));
+    parts.push(("Service", surroundings::service()));
     parts.push(("Log", log::log()));
     let mut text = HEAD.to_owned();
     for (title, body) in parts {

@@ -4,8 +4,8 @@
 //! and a refused start print can repeat lines of the configuration, which say what
 //! pendants' signs mean.
 
-use super::machine::run;
 use super::plain;
+use super::surroundings::run;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 
