@@ -298,7 +298,8 @@ pub struct VirtualRadio {
 }
 
 /// Settings of a radio on this machine's pins. What the board decides is written
-/// out, so that it can be seen and changed.
+/// out, so that it can be seen and changed. Lines are numbered as on the GPIO chip, not
+/// as on the header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Radio {
     /// The board by its name, if it is one that is known.

@@ -136,7 +136,11 @@ impl LoRaWanDevice {
 }
 
 impl DeviceSession {
-    /// The next frame. Sent again, it is the same bytes.
+    /// The next frame, with a payload of so many bytes as its data rate lets be sent
+    /// (242 at most). Sent again, it is the same bytes.
+    ///
+    /// # Panics
+    /// Payload and what it asks for do not fit into a frame of 256 bytes.
     pub fn say(&mut self, port: u8, payload: &[u8], asks: Asks) -> Vec<u8> {
         let mut control = FCtrl::new(0, true);
         if asks.answer {

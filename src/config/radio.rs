@@ -48,11 +48,13 @@ pub(super) const RADIO: &[&str] = air_keys!(
     "network"
 );
 
-/// LoRa bandwidths of the SX126x, rounded to hertz as its data sheet does.
+/// LoRa bandwidths of the SX126x, rounded to hertz as its datasheet does (SX1261/2
+/// datasheet rev 2.1, section 6.1.1).
 const BANDWIDTHS_HZ: [i64; 10] =
     [7810, 10_420, 15_630, 20_830, 31_250, 41_670, 62_500, 125_000, 250_000, 500_000];
 
-/// Carriers that the SX1262 can be set to, hertz.
+/// Carriers that the SX1262 can be set to, hertz (SX1261/2 datasheet rev 2.1, on its
+/// first page).
 const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
 
 /// Slow enough for a metre of wire, fast enough for a frame in a millisecond.

@@ -108,6 +108,9 @@ impl<W: Write> Exporter<W> {
     ///
     /// # Errors
     /// It cannot be written.
+    ///
+    /// # Panics
+    /// Topic and payload have not the size that all events have.
     pub fn message(&mut self, message: &Publish) -> io::Result<()> {
         let topic = u16::try_from(message.topic.len()).expect("a topic is shorter than an event");
         let before = self.waiting.len();
@@ -127,6 +130,9 @@ impl<W: Write> Exporter<W> {
     ///
     /// # Errors
     /// It cannot be written.
+    ///
+    /// # Panics
+    /// What the caller adds is longer than the end's constant size has room for.
     pub fn end<'s>(
         mut self,
         missing: impl Iterator<Item = &'s Shed>,

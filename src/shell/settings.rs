@@ -13,6 +13,9 @@ use std::num::NonZeroU32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The engine's settings.
+///
+/// # Errors
+/// The file of the centre's keys cannot be read or holds something else.
 pub fn settings(config: &Config) -> Result<Settings, StartError> {
     let keys = match &config.centre.keys_file {
         None => CentreKeys::default(),
@@ -58,7 +61,10 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
     })
 }
 
-/// The settings of the line to one broker.
+/// The settings of the line to one broker. `boot` is in the last will.
+///
+/// # Errors
+/// The password file cannot be read, is open to others, or is no text.
 pub fn broker_settings(
     config: &Config,
     broker: &Broker,

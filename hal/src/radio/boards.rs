@@ -29,7 +29,8 @@ impl ChipKind {
     }
 }
 
-/// How a board is wired and what stands on it.
+/// How a board is wired and what stands on it. Lines are numbered as on the GPIO chip, not
+/// as on the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name in the configuration.

@@ -22,12 +22,18 @@ pub trait Chip: Send + 'static {
     type Kind: RadioKind;
 
     /// Opens the wires, anew each time: also after an outage.
+    ///
+    /// # Errors
+    /// A device or line that cannot be had, or a chip that does not answer as it should.
     fn open(&mut self, watch: &Watch) -> Result<Self::Kind, LinkFault>;
 
     /// From the command to transmit until the first symbol leaves.
     fn start_latency(&self) -> Duration;
 
     /// Whether chip and driver can be set so, beyond what holds for all chips.
+    ///
+    /// # Errors
+    /// Says which setting this chip cannot be given.
     fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
         let _ = settings;
         Ok(())
@@ -42,23 +48,35 @@ pub trait Bus: Send + 'static {
     type Lines: Lines;
 
     /// Opens the wires.
+    ///
+    /// # Errors
+    /// A device or line that cannot be had.
     fn open(&mut self) -> Result<(Self::Spi, Self::Lines), LinkFault>;
 }
 
 /// The single lines of a chip. No method may block longer than a GPIO access.
 pub trait Lines {
-    /// Waits until the interrupt line (DIO1; DIO0 of an SX127x) is high and says since when, as far as it is known. Must
-    /// look at the level before it waits for an edge, and lose nothing if the
-    /// caller stops waiting.
+    /// Waits until the interrupt line (DIO1; DIO0 of an SX127x) is high and says since
+    /// when, as far as it is known. Must look at the level before it waits for an edge,
+    /// and lose nothing if the caller stops waiting. An error if the line cannot be read.
     fn dio1(&mut self) -> impl Future<Output = io::Result<Instant>> + Send;
 
     /// Whether BUSY is high. A chip without that line, such as an SX127x, is not.
+    ///
+    /// # Errors
+    /// The line cannot be read.
     fn busy(&mut self) -> io::Result<bool>;
 
     /// Pulls NRST low, or lets it go.
+    ///
+    /// # Errors
+    /// The line cannot be driven.
     fn reset(&mut self, low: bool) -> io::Result<()>;
 
     /// Connects the antenna, if lines of the host switch it.
+    ///
+    /// # Errors
+    /// A line cannot be driven.
     fn antenna(&mut self, antenna: Antenna) -> io::Result<()>;
 }
 

@@ -117,6 +117,9 @@ impl RadioSettings {
     };
 
     /// Whether a chip can be set so.
+    ///
+    /// # Errors
+    /// Says which setting no chip can be given.
     pub fn check(&self) -> Result<(), SettingsFault> {
         self.driver_terms().map(drop)
     }

@@ -3,6 +3,9 @@
 use crate::serial::echostream::Message;
 
 /// A message that came over these repeaters, with its checksum.
+///
+/// # Panics
+/// More repeaters than the length's one byte has room for: 59.
 pub fn written(message: &Message, repeaters: &[[u8; 4]]) -> Vec<u8> {
     let Message { hops, class, kind, stat1, stat0, level, margin, .. } = *message;
     let length = u8::try_from(17 + 4 * repeaters.len()).expect("there are few repeaters");

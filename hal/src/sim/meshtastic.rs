@@ -51,6 +51,9 @@ fn mesh_packet(packet: &Packet) -> Vec<u8> {
 }
 
 /// A message with its head, as it stands on the line.
+///
+/// # Panics
+/// It is longer than 65,535 bytes.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("messages are short");
     [&[0x94, 0xC3], &length.to_be_bytes()[..], message].concat()

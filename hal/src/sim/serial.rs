@@ -34,6 +34,9 @@ pub struct PtyPort {
 impl PtyPort {
     /// Opens a new pseudo terminal in raw mode and says where its other end is.
     ///
+    /// # Errors
+    /// The system gives none.
+    ///
     /// # Panics
     /// Outside a tokio runtime with I/O.
     pub fn open() -> io::Result<(Self, PathBuf)> {

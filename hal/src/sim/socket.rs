@@ -58,6 +58,9 @@ impl EtherServer {
     /// Lets other processes into `ether`. A socket that is left over at `path` is
     /// replaced.
     ///
+    /// # Errors
+    /// The socket cannot be made there.
+    ///
     /// # Panics
     /// Outside a tokio runtime with I/O.
     pub fn bind(path: &Path, ether: Ether) -> io::Result<Self> {
@@ -65,6 +68,9 @@ impl EtherServer {
     }
 
     /// The same, where all who join have their antennas at one place.
+    ///
+    /// # Errors
+    /// The socket cannot be made there.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O.
@@ -109,6 +115,9 @@ impl Drop for EtherServer {
 }
 
 /// An antenna in the ether behind a socket. It is lost when the host goes away.
+///
+/// # Errors
+/// Nobody hosts an ether there.
 ///
 /// # Panics
 /// Outside a tokio runtime with I/O.

@@ -18,7 +18,7 @@ pub struct Standing {
     pub covert_incident: Option<u32>,
     /// An alarm of it is still on its way: the centre does not have it, as far as is known.
     pub alarm_under_way: bool,
-    /// The open incident that everybody on site knows of.
+    /// The open incident that everybody on site knows of: counter of its alarm's frame.
     pub open_incident: Option<u32>,
     /// It can let the centre listen in.
     pub voice: bool,

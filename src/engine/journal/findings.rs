@@ -24,7 +24,7 @@ pub struct BootFound {
 /// Frames in a row that could not be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostFrames {
-    /// The file in which they should be; `None` if it is not there.
+    /// Number of the file in which they should be; `None` if it is not there.
     pub file: Option<u32>,
     first: Lsn,
     last: Lsn,

@@ -12,7 +12,7 @@ pub struct Clear {
     pub lsn: u64,
     /// Every position below was durable.
     pub durable_before: u64,
-    /// Where the segment before ended.
+    /// The position at which the segment before ended.
     pub previous_end: u64,
     /// Every position below is void.
     pub tail: u64,

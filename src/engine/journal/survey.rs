@@ -385,9 +385,9 @@ impl Survey {
 /// A stretch of a segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unvouched {
-    /// Which file.
+    /// Number of the file.
     pub file: u32,
-    /// From which byte on.
+    /// From which byte of it on.
     pub offset: u64,
     /// How many bytes.
     pub bytes: usize,

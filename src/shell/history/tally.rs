@@ -19,7 +19,7 @@ pub enum Subject {
     Pendant(PendantId),
 }
 
-/// Smallest, largest and mean of what was measured.
+/// Smallest, largest and mean of what was measured, in the unit in which it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// How many values.
