@@ -8,7 +8,6 @@ mod mosquitto;
 
 use mosquitto::{Authority, Identity, Mosquitto, VALID};
 use pendant_kit::centre::EVENT_WIRE_BYTES;
-use pendant_kit::pki::client_config_of_files;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -138,9 +137,9 @@ impl Rig {
 
     fn client(&self, name: &str) -> (AsyncClient, EventLoop) {
         let who = self.identity(name);
-        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        let tls = self.authority.client_tls(&who);
         let mut options = MqttOptions::new(name, "localhost", self.broker.port);
-        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.expect("TLS"))));
+        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
         AsyncClient::new(options, 100)
     }
 }

@@ -4,7 +4,6 @@
 use crate::ledger::{Acknowledged, Counts, Ledger};
 use crate::mosquitto::{Authority, Identity};
 use crate::site::SOON;
-use pendant_kit::pki::client_config_of_files;
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, TlsConfiguration, Transport,
 };
@@ -55,8 +54,7 @@ pub(crate) fn now() -> Duration {
 impl Clerk {
     /// Listens at these ports of this machine, at one at a time. Returns once it hears.
     pub(crate) async fn start(authority: &Authority, who: &Identity, ports: Vec<u16>) -> Self {
-        let tls = client_config_of_files(&authority.file(), &who.certificate, &who.key);
-        let tls = tls.expect("TLS");
+        let tls = authority.client_tls(who);
         let books = Arc::<Mutex<Books>>::default();
         let (heard, mut hears) = tokio::sync::watch::channel(false);
         let book = Arc::clone(&books);

@@ -8,7 +8,6 @@ use crate::pendant::*;
 use crate::rights::Rights;
 use crate::site::{BrokerFiles, SOON, Site};
 use pendant_kit::centre::{Centre, CentreSettings, Heard, MqttVersion, News};
-use pendant_kit::pki::client_config_of_files;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt::Write as _;
 use std::fs;
@@ -42,13 +41,9 @@ impl People {
     /// A site whose brokers are these ports, in MQTT 3.1.1. In a cluster each line needs a
     /// client id of its own: the nodes know one another's clients.
     pub(crate) fn site(&self, ports: &[u16]) -> Site {
-        let site = Site::new(BrokerFiles {
-            host: "localhost".into(),
-            port: ports[0],
-            authority: self.authority.file(),
-            certificate: self.gateway.certificate.clone(),
-            key: self.gateway.key.clone(),
-        });
+        let Identity { certificate, key } = self.gateway.clone();
+        let files = BrokerFiles::local(ports[0], self.authority.file(), certificate, key);
+        let site = Site::new(files);
         let mut more = "mqtt = \"3.1.1\"\n".to_owned();
         for (place, port) in (1..).zip(&ports[1..]) {
             write!(
@@ -103,8 +98,7 @@ pub(crate) async fn the_kit_s_centre_is_served(people: &People, port: u16) {
     let mut site = people.site(&[port]);
     let mut wire = site.wire();
     let mut pendant = Pendant::enrolled(site.enroll("00012f", SAFE, DURESS));
-    let (authority, who) = (people.authority.file(), &people.centre);
-    let tls = client_config_of_files(&authority, &who.certificate, &who.key).expect("TLS");
+    let tls = people.authority.client_tls(&people.centre);
     let mut centre = Centre::start(CentreSettings {
         mqtt: MqttVersion::V311,
         message_interval: Some(Duration::from_secs(1)),

@@ -39,13 +39,9 @@ struct Bridge {
 impl Bridge {
     fn start(world: &World, receiver_port: u16) -> Self {
         let who = world.authority.issue("centre", &[], VALID);
-        let tls = pendant_kit::pki::client_config_of_files(
-            &world.authority.file(),
-            &who.certificate,
-            &who.key,
-        );
+        let tls = world.authority.client_tls(&who);
         let broker_port = world.site.broker.port;
-        let centre = CentreSettings::new("localhost", broker_port, "bridge", tls.expect("TLS"));
+        let centre = CentreSettings::new("localhost", broker_port, "bridge", tls);
         let settings = BridgeSettings {
             centre,
             mapping: Mapping::new(Format::Sia, "2001").expect("an account"),

@@ -6,7 +6,6 @@ use crate::end_to_end::World;
 use crate::mosquitto::{Authority, Mosquitto, VALID, free_port};
 use crate::pendant::*;
 use crate::rights::{Rights, example};
-use pendant_kit::pki::client_config_of_files;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -70,10 +69,10 @@ struct Desk {
 impl Desk {
     async fn start(world: &World, name: &str, habit: Habit) -> Self {
         let who = world.authority.issue(name, &[], VALID);
-        let tls = client_config_of_files(&world.authority.file(), &who.certificate, &who.key);
+        let tls = world.authority.client_tls(&who);
         let mut options = MqttOptions::new(name, "localhost", world.site.broker.port);
         options
-            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.expect("TLS"))))
+            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)))
             .set_keep_alive(Duration::from_secs(5))
             .set_manual_acks(true);
         let (client, mut events) = AsyncClient::new(options, 256);

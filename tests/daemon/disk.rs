@@ -97,13 +97,8 @@ impl Ward {
 
 fn centre(world: &World, name: &str, receipts: bool) -> Centre {
     let who = world.authority.issue(name, &[], crate::mosquitto::VALID);
-    let tls = pendant_kit::pki::client_config_of_files(
-        &world.authority.file(),
-        &who.certificate,
-        &who.key,
-    );
-    let port = world.site.broker.port;
-    let mut settings = CentreSettings::new("localhost", port, name, tls.expect("TLS"));
+    let tls = world.authority.client_tls(&who);
+    let mut settings = CentreSettings::new("localhost", world.site.broker.port, name, tls);
     settings.receipts = receipts;
     if !receipts {
         settings.message_interval = None;

@@ -1,7 +1,7 @@
 //! A press reaches the centre: real daemon, pseudo terminal, mosquitto with
 //! mutual TLS, `mosquitto_sub` as subscriber and a centre that receipts.
 
-use crate::mosquitto::{Authority, Mosquitto, Subscriber, VALID};
+use crate::mosquitto::{Authority, Identity, Mosquitto, Subscriber, VALID};
 use crate::pendant::*;
 use crate::site::{BrokerFiles, SOON, Site, hear};
 use pendant_kit::centre::{Centre, CentreSettings, Event};
@@ -27,27 +27,16 @@ impl World {
         let authority = Authority::new("test authority");
         let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
         let mosquitto = Mosquitto::start(&authority, &server, &more).await;
-        let gateway = authority.issue("gw1", &[], VALID);
-        let site = Site::new(BrokerFiles {
-            host: "localhost".into(),
-            port: mosquitto.port,
-            authority: authority.file(),
-            certificate: gateway.certificate,
-            key: gateway.key,
-        });
+        let Identity { certificate, key } = authority.issue("gw1", &[], VALID);
+        let files = BrokerFiles::local(mosquitto.port, authority.file(), certificate, key);
+        let site = Site::new(files);
         Self { authority, server, more, mosquitto: Some(mosquitto), site }
     }
 
     pub(crate) fn centre(&self) -> Centre {
         let who = self.authority.issue("centre", &[], VALID);
-        let tls = pendant_kit::pki::client_config_of_files(
-            &self.authority.file(),
-            &who.certificate,
-            &who.key,
-        );
-        let settings =
-            CentreSettings::new("localhost", self.site.broker.port, "centre", tls.expect("TLS"));
-        Centre::start(settings)
+        let tls = self.authority.client_tls(&who);
+        Centre::start(CentreSettings::new("localhost", self.site.broker.port, "centre", tls))
     }
 
     pub(crate) fn broker_away(&mut self) {

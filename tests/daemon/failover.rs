@@ -38,24 +38,14 @@ impl Post {
 
     /// The gateway's own files for this broker.
     fn files(&self) -> BrokerFiles {
-        let gateway = self.authority.issue("gw1", &[], VALID);
-        BrokerFiles {
-            host: "localhost".into(),
-            port: self.port,
-            authority: self.authority.file(),
-            certificate: gateway.certificate,
-            key: gateway.key,
-        }
+        let Identity { certificate, key } = self.authority.issue("gw1", &[], VALID);
+        BrokerFiles::local(self.port, self.authority.file(), certificate, key)
     }
 
     fn centre(&self, name: &str, receipts: bool) -> Centre {
         let who = self.authority.issue(name, &[], VALID);
-        let tls = pendant_kit::pki::client_config_of_files(
-            &self.authority.file(),
-            &who.certificate,
-            &who.key,
-        );
-        let mut settings = CentreSettings::new("localhost", self.port, name, tls.expect("TLS"));
+        let tls = self.authority.client_tls(&who);
+        let mut settings = CentreSettings::new("localhost", self.port, name, tls);
         settings.receipts = receipts;
         Centre::start(settings)
     }

@@ -15,7 +15,7 @@ mod pendant;
 #[path = "../support/site.rs"]
 mod site;
 
-use mosquitto::{Authority, Mosquitto, VALID};
+use mosquitto::{Authority, Identity, Mosquitto, VALID};
 use pendant::*;
 use pendant_gateway::engine::seam::{LinkId, Signal};
 use pendant_gateway::shell::history::{Fact, History, HistoryLimits, Sample};
@@ -41,18 +41,12 @@ async fn site(listen: &str) -> (Site, Mosquitto, Centre, Authority) {
     let authority = Authority::new("test authority");
     let server = authority.issue("server", &["localhost", "127.0.0.1"], VALID);
     let mosquitto = Mosquitto::start(&authority, &server, "allow_anonymous true\n").await;
-    let gateway = authority.issue("gw1", &[], VALID);
-    let site = Site::new(BrokerFiles {
-        host: "localhost".into(),
-        port: mosquitto.port,
-        authority: authority.file(),
-        certificate: gateway.certificate,
-        key: gateway.key,
-    });
+    let Identity { certificate, key } = authority.issue("gw1", &[], VALID);
+    let files = BrokerFiles::local(mosquitto.port, authority.file(), certificate, key);
+    let site = Site::new(files);
     let who = authority.issue("centre", &[], VALID);
-    let tls =
-        pendant_kit::pki::client_config_of_files(&authority.file(), &who.certificate, &who.key);
-    let settings = CentreSettings::new("localhost", mosquitto.port, "centre", tls.expect("TLS"));
+    let tls = authority.client_tls(&who);
+    let settings = CentreSettings::new("localhost", mosquitto.port, "centre", tls);
     let centre = Centre::start(settings);
     site.configure(&format!(
         "[page]\nlisten = \"{listen}\"\n\

@@ -4,7 +4,6 @@
 use crate::ledger::{Acknowledged, Counts, Ledger};
 use crate::mosquitto::{Authority, VALID};
 use crate::site::SOON;
-use pendant_kit::pki::client_config_of_files;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -26,10 +25,10 @@ impl Books {
     /// Listens at one broker, until it is dropped.
     pub fn listen(&self, port: u16, authority: &Authority) -> Clerk {
         let who = authority.issue("clerk", &[], VALID);
-        let tls = client_config_of_files(&authority.file(), &who.certificate, &who.key);
+        let tls = authority.client_tls(&who);
         let mut options = MqttOptions::new("clerk", "localhost", port);
         options
-            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.expect("TLS"))))
+            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)))
             .set_clean_start(false)
             .set_session_expiry_interval(Some(600))
             .set_keep_alive(Duration::from_secs(5));

@@ -1,14 +1,17 @@
 //! A real mosquitto with mutual TLS on a free port of 127.0.0.1, with
 //! certificates made on the spot.
 
+use pendant_kit::pki::client_config_of_files;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
+use rustls::ClientConfig;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -73,6 +76,11 @@ impl Authority {
     /// The authority's own certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
+    }
+
+    /// How a client speaks TLS that trusts this authority alone and shows this identity.
+    pub fn client_tls(&self, who: &Identity) -> Arc<ClientConfig> {
+        client_config_of_files(&self.file(), &who.certificate, &who.key).expect("TLS")
     }
 
     /// Its key, for another program that signs in its name.

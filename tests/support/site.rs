@@ -30,6 +30,13 @@ pub struct BrokerFiles {
     pub key: PathBuf,
 }
 
+impl BrokerFiles {
+    /// Of a broker at this port of this machine.
+    pub fn local(port: u16, authority: PathBuf, certificate: PathBuf, key: PathBuf) -> Self {
+        Self { host: "localhost".into(), port, authority, certificate, key }
+    }
+}
+
 pub struct Site {
     pub folder: TempDir,
     pub broker: BrokerFiles,

@@ -1,7 +1,7 @@
 //! `dc09`: from gateways to an alarm receiver.
 
 use super::broker::BrokerArguments;
-use super::{Exit, Refusal, say};
+use super::{Exit, Refusal, say, told_to_stop};
 use crate::centre::{CentreSettings, Since};
 use crate::dc09::{
     BridgeSettings, Cipher, Format, LinkSettings, Mapping, State, Told, Transport, run,
@@ -10,7 +10,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -81,13 +80,9 @@ pub(super) async fn dc09(arguments: Arguments) -> Result<Exit, Refusal> {
     let settings = settings(arguments)?;
     let named = |error| Refusal(format!("{}: {error}", state.display()));
     let memory = State::open(&state).map_err(named)?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let told = told_to_stop()?;
     let stop = async {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
+        told.await;
     };
     // An output that was closed does not end the alarms.
     let tell = |told: Told| drop(print(&told, json));

@@ -1,12 +1,11 @@
 //! `fleet`: hundreds of gateways and their people in this process.
 
-use super::{Exit, Refusal, say};
+use super::{Exit, Refusal, say, told_to_stop};
 use crate::fleet::{self, GATEWAYS_MAX, Given, PENDANTS_MAX, Pace, Progress, Settings};
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -69,8 +68,7 @@ pub(super) async fn fleet(arguments: Arguments) -> Result<Exit, Refusal> {
     let all = settings.gateways;
     let is_terminal = !json && io::stderr().is_terminal();
     let mut unheard = Ok(());
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let stop = told_to_stop()?;
     let running = fleet::run(settings, |progress| {
         if is_terminal {
             bar(progress, all);
@@ -83,8 +81,7 @@ pub(super) async fn fleet(arguments: Arguments) -> Result<Exit, Refusal> {
     // Dropped half-way, it takes its broker and its folder along.
     let report = tokio::select! {
         report = running => report?,
-        _ = interrupted.recv() => return Err(Refusal("interrupted".into())),
-        _ = terminated.recv() => return Err(Refusal("told to stop".into())),
+        why = stop => return Err(Refusal(why.into())),
     };
     unheard?;
     if json {

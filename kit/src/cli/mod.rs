@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -96,6 +97,18 @@ fn refuse(refusal: &Refusal) -> ExitCode {
     // If nobody reads standard error either, so be it.
     let _ = writeln!(io::stderr(), "pendant-kit: {}", refusal.0);
     ExitCode::from(Exit::Refused as u8)
+}
+
+/// Ends when somebody at the keyboard, or the system, wants this program to stop; says which.
+fn told_to_stop() -> io::Result<impl Future<Output = &'static str>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => "interrupted",
+            _ = terminated.recv() => "told to stop",
+        }
+    })
 }
 
 /// Writes a line to standard output. `println!` would panic when nobody reads it.

@@ -1,13 +1,12 @@
 //! `watch`: an operator's desk on a terminal, or for a program with `--json`.
 
 use super::broker::BrokerArguments;
-use super::{Exit, Refusal, say};
+use super::{Exit, Refusal, say, told_to_stop};
 use crate::centre::{CentreSettings, Since, is_name};
 use crate::watch::{LINE_BYTES_MAX, Lines, Screen, Settings, Show, Store, Terminal, Told, run};
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Lines that wait to be taken.
@@ -53,13 +52,9 @@ pub(super) async fn watch(arguments: Arguments) -> Result<Exit, Refusal> {
     let Arguments { json, plain, .. } = arguments;
     let is_screen = !json && !plain && io::stdout().is_terminal() && io::stdin().is_terminal();
     let settings = settings(arguments)?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let told = told_to_stop()?;
     let stop = async {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
+        told.await;
     };
     let (send, mut lines) = mpsc::channel(LINES_MAX);
     let (mut screen, mut output): (Option<Screen>, Lines);
