@@ -1,7 +1,7 @@
 //! The rooms of the house, held by reading the sources: the engine imports no
 //! clock, chance, file, socket, runtime or log; the hardware layer knows no
 //! pendants, keys or MQTT; nobody but the kit and the tests knows the kit. Files
-//! stay short, and the proofs that the README names are there.
+//! stay short, and the proofs and files that the documents name are there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -195,4 +195,55 @@ fn every_proof_that_the_promise_table_names_is_there() {
 fn a_proof_that_is_not_there_is_missed() {
     let row = "| P0 | `purity.rs::no_such_test`, `::no_covert_word_stands_in_the_shell`; `no_such/file.rs` | kept |";
     assert_eq!(missing_proofs(row), ["purity.rs::no_such_test", "no_such/file.rs"]);
+}
+
+/// Where files stand that documents name in full.
+const ROOMS: [&str; 10] =
+    ["benches", "config", "docs", "fuzz", "hal", "kit", "protocol", "src", "systemd", "tests"];
+
+/// Files and folders between backquotes that are not there, also not below `tests/`, from
+/// where the README counts. `NAME` stands for any; a decision may be named by its number.
+fn missing_files(document: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = document.split('`').skip(1).step_by(2);
+    let places = named.map(|named| named.split("::").next().unwrap_or_default()).filter(|named| {
+        let in_a_room = named.split_once('/').is_some_and(|(room, _)| ROOMS.contains(&room));
+        in_a_room && !named.contains(|c: char| c.is_whitespace() || "{}*<>".contains(c))
+    });
+    let is_there = |place: &&str| {
+        let decision = place.strip_prefix("docs/decisions/").filter(|number| number.len() == 4);
+        place.contains("NAME")
+            || root.join(place).exists()
+            || root.join("tests").join(place).exists()
+            || decision.is_some_and(|number| {
+                let decisions = fs::read_dir(root.join("docs/decisions")).expect("a folder");
+                let mut names = decisions.flatten().map(|decision| decision.file_name());
+                names.any(|name| name.to_string_lossy().starts_with(number))
+            })
+    };
+    places.filter(|place| !is_there(place)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut read = 0;
+    for folder in [docs.clone(), docs.join("decisions")] {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).expect("a document");
+                assert_eq!(missing_files(&text), Vec::<String>::new(), "{}", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 30, "the documents are read");
+    assert_eq!(missing_files(include_str!("../README.md")), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_missed() {
+    let text = "`src/no_such.rs::f`, `src/lib.rs`, `docs/decisions/0001`, `docs/decisions/0006`, `hal/src/NAME.rs`";
+    assert_eq!(missing_files(text), ["src/no_such.rs", "docs/decisions/0006"]);
 }
