@@ -12,7 +12,7 @@ mod mosquitto;
 use bytes::BytesMut;
 use mosquitto::{Authority, Identity, Mosquitto, VALID};
 use pendant_kit::centre::{Centre, CentreSettings, EVENT_WIRE_BYTES, Since};
-use pendant_kit::pki::{Leaf, Pki, client_config_of_files};
+use pendant_kit::pki::{Leaf, Pki};
 use pendant_kit::watch::{Desk, Lines, Settings, Show, Store, Told, UnixMs, run};
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Connect, ConnectProperties, ConnectReturnCode, Packet, PubAck, Publish, SubAck,
@@ -71,10 +71,10 @@ impl Rig {
 
     fn client(&self, name: &str, clean: bool) -> (AsyncClient, EventLoop) {
         let who = self.identity(name);
-        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        let tls = self.authority.client_tls(&who);
         let mut options = MqttOptions::new(name, "localhost", self.broker.port);
         options
-            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.expect("TLS"))))
+            .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)))
             .set_keep_alive(Duration::from_secs(60))
             .set_clean_start(clean)
             .set_session_expiry_interval(Some(3600))
@@ -95,20 +95,20 @@ impl Rig {
 
     async fn stream(&self, name: &str) -> TlsStream<TcpStream> {
         let who = self.identity(name);
-        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        let tls = self.authority.client_tls(&who);
         let socket = TcpStream::connect(("127.0.0.1", self.broker.port)).await.expect("a broker");
         socket.set_nodelay(true).expect("a socket");
         let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(tls.expect("TLS")).connect(name, socket).await.expect("TLS")
+        TlsConnector::from(tls).connect(name, socket).await.expect("TLS")
     }
 
     fn centre(&self, name: &str) -> CentreSettings {
         let who = self.identity(name);
-        let tls = client_config_of_files(&self.authority.file(), &who.certificate, &who.key);
+        let tls = self.authority.client_tls(&who);
         CentreSettings {
             message_interval: Some(Duration::from_secs(20)),
             since: Since::FirstHeard,
-            ..CentreSettings::new("localhost", self.broker.port, name, tls.expect("TLS"))
+            ..CentreSettings::new("localhost", self.broker.port, name, tls)
         }
     }
 
