@@ -36,6 +36,13 @@ pub struct Device {
 }
 
 impl Device {
+    /// Whether something that it says is a call for help of which nobody on site may
+    /// learn. A sign without a meaning is a panic, so `panic_is_covert` makes it one.
+    #[must_use]
+    pub fn calls_covertly(&self, panic_is_covert: bool) -> bool {
+        panic_is_covert || self.triggers.values().any(|trigger| trigger.is_covert())
+    }
+
     /// Reads a payload: the gravest of what its signs mean, and what stands in it. Without
     /// a sign it is a heartbeat. A sign without a meaning is a panic: a false alarm is
     /// better than a press that nobody hears of.

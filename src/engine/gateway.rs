@@ -27,7 +27,7 @@ use super::event::{
     Boot, Detail, EndedBoot, Event, EventId, Kind, Lane, Stamp, Telling, gateway_event_id,
 };
 use super::journal::recover::{RecoverError, Replay};
-use super::journal::{Journal, Lsn, Shed};
+use super::journal::{Haste, Journal, Lsn, Shed};
 use super::keyring::{Keyring, Member, Members};
 use super::lamp::Lamps;
 use super::mutant::{Mutant, planted};
@@ -369,7 +369,7 @@ impl Gateway {
             from: None,
             detail,
         };
-        self.keep(&event, None, now);
+        self.keep(&event, None, Haste::AtOnce, now);
         event.telling()
     }
 
@@ -379,10 +379,11 @@ impl Gateway {
         event: &Event,
         pendant: PendantId,
         state: &PendantState,
+        haste: Haste,
         now: Now,
     ) -> Option<Lsn> {
         let less = self.withhold(pendant, state, None);
-        let lsn = self.keep(event, Some(less.as_ref().unwrap_or(state)), now);
+        let lsn = self.keep(event, Some(less.as_ref().unwrap_or(state)), haste, now);
         match lsn {
             Some(lsn) if less.is_none() => self.state_is_kept(pendant, lsn),
             _ => drop(self.volatile.insert(pendant)),
@@ -398,9 +399,15 @@ impl Gateway {
     }
 
     /// Records an event and offers it at once, beside the sync and not after it.
-    fn keep(&mut self, event: &Event, state: Option<&PendantState>, now: Now) -> Option<Lsn> {
+    fn keep(
+        &mut self,
+        event: &Event,
+        state: Option<&PendantState>,
+        haste: Haste,
+        now: Now,
+    ) -> Option<Lsn> {
         self.stamped_unset |= event.received.wall == Wall::Unset;
-        let lsn = self.journal.append_event(event, state).ok();
+        let lsn = self.journal.append_event(event, state, haste).ok();
         if lsn.is_none() {
             self.notice(Notice::JournalOverflow);
         }

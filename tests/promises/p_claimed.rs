@@ -19,7 +19,12 @@ fn id() -> PendantId {
 /// A gateway that takes what a mesh brings on its first link, and one such pendant whose
 /// button means this.
 fn rig(meaning: Trigger) -> Rig {
+    rig_with(meaning, false)
+}
+
+fn rig_with(meaning: Trigger, panic_is_covert: bool) -> Rig {
     let mut rig = Rig::off(&[]);
+    rig.settings.policies.site.panic_is_covert = panic_is_covert;
     rig.settings.links[0].speech = Speech::Meshtastic;
     rig.settings.links[0].acknowledges = false;
     rig.keyring.insert(Enrolment {
@@ -38,6 +43,10 @@ fn rig(meaning: Trigger) -> Rig {
     rig.start();
     rig.run_ms(200);
     rig
+}
+
+fn heartbeat(number: u32) -> Vec<u8> {
+    packet(NODE, number, 10, b"door state: 0")
 }
 
 fn packet(from: u32, packet: u32, port: u16, payload: &[u8]) -> Vec<u8> {
@@ -141,4 +150,102 @@ fn one_that_fell_silent_is_told_again_when_it_is_back_and_lost_anew() {
         assert_eq!(rig.count("supervision_lost"), round as usize);
         assert_eq!(rig.count("supervision_restored"), round as usize - 1);
     }
+}
+
+/// When the disk was asked to write and sync, since `from_us`.
+fn commits(rig: &Rig, from_us: u64) -> Vec<u64> {
+    let at = |trace: &SiteTrace| match trace {
+        SiteTrace::Commit { at_us, .. } if *at_us >= from_us => Some(*at_us),
+        _ => None,
+    };
+    rig.site.iter().filter_map(at).collect()
+}
+
+/// Its pendant was heard, and all that was told is released; then the broker goes, so
+/// that the journal alone has what is said from now on.
+fn quiet_rig(meaning: Trigger) -> Rig {
+    let mut rig = rig(meaning);
+    rig.frame(0, &heartbeat(1));
+    rig.run_ms(30_000);
+    rig.broker_away();
+    rig.run_ms(10_000);
+    rig
+}
+
+/// Nobody waits for them, and a card wears out by syncs.
+#[test]
+fn heartbeats_that_are_never_answered_share_a_sync_within_five_seconds() {
+    let mut rig = quiet_rig(Trigger::Panic);
+    let (begun_us, backlog) = (rig.now_us, rig.backlog());
+    for number in 0..10 {
+        rig.frame(0, &heartbeat(2 + number));
+        rig.run_ms(450);
+    }
+    assert!(commits(&rig, begun_us).is_empty(), "they wait");
+    rig.run_ms(1_000);
+    assert_eq!(
+        commits(&rig, begun_us),
+        [begun_us + 5_000_000],
+        "all at once, after the first's 5 s"
+    );
+    rig.restart();
+    rig.run_ms(1_000);
+    // Beside them the new boot's own.
+    assert_eq!(rig.backlog(), backlog + 10 + 1);
+}
+
+#[test]
+fn heartbeats_that_waited_go_with_the_next_that_must_not_wait() {
+    let mut rig = quiet_rig(Trigger::Panic);
+    let (begun_us, backlog) = (rig.now_us, rig.backlog());
+    rig.frame(0, &heartbeat(2));
+    rig.run_ms(1_000);
+    rig.frame(0, &packet(NODE, 3, 11, b"help"));
+    assert_eq!(commits(&rig, begun_us), [begun_us + 1_000_000], "a call for help never waits");
+    rig.run_ms(1);
+    rig.crash();
+    rig.start();
+    rig.run_ms(1_000);
+    assert_eq!(rig.backlog(), backlog + 2 + 1);
+}
+
+#[test]
+fn a_stop_takes_along_what_waited() {
+    let mut rig = quiet_rig(Trigger::Panic);
+    let backlog = rig.backlog();
+    rig.frame(0, &heartbeat(2));
+    rig.input(pendant_gateway::engine::seam::Input::Shutdown);
+    rig.run_ms(100);
+    assert!(rig.stopped);
+    rig.restart();
+    rig.run_ms(1_000);
+    // Beside it that the old boot stopped, and that the new one began.
+    assert_eq!(rig.backlog(), backlog + 1 + 2);
+}
+
+/// P5: by the disk nobody learns which of its messages called for help.
+#[test]
+fn a_pendant_that_may_call_covertly_has_its_heartbeats_synced_as_its_calls_are() {
+    let mut hidden_by_policy = rig_with(Trigger::Panic, true);
+    let mut hidden = rig_with(Trigger::DiscreetPanic, false);
+    for rig in [&mut hidden_by_policy, &mut hidden] {
+        rig.frame(0, &heartbeat(1));
+        rig.run_ms(10_000);
+        let begun_us = rig.now_us;
+        rig.frame(0, &heartbeat(2));
+        rig.run_ms(1_000);
+        rig.frame(0, &packet(NODE, 3, 11, b"help"));
+        rig.run_ms(1_000);
+        assert_eq!(commits(rig, begun_us), [begun_us, begun_us + 1_000_000]);
+    }
+}
+
+/// A lost supervision that comes to its end changes more than the window.
+#[test]
+fn the_heartbeat_of_one_that_was_lost_is_synced_at_once() {
+    let mut rig = quiet_rig(Trigger::Panic);
+    rig.run_ms(8 * 600_000 + 40_000);
+    let begun_us = rig.now_us;
+    rig.frame(0, &heartbeat(2));
+    assert_eq!(commits(&rig, begun_us), [begun_us]);
 }

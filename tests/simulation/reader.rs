@@ -1,9 +1,8 @@
 //! A second reader of the journal, written from `docs/journal.md`: it says which
 //! presses a sector holds. It shares no code with the engine.
 
-use aes::Aes128;
-use ccm::aead::{AeadInOut, KeyInit};
-use ccm::consts::{U13, U16};
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -58,11 +57,9 @@ struct From {
     heard: Option<u8>,
 }
 
-type Cipher = ccm::Ccm<Aes128, U16, U13>;
-
 pub struct Reader {
     key: [u8; 32],
-    ciphers: BTreeMap<u64, Cipher>,
+    ciphers: BTreeMap<u64, ChaCha20Poly1305>,
 }
 
 fn number(sector: &[u8], at: usize) -> u64 {
@@ -79,7 +76,7 @@ impl Reader {
         let position = number(sector, 8);
         let crc =
             crc32c::crc32c_append(crc32c::crc32c(&(position / 2048).to_le_bytes()), &sector[4..]);
-        let whole = sector[4] == 3
+        let whole = sector[4] == 4
             && sector[..4] == crc.to_le_bytes()
             && position % 2048 == index as u64
             && position != 0;
@@ -96,11 +93,11 @@ impl Reader {
         let cipher = self.ciphers.entry(boot).or_insert_with(|| {
             let mut info = b"lonework/1 journal ".to_vec();
             info.extend(boot.to_le_bytes());
-            let mut okm = [0; 16];
-            hkdf::Hkdf::<sha2::Sha256>::new(None, key).expand(&info, &mut okm).expect("16 bytes");
-            Cipher::new_from_slice(&okm).expect("16 bytes")
+            let mut okm = [0; 32];
+            hkdf::Hkdf::<sha2::Sha256>::new(None, key).expand(&info, &mut okm).expect("32 bytes");
+            ChaCha20Poly1305::new_from_slice(&okm).expect("32 bytes")
         });
-        let mut nonce = [0; 13];
+        let mut nonce = [0; 12];
         nonce[..8].copy_from_slice(&position.to_le_bytes());
         let mut text: [u8; 448] = sector[48..496].try_into().expect("448 bytes");
         let tag: [u8; 16] = sector[496..].try_into().expect("16 bytes");

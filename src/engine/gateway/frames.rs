@@ -7,6 +7,7 @@ use crate::engine::claimed::brought;
 use crate::engine::decide::{Moment, decide};
 use crate::engine::deduplicate::{Fresh, Heard, deduplicate};
 use crate::engine::event::{Detail, EventId, Kind};
+use crate::engine::journal::Haste;
 use crate::engine::lorawan::DownlinkBytes;
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::notice::{Notice, Refusal};
@@ -90,7 +91,8 @@ impl Gateway {
     ) {
         let (event, link, ended) = (record.event.id, hearing.link, hearing.received.mono);
         record.state.latest = Some(Latest { event, link, ended });
-        let lsn = self.keep_with_state(&record.event, pendant, &record.state, now);
+        let haste = self.haste(pendant, &record, now);
+        let lsn = self.keep_with_state(&record.event, pendant, &record.state, haste, now);
         self.put_state(pendant, record.state);
         if let Some((reply, windows)) = record.reply.zip(windows) {
             // One that only listens may be followed by one that answers.
@@ -106,6 +108,20 @@ impl Gateway {
             });
         }
         self.notice(Notice::Heard { link, pendant });
+    }
+
+    /// Heartbeats that are never answered wait for others, so that one sync serves
+    /// several: not those of a pendant that may call covertly, whose call must cost the
+    /// disk what its heartbeat does (P5), and nothing that changes more than the window.
+    fn haste(&self, pendant: PendantId, record: &Record, now: Now) -> Haste {
+        let hidden = self.settings.policies.of(pendant).panic_is_covert;
+        let device = self.settings.devices.get(&pendant);
+        let idle = record.reply.is_none()
+            && matches!(record.event.kind, Kind::Heartbeat | Kind::TrackPoint)
+            && record.state.supervision == self.states[pendant].supervision
+            && !self.volatile.contains(&pendant)
+            && !device.is_some_and(|device| device.calls_covertly(hidden));
+        if idle { Haste::Unhurried(now.mono) } else { Haste::AtOnce }
     }
 
     /// The same bytes again: answered again, but not recorded again.

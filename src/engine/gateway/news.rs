@@ -5,7 +5,7 @@ use crate::engine::decide::timers::unfire;
 use crate::engine::delivery::DeliveryNews;
 use crate::engine::event::{Detail, Event, EventId, FromPendant, GIVEN_UP_MAX, Kind, Lane};
 use crate::engine::journal::recover::Recovered;
-use crate::engine::journal::{News, Shed};
+use crate::engine::journal::{Haste, News, Shed};
 use crate::engine::notice::Notice;
 use crate::engine::pendant::PendantState;
 use crate::engine::time::Now;
@@ -33,7 +33,8 @@ impl Gateway {
             let less = volatile
                 .zip(state)
                 .and_then(|(pendant, state)| self.withhold(pendant, state, Some(id)));
-            let Ok(lsn) = self.journal.append_event(&event, less.as_ref().or(state)) else {
+            let Ok(lsn) = self.journal.append_event(&event, less.as_ref().or(state), Haste::AtOnce)
+            else {
                 self.delivery.remain_homeless(lane);
                 continue;
             };

@@ -6,6 +6,7 @@ use crate::engine::age::{Age, TICK_MS, Tick};
 use crate::engine::by_pendant::ByPendant;
 use crate::engine::decide::timers::{Fired, fire, is_silent, next_alarm, next_due, put_off};
 use crate::engine::event::{Detail, Event, EventId, FromPendant, Kind, Stamp};
+use crate::engine::journal::Haste;
 use crate::engine::pendant::{PendantState, Supervision};
 use crate::engine::policy::Policies;
 use crate::engine::record::Record;
@@ -187,7 +188,7 @@ impl Gateway {
             from: Some(from),
             detail: fired.detail,
         };
-        self.keep_with_state(&event, pendant, &fired.state, now);
+        self.keep_with_state(&event, pendant, &fired.state, Haste::AtOnce, now);
         self.put_state(pendant, fired.state);
     }
 
@@ -257,7 +258,7 @@ impl Gateway {
             from: record.event.from.clone(),
             detail: Detail::None,
         };
-        if self.keep(&event, None, now).is_none() {
+        if self.keep(&event, None, Haste::AtOnce, now).is_none() {
             self.volatile.extend(PendantId::new(record.state.pendant));
         }
     }

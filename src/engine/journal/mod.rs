@@ -8,6 +8,7 @@
 
 mod astray;
 mod cleaning;
+mod commit;
 mod findings;
 mod lsn;
 pub mod reading;
@@ -17,11 +18,13 @@ mod slot;
 mod space;
 mod states;
 mod survey;
+mod unhurried;
 mod waiting;
 
 pub use lsn::Lsn;
 pub use slot::{JournalKey, SEGMENT_BYTES, SLOT_BYTES, SLOTS_PER_SEGMENT};
 pub use space::Limits;
+pub(super) use unhurried::Haste;
 
 use super::age::Tick;
 use super::command::Answered;
@@ -31,24 +34,21 @@ use super::pendant::{Change, PendantState};
 use super::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use super::time::Mono;
 use cleaning::{Cleaning, Unreadable};
+use commit::{Failure, Running};
 use pendant_protocol::PendantId;
 use segment::Segment;
 use slot::{BootCipher, Header, Opened, Plain, RUNS_MAX, Record, Run, Slot, Written};
 use space::Room;
 use states::States;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use unhurried::Unhurried;
 
 /// Most frames waiting to become durable: 512 KiB. Beyond it the disk is too
 /// slow for the air, and events go out live and unacknowledged.
 const OPEN_MAX: usize = 1024;
-/// Most frames in one commit: 128 KiB, so that a group never holds the disk long.
-const COMMIT_SLOTS_MAX: usize = 256;
 /// Most frames in one read.
 const READ_SLOTS_MAX: u64 = 64;
 const _: () = assert!(SLOTS_PER_SEGMENT % READ_SLOTS_MAX == 0, "stretches end with a segment");
-/// First and longest wait before a failed journal is tried again, ms.
-const RETRY_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
-
 /// Everything below a position is on the medium. Only the journal can make one,
 /// out of a sync that returned: the proof behind an acknowledgement (P1).
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +104,6 @@ pub struct Shed {
     pub count: u64,
 }
 
-struct Running {
-    ticket: DiskTicket,
-    end: Lsn,
-}
-
 /// Frames behind the end of the log that a commit left which was cut off, or failed.
 /// They are written over with zeros before the log goes on there, so that they never
 /// pass for its continuation.
@@ -116,13 +111,6 @@ struct Running {
 struct Leftovers {
     first: Lsn,
     slots: u64,
-}
-
-struct Failure {
-    retry_at: Mono,
-    wait_ms: u64,
-    /// The open frames may be written again.
-    reopened: bool,
 }
 
 enum ReadFor {
@@ -155,6 +143,7 @@ pub(super) struct Journal {
     tail: Lsn,
     leftovers: Option<Leftovers>,
     open: VecDeque<(Lsn, Plain)>,
+    unhurried: Option<Unhurried>,
     running: Option<Running>,
     failure: Option<Failure>,
     allocating: Option<(DiskTicket, u32)>,
@@ -183,9 +172,10 @@ impl Journal {
         &mut self,
         event: &Event,
         state: Option<&PendantState>,
+        haste: Haste,
     ) -> Result<Lsn, NoRoom> {
         let lane = event.kind.lane();
-        let lsn = self.append(&Written::Event(event, state), Room::of(lane))?;
+        let lsn = self.append_with(&Written::Event(event, state), Room::of(lane), haste)?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(event.number);
         self.keep(lsn, event);
@@ -319,7 +309,7 @@ impl Journal {
     pub(super) fn poll_operation(&mut self, now: Mono) -> Option<DiskOp> {
         self.retry(now);
         self.keep_room(now);
-        self.start_commit();
+        self.start_commit(now);
         self.operations.pop_front()
     }
 
@@ -331,7 +321,8 @@ impl Journal {
     /// When the journal wants to be polled again by itself.
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         let retry = self.failure.as_ref().filter(|f| !f.reopened).map(|f| f.retry_at);
-        retry.into_iter().chain(self.growth_deadline()).min()
+        let deadlines = [retry, self.growth_deadline(), self.patience_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether there is a report.
@@ -362,6 +353,15 @@ impl Journal {
     }
 
     fn append(&mut self, record: &Written<'_>, room: Room) -> Result<Lsn, NoRoom> {
+        self.append_with(record, room, Haste::AtOnce)
+    }
+
+    fn append_with(
+        &mut self,
+        record: &Written<'_>,
+        room: Room,
+        haste: Haste,
+    ) -> Result<Lsn, NoRoom> {
         if self.open.len() >= OPEN_MAX || !self.has_room_for(room) {
             return Err(NoRoom);
         }
@@ -371,106 +371,8 @@ impl Journal {
         let lsn = self.head;
         self.open.push_back((lsn, Plain::new(record)));
         self.head = lsn.next();
+        self.note_haste(lsn, haste);
         Ok(lsn)
-    }
-
-    fn start_commit(&mut self) {
-        let blocked = self.failure.as_ref().is_some_and(|failure| !failure.reopened);
-        let Some(&(first, _)) = self.open.front() else { return };
-        if self.running.is_some() || blocked {
-            return;
-        }
-        if let Some(Leftovers { first, slots }) = self.leftovers {
-            let bytes = vec![0; slots as usize * SLOT_BYTES];
-            self.commit(first, bytes, self.durable);
-            return;
-        }
-        let segment = &self.segments[&first.segment()];
-        let after = self.segments.range(first.segment() + 1..).next();
-        let next_file = after.map(|(_, next)| next.file).or(self.free.front().copied());
-        let cipher = &self.ciphers[&self.boot];
-        let mut bytes = Vec::with_capacity(self.open.len().min(COMMIT_SLOTS_MAX) * SLOT_BYTES);
-        let mut end = first;
-        let same_segment = self.open.iter().take_while(|(lsn, _)| lsn.segment() == first.segment());
-        for (lsn, plain) in same_segment.take(COMMIT_SLOTS_MAX) {
-            let header = Header {
-                lsn: *lsn,
-                durable_before: self.durable,
-                previous_end: segment.previous_end,
-                tail: self.tail,
-                boot: self.boot,
-                next_file,
-            };
-            slot::seal(cipher, &header, plain, &mut bytes);
-            end = lsn.next();
-        }
-        self.commit(first, bytes, end);
-    }
-
-    /// Writes and syncs; then all below `end` is durable.
-    fn commit(&mut self, first: Lsn, bytes: Vec<u8>, end: Lsn) {
-        let file = self.segments[&first.segment()].file;
-        let ticket = self.ticket();
-        self.running = Some(Running { ticket, end });
-        let offset = byte_offset(first);
-        self.operations.push_back(DiskOp::Commit { ticket, file, offset, bytes });
-    }
-
-    fn committed(&mut self, ticket: DiskTicket) {
-        let Some(running) = self.running.take_if(|running| running.ticket == ticket) else {
-            return;
-        };
-        while self.open.front().is_some_and(|(lsn, _)| *lsn < running.end) {
-            self.open.pop_front();
-        }
-        self.durable = running.end;
-        self.leftovers = None;
-        if self.failure.take().is_some() {
-            self.news.push_back(News::Restored);
-        }
-        self.news.push_back(News::Durable(self.durable()));
-    }
-
-    fn commit_failed(&mut self, fault: DiskFault, now: Mono) {
-        self.running = None;
-        // The log goes on in another segment; what stands here is void by that.
-        self.leftovers = None;
-        let wait_ms = match &self.failure {
-            None => *RETRY_MS.start(),
-            Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),
-        };
-        if self.failure.is_none() {
-            self.news.push_back(News::Failed(fault));
-        }
-        self.failure = Some(Failure { retry_at: now.plus_ms(wait_ms), wait_ms, reopened: false });
-    }
-
-    /// After a failed sync the kernel may have dropped the pages and forgotten
-    /// the error, so syncing again in place proves nothing: every open frame is
-    /// written anew, elsewhere.
-    fn retry(&mut self, now: Mono) {
-        let due = |failure: &&mut Failure| !failure.reopened && failure.retry_at <= now;
-        let Some(failure) = self.failure.as_mut().filter(due) else { return };
-        failure.retry_at = now.plus_ms(failure.wait_ms);
-        if planted(Mutant::SyncAgainInPlace) {
-            failure.reopened = true;
-            return;
-        }
-        failure.reopened = true;
-        match self.reopen() {
-            Some(moved) => self.news.push_back(News::Moved(moved)),
-            None => self.blank_open(),
-        }
-    }
-
-    /// Without a free file the open frames are written again where they stand, but
-    /// zeros are synced there before: bytes that differ from what the failed sync
-    /// left in a cache, and which may believe that it has them on the medium.
-    fn blank_open(&mut self) {
-        let Some(&(first, _)) = self.open.front() else { return };
-        let written = self.open.iter().take_while(|(lsn, _)| lsn.segment() == first.segment());
-        let slots = written.take(COMMIT_SLOTS_MAX).count() as u64;
-        self.leftovers = Some(Leftovers { first, slots });
     }
 
     fn read(&mut self, (from, wanted): (Lsn, Lsn), slots_max: u64, purpose: ReadFor) {

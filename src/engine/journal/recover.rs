@@ -373,6 +373,7 @@ impl Replay {
             durable: self.plan.cut,
             tail: oldest.map_or(head, Lsn::first_of),
             open: VecDeque::new(),
+            unhurried: None,
             running: None,
             failure: None,
             allocating: None,

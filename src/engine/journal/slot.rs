@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   0  4  CRC-32C of bytes 4..512, seeded with the segment's id
-//!   4  1  format version, 3
+//!   4  1  format version, 4
 //!   5  3  number of the file in which the log goes on after this segment, plus one; 0: unknown
 //!   8  8  position (LSN): segment id * 2048 + index in the segment
 //!  16  8  every LSN below this one was durable when this frame was written
@@ -11,22 +11,21 @@
 //!  32  8  tail: every LSN below this one is void
 //!  40  8  boot
 //!  48 448 sealed: record length u16, record (postcard), zeros
-//! 496 16  AES-128-CCM tag; bytes 4..48 are associated data
+//! 496 16  ChaCha20-Poly1305 tag (RFC 8439); bytes 4..48 are associated data
 //! ```
 //! Integers are little-endian. The key is derived from the store's key and the
-//! boot; the nonce is the LSN, which a boot never writes twice.
+//! boot; the nonce is the LSN, which a boot never writes twice. Why this cipher:
+//! `docs/decisions/0023-the-journal-is-sealed-with-chacha20.md`.
 
 use super::Lsn;
 use crate::engine::age::Tick;
 use crate::engine::command::Answered;
 use crate::engine::event::{Boot, EndedBoot, Event};
 use crate::engine::pendant::{Change, PendantState};
-use aes::Aes128Enc;
-use ccm::aead::{AeadInOut, KeyInit};
-use ccm::consts::{U13, U16};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Bytes of a frame: one sector of the media in use.
 pub const SLOT_BYTES: usize = 512;
@@ -39,13 +38,12 @@ pub(super) const RECORD_BYTES: usize = 448;
 /// Most runs in one `Released` record: 24 of at most 15 bytes fit a frame.
 pub(super) const RUNS_MAX: usize = 24;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// More segments than any medium lives to see: 2^40 of 1 MiB. Positions beyond are no
 /// gateway's, and could not be reckoned with.
 const SEGMENTS_MAX: u64 = 1 << 40;
 const HEADER_BYTES: usize = 48;
-
-type Cipher = ccm::Ccm<Aes128Enc, U16, U13>;
+const KEY_BYTES: usize = 32;
 
 /// One frame as it stands on the medium.
 pub(super) type Slot = [u8; SLOT_BYTES];
@@ -62,13 +60,13 @@ impl JournalKey {
     }
 
     /// One boot's key, derived by HKDF-SHA-256 (RFC 5869).
-    fn of_boot(&self, boot: Boot) -> [u8; 16] {
+    fn of_boot(&self, boot: Boot) -> Zeroizing<[u8; KEY_BYTES]> {
         let mut purpose = *b"lonework/1 journal 00000000";
         purpose[19..].copy_from_slice(&boot.to_le_bytes());
-        let mut key = [0u8; 16];
+        let mut key = Zeroizing::new([0u8; KEY_BYTES]);
         hkdf::Hkdf::<Sha256>::new(None, &self.0)
-            .expand(&purpose, &mut key)
-            .expect("16 bytes are within HKDF's limit");
+            .expand(&purpose, &mut key[..])
+            .expect("32 bytes are within HKDF's limit");
         key
     }
 }
@@ -80,11 +78,12 @@ impl std::fmt::Debug for JournalKey {
 }
 
 /// What one boot seals its frames with.
-pub(super) struct BootCipher(Cipher);
+pub(super) struct BootCipher(LessSafeKey);
 
 impl BootCipher {
     pub(super) fn new(store: &JournalKey, boot: Boot) -> Self {
-        Self(Cipher::new_from_slice(&store.of_boot(boot)).expect("AES-128 takes 16 bytes"))
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &store.of_boot(boot)[..]);
+        Self(LessSafeKey::new(key.expect("ChaCha20-Poly1305 takes 32 bytes")))
     }
 }
 
@@ -148,9 +147,13 @@ impl Plain {
     }
 
     pub(super) fn record(&self) -> Option<Record> {
-        let used = usize::from(u16::from_le_bytes([self.0[0], self.0[1]]));
-        postcard::from_bytes(self.0.get(2..2 + used)?).ok()
+        record_in(&self.0[..])
     }
+}
+
+fn record_in(plain: &[u8]) -> Option<Record> {
+    let used = usize::from(u16::from_le_bytes([plain[0], plain[1]]));
+    postcard::from_bytes(plain.get(2..2 + used)?).ok()
 }
 
 /// The clear part of a frame.
@@ -208,10 +211,10 @@ fn checksum(slot: &Slot, lsn: Lsn) -> u32 {
     crc32c::crc32c_append(seed, &slot[4..])
 }
 
-fn nonce(lsn: Lsn) -> [u8; 13] {
-    let mut nonce = [0u8; 13];
+fn nonce(lsn: Lsn) -> Nonce {
+    let mut nonce = [0u8; NONCE_LEN];
     nonce[..8].copy_from_slice(&lsn.0.to_le_bytes());
-    nonce
+    Nonce::assume_unique_for_key(nonce)
 }
 
 /// Seals a record into a frame at the end of `out`.
@@ -232,26 +235,18 @@ pub(super) fn seal(cipher: &BootCipher, header: &Header, plain: &Plain, out: &mu
     let (text, tag) = body.split_at_mut(RECORD_BYTES);
     let sealed = cipher
         .0
-        .encrypt_inout_detached(&nonce(header.lsn).into(), &head[4..], text.into())
-        .expect("448 bytes are within CCM's limit");
-    tag.copy_from_slice(&sealed);
+        .seal_in_place_separate_tag(nonce(header.lsn), Aad::from(&head[4..]), text)
+        .expect("448 bytes are within the cipher's limit");
+    tag.copy_from_slice(sealed.as_ref());
     let crc = checksum(slot, header.lsn);
     slot[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Opens a whole frame; `None` if it was sealed with another key or altered.
 pub(super) fn open(cipher: &BootCipher, header: &Header, slot: &Slot) -> Option<Record> {
-    let mut bytes = Box::new([0u8; RECORD_BYTES]);
-    bytes.copy_from_slice(&slot[HEADER_BYTES..HEADER_BYTES + RECORD_BYTES]);
-    let tag: [u8; 16] = slot[HEADER_BYTES + RECORD_BYTES..].try_into().expect("16 bytes of tag");
-    cipher
-        .0
-        .decrypt_inout_detached(
-            &nonce(header.lsn).into(),
-            &slot[4..HEADER_BYTES],
-            (&mut bytes[..]).into(),
-            &tag.into(),
-        )
-        .ok()?;
-    Plain(bytes).record()
+    let (head, body) = slot.split_at(HEADER_BYTES);
+    let mut text = [0u8; SLOT_BYTES - HEADER_BYTES];
+    text.copy_from_slice(body);
+    let plain = cipher.0.open_in_place(nonce(header.lsn), Aad::from(&head[4..]), &mut text).ok()?;
+    record_in(plain)
 }

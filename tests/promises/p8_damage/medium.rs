@@ -23,7 +23,7 @@ pub(super) fn frame(index: u64, sector: &[u8]) -> Option<Frame> {
     let position = word(8);
     let seed = crc32c::crc32c(&(position / SLOTS).to_le_bytes());
     let sum = crc32c::crc32c_append(seed, &sector[4..]).to_le_bytes();
-    let whole = sector[4] == 3 && sector[..4] == sum && position % SLOTS == index && position > 0;
+    let whole = sector[4] == 4 && sector[..4] == sum && position % SLOTS == index && position > 0;
     whole.then(|| Frame { position, durable_mark: word(16), tail: word(32), boot: word(40) })
 }
 
