@@ -5,6 +5,7 @@
 use crate::pendant::*;
 use crate::rig::*;
 use crate::twins::*;
+use pendant_gateway::engine::seam::DiskFault;
 
 /// Histories of each pair in the ordinary run: half a minute on two cores that
 /// others use too. `HISTORIES=n` asks for more, `SEED=n` for one.
@@ -43,6 +44,26 @@ fn a_discreet_panic_looks_like_a_heartbeat() {
     let [heartbeat, discreet] = assert_twins(Pair::Discreet, &steps);
     assert_eq!((heartbeat.count("heartbeat"), heartbeat.count("discreet_panic")), (4, 0));
     assert_eq!((discreet.count("heartbeat"), discreet.count("discreet_panic")), (2, 1));
+}
+
+/// A command that came too late is not answered while the disk fails, so the centre asks
+/// again: when the incident is closed and the clock lost (found as Discreet 70266).
+#[test]
+fn a_command_that_came_too_late_does_not_come_to_life_with_a_lost_clock() {
+    let steps = [
+        say(HEARTBEAT),
+        Step::Wait(12_300),
+        Step::Say(1, Say::Twin, Heard::By(0)),
+        Step::DiskFault(Some(DiskFault::Io)),
+        say(HEARTBEAT),
+        Step::Wait(35_000),
+        Step::Clock(false),
+        Step::Wait(20_000),
+        Step::Say(1, Say::Same(HEARTBEAT), Heard::By(0)),
+    ];
+    let [_, covert] = assert_twins(Pair::Discreet, &steps);
+    let answers = &covert.centre.as_ref().expect("there is one").answers;
+    assert!(answers.contains_key("expired"), "one was too late: {answers:?}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ use super::seam::{Answer, BrokerId};
 use super::time::Now;
 use pendant_protocol::PendantId;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::fmt;
 
 /// The name of a message or of a command: a UUID of any version, lower case.
@@ -81,6 +82,9 @@ pub struct Commands {
     /// Highest number of a message that was taken in this boot.
     number: u64,
     answered: Answered,
+    /// Commands of this boot that came too late. They stay so when the clock is lost: one
+    /// that was refused beside a covert incident would else move a pendant after it.
+    expired: VecDeque<Uuid>,
 }
 
 impl Commands {
@@ -94,6 +98,7 @@ impl Commands {
             keys,
             number: 0,
             answered,
+            expired: VecDeque::new(),
         }
     }
 
@@ -129,7 +134,17 @@ impl Commands {
         now: Now,
         standing: impl Fn(PendantId) -> Option<Standing>,
     ) -> Judgement {
-        self.answered.judge(command, now, standing)
+        if self.expired.iter().any(|id| Some(*id) == command.id) {
+            return Judgement { id: command.id, verdict: Verdict::Refused(Reason::Expired) };
+        }
+        let judgement = self.answered.judge(command, now, standing);
+        if judgement.verdict == Verdict::Refused(Reason::Expired) {
+            self.expired.extend(judgement.id);
+            if self.expired.len() > ANSWERED_MAX {
+                self.expired.pop_front();
+            }
+        }
+        judgement
     }
 
     /// The answer to a message: one for each, whatever became of it.

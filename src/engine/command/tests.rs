@@ -255,6 +255,26 @@ fn a_command_expires_when_it_is_certainly_too_late() {
     }
 }
 
+/// It was refused beside a covert incident; repeated when that is closed and the clock is
+/// lost, it would move the pendant.
+#[test]
+fn a_command_that_came_too_late_stays_too_late_without_a_clock() {
+    let command = |n: u64| json!({"id": id(n), "kind": "ping", "expires": "2026-01-02T03:04:05Z"});
+    let mut commands = commands();
+    let mut judge = |n: u64, wall| verdict(&mut commands, command(n), Standing::default(), wall);
+    let late = set(1_767_323_046_000, 0);
+    let expired = Verdict::Refused(Reason::Expired);
+    assert_eq!(judge(1, late), expired);
+    assert_eq!(judge(1, UNSET), expired);
+    assert_eq!(judge(2, UNSET), Verdict::Carry(Ask::Ping), "another one");
+    // As many are remembered as of those that were let through.
+    for n in 3..3 + ANSWERED_MAX as u64 {
+        assert_eq!(judge(n, late), expired);
+    }
+    assert_eq!(judge(3, UNSET), expired);
+    assert_eq!(judge(1, UNSET), Verdict::Carry(Ask::Ping), "given up for room");
+}
+
 #[test]
 fn a_message_that_is_not_as_it_must_be_is_refused_whole() {
     let good = message(1, json!([{"id": id(1), "kind": "ping"}]));
