@@ -1,7 +1,7 @@
 //! `Authentic` -> `Fresh`, or one of the ways in which it is not.
 
 use super::authenticate::{Authentic, Way};
-use super::event::Freshness;
+use super::event::{EventId, Freshness};
 use super::lorawan::{DownlinkBytes, Standing};
 use super::mutant::{Mutant, planted};
 use super::pendant::{CounterVerdict, PendantState};
@@ -19,8 +19,8 @@ pub(super) struct Fresh<'k> {
 pub(super) enum Heard<'k> {
     /// New.
     Fresh(Fresh<'k>),
-    /// The same bytes as before: this was the answer, if it had one.
-    Again(Option<DownlinkBytes>),
+    /// The same bytes as before: what they said, and the answer if it had one.
+    Again(EventId, Option<DownlinkBytes>),
     /// The counter was used and the answer is not known any more, or other
     /// bytes bear it: no answer.
     Used,
@@ -60,9 +60,10 @@ pub(super) fn deduplicate<'k>(
         Way::Native { tag, echo, .. } => match state.judge_counter(authentic.counter()) {
             CounterVerdict::TooOld => return Heard::TooOld,
             CounterVerdict::Used => {
-                return state
-                    .reply_to(authentic.counter(), *tag)
-                    .map_or(Heard::Used, |frame| Heard::Again(Some(DownlinkBytes::new(&frame))));
+                let reply = state.reply_to(authentic.counter(), *tag);
+                return reply.map_or(Heard::Used, |frame| {
+                    Heard::Again(authentic.event(0), Some(DownlinkBytes::new(&frame)))
+                });
             }
             verdict => (verdict == CounterVerdict::Newest, state.salt != 0 && *echo == state.salt),
         },
@@ -72,13 +73,14 @@ pub(super) fn deduplicate<'k>(
             Standing::Again => {
                 let reply = state.lorawan.reply();
                 let address = authentic.member().dev_addr();
-                return Heard::Again(
-                    reply.map(|reply| uplink.answer(address, reply, &[], *silencing)),
-                );
+                let answer = reply.map(|reply| uplink.answer(address, reply, &[], *silencing));
+                return Heard::Again(authentic.event(0), answer);
             }
             Standing::Next => (true, uplink.proves),
         },
-        Way::Claimed { tag } if state.is_claimed_again(*tag, now) => return Heard::Again(None),
+        Way::Claimed { tag } if state.is_claimed_again(*tag, now) => {
+            return Heard::Again(authentic.event(0), None);
+        }
         Way::Claimed { .. } => (true, false),
     };
     let vouched_for = !matches!(authentic.way(), Way::Claimed { .. });

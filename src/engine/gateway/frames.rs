@@ -33,11 +33,10 @@ impl Gateway {
             }
             Ok(Arrived::Message(authentic)) => {
                 let pendant = authentic.pendant();
-                let event = authentic.event(0);
                 let windows = self.windows(authentic.way(), &hearing);
                 match deduplicate(authentic, &self.states[pendant], now.mono) {
                     Heard::Fresh(fresh) => self.fresh(fresh, windows, hearing, now),
-                    Heard::Again(reply) => {
+                    Heard::Again(event, reply) => {
                         let answer = reply.zip(windows);
                         self.again(pendant, event, answer, hearing, now);
                     }
