@@ -153,7 +153,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Run => {
             // What it says is in the journal of the machine.
             let config = Config::read(path).map_err(|errors| Failure::refused(errors.for_log()))?;
-            return Ok(run::run(&config));
+            return Ok(run::run(config));
         }
         Command::Setup(arguments) => setup::setup(path, &arguments)?,
         Command::Check(arguments) => check::check(path, &arguments)?,

@@ -5,7 +5,7 @@ use crate::shell::{daemon, log};
 use std::process::ExitCode;
 
 /// Runs the gateway until it is told to stop.
-pub(super) fn run(config: &Config) -> ExitCode {
+pub(super) fn run(config: Config) -> ExitCode {
     let log = log::start(config.log);
     for warning in &config.warnings {
         tracing::warn!("{}", warning.for_log());

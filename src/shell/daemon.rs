@@ -34,10 +34,11 @@ use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// News from the broker that may wait for the loop.
 const BROKER_NEWS_MAX: usize = 1024;
@@ -74,8 +75,17 @@ pub(super) fn cannot<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E)
 ///
 /// # Errors
 /// Only while starting; what goes wrong later is told and mended.
-pub async fn run(config: &Config, log: LogSwitch) -> Result<(), StartError> {
-    let mut daemon = Daemon::start(config, log)?;
+pub async fn run(config: Config, log: LogSwitch) -> Result<(), StartError> {
+    // As a task it takes its turn among links and uplinks; what a runtime is begun with
+    // has to wait until the kernel was asked for news once more.
+    match tokio::spawn(serve(config, log)).await {
+        Ok(ended) => ended,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn serve(config: Config, log: LogSwitch) -> Result<(), StartError> {
+    let mut daemon = Daemon::start(&config, log)?;
     // Outside systemd there is nobody to notify.
     drop(sd_notify::notify(&[NotifyState::Ready]));
     let version = env!("CARGO_PKG_VERSION");
@@ -121,6 +131,8 @@ struct Daemon {
     watchdog: Option<Duration>,
     fed: Instant,
     log: LogSwitch,
+    /// Rings at the next deadline, or before it: see [`ring_at`].
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// What a receiver says of a frame.
@@ -222,6 +234,7 @@ impl Daemon {
             watchdog: sd_notify::watchdog_enabled().map(|period| period / 3),
             fed: Instant::now(),
             log,
+            alarm: Box::pin(sleep_until(Instant::now())),
         })
     }
 
@@ -272,7 +285,7 @@ impl Daemon {
             _ = self.signals.term.recv() => Woken::Stop,
             _ = self.signals.interrupt.recv() => Woken::Stop,
             _ = self.signals.hangup.recv() => Woken::Reload,
-            () = tokio::time::sleep_until(wake) => Woken::Time,
+            () = ring_at(&mut self.alarm, wake) => Woken::Time,
         }
     }
 
@@ -507,6 +520,15 @@ impl Daemon {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Waits until then at the latest. An alarm is set anew only when it must ring earlier, since
+/// that has to be told to the kernel: once it has rung too early, it is.
+async fn ring_at(alarm: &mut Pin<Box<Sleep>>, wake: Instant) {
+    if wake < alarm.deadline() || alarm.is_elapsed() {
+        alarm.as_mut().reset(wake);
+    }
+    alarm.await;
 }
 
 impl LinkState {
