@@ -5,12 +5,18 @@ use crate::Outcome;
 use crate::engine::on_cpu_s;
 use crate::stats::{median, print, print_noise};
 use crate::world::{Memory, World};
+use pendant_gateway::engine::device::{Decoder, Device, Sign, Trigger};
 use pendant_gateway::engine::journal::JournalKey;
 use pendant_gateway::engine::keyring::{Enrolment, Keyring, Secrets};
 use pendant_gateway::engine::lorawan::{Activation, SecretKey};
 use pendant_gateway::engine::name::Name;
 use pendant_kit::lorawan::{Asks, DeviceSession};
 use pendant_protocol::PendantId;
+use std::collections::BTreeMap;
+
+/// On which these buttons speak, and what they say unpressed: their battery's charge.
+pub(crate) const PORT: u8 = 85;
+pub(crate) const QUIET: [u8; 3] = [0x01, 0x75, 0x50];
 
 const DEVICES: u32 = 1_000;
 const FRAMES_EACH: usize = 20;
@@ -31,13 +37,7 @@ pub(crate) fn frames() -> Outcome {
 }
 
 fn rate() -> Outcome<f64> {
-    let mut keyring = Keyring::new();
-    let mut sessions = Vec::new();
-    for number in 1..=DEVICES {
-        let session = session(number);
-        keyring.insert(enrolment(number, &session)?);
-        sessions.push(session);
-    }
+    let (keyring, mut sessions) = site(DEVICES)?;
     let key = JournalKey::from_bytes([7; 32]);
     let mut world = World::new(Memory::default(), &keyring, key, true)?;
     let asks = Asks { confirmed: true, ..Asks::default() };
@@ -45,7 +45,7 @@ fn rate() -> Outcome<f64> {
     for _ in 0..FRAMES_EACH {
         // A payload of a button's length; without a profile it is told as not understood.
         let said =
-            sessions.iter_mut().map(|session| session.say(85, &[1, 0x75, 80, 255, 46, 1], asks));
+            sessions.iter_mut().map(|session| session.say(PORT, &[1, 0x75, 80, 255, 46, 1], asks));
         frames.extend(said);
     }
     let begun = on_cpu_s()?;
@@ -60,6 +60,30 @@ fn rate() -> Outcome<f64> {
         return Err("the last frame was not acknowledged".into());
     }
     Ok(frames.len() as f64 / took_s)
+}
+
+/// So many devices that have sessions.
+pub(crate) fn site(devices: u32) -> Outcome<(Keyring, Vec<DeviceSession>)> {
+    let mut keyring = Keyring::new();
+    let mut sessions = Vec::new();
+    for number in 1..=devices {
+        let session = session(number);
+        keyring.insert(enrolment(number, &session)?);
+        sessions.push(session);
+    }
+    Ok((keyring, sessions))
+}
+
+/// What the devices are: buttons whose presses call for help openly.
+pub(crate) fn buttons(devices: u32) -> Outcome<BTreeMap<PendantId, Device>> {
+    let button = Device {
+        profile: "milesight-ws101".into(),
+        decoder: Decoder::MilesightWs101,
+        triggers: BTreeMap::from([(Sign::PressShort, Trigger::Panic)]),
+        silence: None,
+    };
+    let numbered = (1..=devices).map(|number| Some((PendantId::new(number)?, button.clone())));
+    Ok(numbered.collect::<Option<_>>().ok_or("a number")?)
 }
 
 fn session(number: u32) -> DeviceSession {

@@ -8,6 +8,8 @@ mod broker;
 mod drain;
 mod engine;
 mod footprint;
+mod growth;
+mod load;
 mod lorawan;
 mod mqtt;
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared with the tests")]
@@ -34,7 +36,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 type Measurement = (&'static [&'static str], fn() -> Outcome);
 
 /// The large journal comes last: writing it back would disturb the others.
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 17] = [
     (&["engine.frames_per_s"], engine::frames),
     (&["engine.broker_down_frames_per_s"], engine::broker_down),
     (&["engine.lorawan_frames_per_s", "engine.lorawan_concentrator_core"], lorawan::frames),
@@ -44,9 +46,15 @@ const MEASUREMENTS: [Measurement; 11] = [
         radio::radio,
     ),
     (&["store.commit_p50_ratio", "store.bytes_per_event"], store::commit),
+    (&["store.routine_bytes_per_event"], store::routine),
     (&["start.ms_to_first_event", "rss.idle_mib"], footprint::start),
     (&["press_to_centre.p50_ratio", "press_to_centre.p99_ratio"], press::to_centre),
+    (&["load.frames_per_s", "load.core_percent"], load::processor),
     (&["drain.events_per_s_ratio"], drain::drain),
+    (&["growth.pendants"], growth::pendants),
+    (&["growth.links"], growth::links),
+    (&["growth.events"], growth::events),
+    (&["growth.starts"], growth::starts),
     (&["overtake.p99_ratio"], press::overtake),
     (&["recover.backlog_1m_ms", "rss.backlog_1m_mib"], footprint::recover),
 ];

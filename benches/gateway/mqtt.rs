@@ -9,8 +9,14 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
+use rustix::fs::OFlags;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::mpsc as std_mpsc;
 use std::time::Instant;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 
 const FLOOR_TOPIC: &str = "lonework/v1/ward-3/gw1/event/floor";
@@ -119,6 +125,29 @@ impl Publisher {
         self.counts.send(count)?;
         Ok(self.begun.recv_timeout(SOON)?)
     }
+}
+
+/// The least that a gateway must do: reads a frame from a terminal and publishes a message of
+/// an event's size. It neither understands, nor keeps, nor answers anything.
+pub(crate) fn bare_gateway(broker: &Broker, port: &Path) -> Outcome {
+    let (client, mut events) = client(broker, "bare-gateway")?;
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let port = OpenOptions::new().read(true).custom_flags(nonblocking).open(port)?;
+    on_a_thread(async move {
+        let polling = tokio::spawn(async move { while events.poll().await.is_ok() {} });
+        // It reads whatever can be waited for; no pipe is meant.
+        let Ok(mut port) = Receiver::from_file_unchecked(port) else { return };
+        let payload = vec![b' '; EVENT_WIRE_BYTES - FLOOR_TOPIC.len()];
+        let mut frame = [0; 64];
+        // All of a frame comes at once: it is written in one piece.
+        while port.read(&mut frame).await.is_ok_and(|length| length > 0) {
+            let message = payload.clone();
+            if client.publish(FLOOR_TOPIC, QoS::AtLeastOnce, false, message).await.is_err() {
+                break;
+            }
+        }
+        polling.abort();
+    })
 }
 
 fn client(broker: &Broker, name: &str) -> Outcome<(AsyncClient, EventLoop)> {

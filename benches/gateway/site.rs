@@ -136,12 +136,28 @@ key_file = "{key}"
 
     /// Takes what answers there are, so that the terminal never fills.
     pub(crate) fn clear_wire(&mut self) {
+        self.clear_wire_until(now() + Duration::from_millis(1));
+    }
+
+    /// The same, for so long.
+    pub(crate) fn clear_wire_until(&mut self, until: Instant) {
         let wire = &mut self.wire;
         self.runtime.block_on(async {
             let taking = async { while wire.receive().await.is_ok() {} };
             // It ends by the time limit alone.
-            let _ = tokio::time::timeout(Duration::from_millis(1), taking).await;
+            let _ = tokio::time::timeout_at(until.into(), taking).await;
         });
+    }
+
+    /// Seconds of all cores that the daemon has used: the scheduler's account of its threads.
+    pub(crate) fn processor_s(&self) -> Outcome<f64> {
+        let process = self.daemon.as_ref().ok_or("it runs")?.id();
+        let mut ns = 0.0;
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            ns += text.split_whitespace().next().ok_or("schedstat is empty")?.parse::<f64>()?;
+        }
+        Ok(ns / 1e9)
     }
 
     /// A line of the daemon's `/proc/…/status`, MiB.

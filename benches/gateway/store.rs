@@ -1,11 +1,16 @@
 //! What one durable event costs on the medium.
 
 use crate::Outcome;
+use crate::lorawan;
 use crate::stats::{median, now, percentile, print, print_noise, us};
-use pendant_gateway::engine::journal::{SEGMENT_BYTES, SLOT_BYTES};
+use crate::world::{Disk, World, settings};
+use pendant_gateway::engine::journal::{JournalKey, SEGMENT_BYTES, SLOT_BYTES};
 use pendant_gateway::engine::seam::{DiskDone, DiskOp, DiskTicket};
+use pendant_gateway::engine::settings::Settings;
 use pendant_gateway::shell::disk::{self, JournalFolder};
+use pendant_kit::lorawan::Asks;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
@@ -14,6 +19,9 @@ use tokio::sync::mpsc;
 
 const ROUNDS: usize = 20;
 const COMMITS: usize = 20;
+/// Of one round, and those that say them.
+const HEARTBEATS: u32 = 400;
+const HEARTBEAT_DEVICES: u32 = 20;
 const _: () = assert!(ROUNDS * COMMITS * SLOT_BYTES <= SEGMENT_BYTES as usize);
 
 /// The shell's disk thread, asked as the loop asks it.
@@ -23,13 +31,19 @@ struct Thread {
 }
 
 impl Thread {
-    fn ask(&mut self, operation: DiskOp) -> Outcome {
+    fn ask(&mut self, operation: DiskOp) -> Outcome<DiskDone> {
         self.operations.send(operation)?;
         match self.done.blocking_recv() {
             Some(DiskDone::Failed(_, fault)) => Err(format!("{fault:?}").into()),
-            Some(_) => Ok(()),
+            Some(done) => Ok(done),
             None => Err("the disk thread ended".into()),
         }
+    }
+}
+
+impl Disk for Thread {
+    fn carry_out(&mut self, operation: DiskOp) -> io::Result<DiskDone> {
+        self.ask(operation).map_err(|error| io::Error::other(error.to_string()))
     }
 }
 
@@ -80,6 +94,40 @@ pub(crate) fn commit() -> Outcome {
     print_noise("pwrite and fdatasync", &floor_bytes, "B");
     print("store.bytes_per_event", percentile(&our_bytes, 0), "B");
     print("store.floor_bytes_per_event", percentile(&floor_bytes, 0), "B");
+    Ok(())
+}
+
+/// Heartbeats of bought pendants that are never answered, four a second, through the
+/// engine: what they cost the medium each, since they share syncs.
+pub(crate) fn routine() -> Outcome {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let medium = Medium::of(folder.path())?;
+    let (sender, done) = mpsc::channel(64);
+    let operations = disk::spawn(JournalFolder::open(folder.path())?, sender)?;
+    let (keyring, mut devices) = lorawan::site(HEARTBEAT_DEVICES)?;
+    let key = JournalKey::from_bytes([7; 32]);
+    let disk = Thread { operations, done };
+    let settings = Settings { devices: lorawan::buttons(HEARTBEAT_DEVICES)?, ..settings()? };
+    let mut world = World::with(disk, &keyring, key, false, settings)?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let (before, waiting) = (medium.written()?, world.backlog());
+        for _ in 0..HEARTBEATS / HEARTBEAT_DEVICES {
+            for device in &mut devices {
+                world.frame(&device.say(lorawan::PORT, &lorawan::QUIET, Asks::default()))?;
+                world.wait_ms(250)?;
+            }
+        }
+        world.wait_ms(5_000)?;
+        // The gateway may have had something to say of itself.
+        let events = world.backlog() - waiting;
+        if events < u64::from(HEARTBEATS) {
+            return Err(format!("{events} events of {HEARTBEATS} heartbeats").into());
+        }
+        rounds.push((medium.written()? - before) / f64::from(HEARTBEATS));
+    }
+    print_noise("unanswered heartbeats, four a second", &rounds, "B");
+    print("store.routine_bytes_per_event", percentile(&rounds, 0), "B");
     Ok(())
 }
 

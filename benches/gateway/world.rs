@@ -65,9 +65,19 @@ pub(crate) struct World<D> {
 impl<D: Disk> World<D> {
     /// A gateway with an empty journal.
     pub(crate) fn new(disk: D, keyring: &Keyring, key: JournalKey, broker: bool) -> Outcome<Self> {
+        Self::with(disk, keyring, key, broker, settings()?)
+    }
+
+    /// The same, on a site with these settings.
+    pub(crate) fn with(
+        disk: D,
+        keyring: &Keyring,
+        key: JournalKey,
+        broker: bool,
+        settings: Settings,
+    ) -> Outcome<Self> {
         let replay = Replay::new(Survey::new().plan()?, key);
-        let (gateway, _) =
-            Gateway::recover(settings()?, keyring, Seed([7; 32]), now_at(0), replay)?;
+        let (gateway, _) = Gateway::recover(settings, keyring, Seed([7; 32]), now_at(0), replay)?;
         let mut world =
             Self { gateway, disk, broker, now_us: 0, answers: VecDeque::new(), answer: None };
         world.carry_on()?;
@@ -83,6 +93,23 @@ impl<D: Disk> World<D> {
     /// One frame, and everything that follows from it.
     pub(crate) fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.now_us += STEP_US;
+        self.heard(LinkId(0), bytes)
+    }
+
+    /// One frame that so many links hear at once.
+    pub(crate) fn frame_heard_by(&mut self, links: u8, bytes: &[u8]) -> io::Result<()> {
+        self.now_us += STEP_US;
+        (0..links).try_for_each(|link| self.heard(LinkId(link), bytes))
+    }
+
+    /// Nothing but time goes by.
+    pub(crate) fn wait_ms(&mut self, ms: u64) -> io::Result<()> {
+        self.now_us += ms * 1_000;
+        self.answers.push_back(Input::Timer);
+        self.carry_on()
+    }
+
+    fn heard(&mut self, link: LinkId, bytes: &[u8]) -> io::Result<()> {
         let ended = Mono::from_us(self.now_us);
         let signal = Signal {
             rssi_dbm: Some(-101),
@@ -90,12 +117,7 @@ impl<D: Disk> World<D> {
             spreading_factor: Some(10),
             ..Signal::default()
         };
-        self.answers.push_back(Input::Frame {
-            link: LinkId(0),
-            ended,
-            signal,
-            bytes: bytes.to_vec(),
-        });
+        self.answers.push_back(Input::Frame { link, ended, signal, bytes: bytes.to_vec() });
         self.carry_on()
     }
 
@@ -145,17 +167,23 @@ fn now_at(us: u64) -> Now {
     Now { mono: Mono::from_us(us), wall }
 }
 
-fn settings() -> Outcome<Settings> {
+/// A link that answers.
+pub(crate) fn link(number: u8) -> Outcome<LinkSettings> {
+    Ok(LinkSettings {
+        name: Name::new(&format!("link-{number}"))?,
+        acknowledges: true,
+        speech: Default::default(),
+    })
+}
+
+/// A site with one link.
+pub(crate) fn settings() -> Outcome<Settings> {
     Ok(Settings {
         site: Name::new("ward-3")?,
         gateway: Name::new("gw1")?,
         slot: Slot::new(1).ok_or("a valid slot")?,
         chance: Chance::Either,
-        links: vec![LinkSettings {
-            name: Name::new("pty")?,
-            acknowledges: true,
-            speech: Default::default(),
-        }],
+        links: vec![link(0)?],
         lorawan: Some(Plan::Eu868),
         policies: Policies::default(),
         devices: BTreeMap::new(),
