@@ -16,6 +16,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_millis(1_000);
+/// How late a look at the lines, one every 5 ms, may be on a busy machine.
+const LOOK_LATE: Duration = Duration::from_millis(100);
 
 fn line(broker: &Broker) -> Line {
     Line::start(SocketAddr::from(([127, 0, 0, 1], broker.port()))).expect("a line")
@@ -84,7 +86,8 @@ async fn it_comes_back_ever_more_seldom_and_not_in_step_with_others() {
         let pauses: Vec<Duration> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
         for (pause, whole_s) in pauses.iter().zip([1, 2, 4, 8, 16]) {
             let whole = Duration::from_secs(whole_s);
-            assert!(*pause >= whole / 2 && *pause < whole + SLACK, "{pauses:?}");
+            // The dial before may have been noticed late.
+            assert!(*pause + LOOK_LATE >= whole / 2 && *pause < whole + SLACK, "{pauses:?}");
         }
     }
     let mut second: Vec<u128> = dials.iter().map(|dials| dials[2].as_millis()).collect();
