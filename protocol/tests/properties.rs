@@ -247,11 +247,25 @@ proptest! {
         }
     }
 
+    /// Another digit, and one more: nothing is left out of the comparison.
+    #[test]
+    fn other_digits_are_another_pin(text in "[0-9]{4,7}", place in 0..4usize) {
+        let pin = |text: &str| PinDigits::from_digits(text).expect("a PIN");
+        let mut other = text.clone().into_bytes();
+        other[place] = if other[place] == b'9' { b'0' } else { other[place] + 1 };
+        let other = String::from_utf8(other).expect("digits");
+        prop_assert!(pin(&text) == pin(&text));
+        prop_assert!(pin(&text) != pin(&other));
+        let longer = text.clone() + "0";
+        prop_assert!(pin(&text) != pin(&longer));
+    }
+
     #[test]
     fn a_pendant_number_is_written_in_one_way(pendant in pendants(), text in "\\PC{0,8}") {
         let label = pendant.to_string();
         prop_assert_eq!(label.len(), 6);
         prop_assert_eq!(label.parse(), Ok(pendant));
+        prop_assert_eq!(PendantId::new(pendant.get()), Some(pendant));
         if let Ok(parsed) = text.parse::<PendantId>() {
             prop_assert_eq!(parsed.to_string(), text.to_lowercase());
         }
@@ -311,6 +325,35 @@ fn a_direction_does_not_pass_for_the_other() {
     let down = answer.seal(&key().downlink(slot), slot, pendant, 1, 1);
     assert_eq!(SealedDownlink::parse(&up), Err(ParseError::Direction));
     assert_eq!(SealedUplink::parse(&down), Err(ParseError::Direction));
+}
+
+/// Whoever reads a log is told which check failed.
+#[test]
+fn every_refusal_says_what_is_wrong() {
+    let texts = [
+        (Forged.to_string(), "authenticate"),
+        (ParseError::Length.to_string(), "24 bytes"),
+        (ParseError::Version.to_string(), "version"),
+        (ParseError::Direction.to_string(), "direction"),
+        (ParseError::Reserved.to_string(), "reserved"),
+        (ParseError::Pendant.to_string(), "pendant number 0"),
+        (PendantIdError::Digits.to_string(), "six hexadecimal digits"),
+        (PendantIdError::Zero.to_string(), "000000"),
+        (PinError::Length.to_string(), "4 to 8 digits"),
+        (PinError::NotADigit.to_string(), "digits only"),
+    ];
+    for (text, holds) in texts {
+        assert!(text.contains(holds), "{text:?} says nothing of {holds:?}");
+    }
+}
+
+#[test]
+fn a_message_is_printed_with_what_it_asks_for() {
+    let start = Body::SessionStart { minutes: 90, place: 7 };
+    assert_eq!(format!("{start:?}"), "SessionStart { minutes: 90, place: 7 }");
+    let extend = Body::SessionExtend { minutes: 15, place: 0 };
+    assert_eq!(format!("{extend:?}"), "SessionExtend { minutes: 15, place: 0 }");
+    assert_eq!(format!("{:?}", Body::CheckIn { place: 7 }), "CheckIn { place: 7 }");
 }
 
 /// Keys and digits in decimal, hexadecimal and as text must all be absent.
