@@ -253,3 +253,88 @@ impl Custody {
         released
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::EventIdKey;
+    use crate::engine::seam::Signal;
+
+    fn event(counter: u32) -> EventId {
+        EventIdKey::derive(&[1; 16], &[]).of_frame(0, counter, 0)
+    }
+
+    fn waiting(counter: u32, lsn: Option<Lsn>) -> Waiting {
+        Waiting {
+            pendant: PendantId::new(1).expect("a number"),
+            joins: false,
+            receivers: Receivers::default(),
+            ended: Mono::ZERO,
+            windows: NATIVE_WINDOWS,
+            reply: DownlinkBytes::new(&[0; 24]),
+            event: event(counter),
+            lsn,
+        }
+    }
+
+    #[test]
+    fn a_repetition_takes_the_place_of_what_waits_for_the_same_record() {
+        let mut custody = Custody::default();
+        custody.take(waiting(1, Some(Lsn(5))));
+        custody.take(waiting(2, None));
+        let later = Waiting { ended: Mono::from_us(9), ..waiting(1, None) };
+        assert!(custody.postpone(&later));
+        assert!(!custody.postpone(&waiting(3, None)), "nothing waits for it");
+        let waits = |waiting: &Waiting| (waiting.event, waiting.ended, waiting.lsn);
+        let waits: Vec<_> = custody.waiting.iter().map(waits).collect();
+        assert_eq!(
+            waits,
+            [(event(1), Mono::from_us(9), Some(Lsn(5))), (event(2), Mono::ZERO, None)]
+        );
+    }
+
+    #[test]
+    fn nobody_is_answered_for_an_event_that_is_lost() {
+        let mut custody = Custody::default();
+        [1, 2, 3].into_iter().for_each(|counter| custody.take(waiting(counter, None)));
+        custody.give_up(event(2));
+        let waits: Vec<EventId> = custody.waiting.iter().map(|waiting| waiting.event).collect();
+        assert_eq!(waits, [event(1), event(3)]);
+    }
+
+    #[test]
+    fn a_record_that_finds_room_after_all_is_that_of_its_own_event() {
+        let mut custody = Custody::default();
+        custody.take(waiting(1, None));
+        custody.take(waiting(2, None));
+        custody.take(waiting(2, Some(Lsn(7))));
+        custody.settle(event(2), Lsn(5));
+        let lsns = |custody: &Custody| -> Vec<Option<Lsn>> {
+            custody.waiting.iter().map(|waiting| waiting.lsn).collect()
+        };
+        assert_eq!(lsns(&custody), [None, Some(Lsn(5)), Some(Lsn(7))]);
+        // A failed journal is begun anew: what was open stands elsewhere.
+        custody.moved(&BTreeMap::from([(Lsn(5), Lsn(9))]));
+        assert_eq!(lsns(&custody), [None, Some(Lsn(9)), Some(Lsn(7))]);
+    }
+
+    #[test]
+    fn the_oldest_gives_way_and_only_when_there_are_too_many() {
+        let mut custody = Custody::default();
+        let most = u32::try_from(WAITING_MAX).expect("a small number");
+        (0..most).for_each(|counter| custody.take(waiting(counter, None)));
+        assert_eq!(custody.waiting.len(), WAITING_MAX);
+        assert_eq!(custody.waiting[0].event, event(0));
+        custody.take(waiting(most, None));
+        assert_eq!(custody.waiting.len(), WAITING_MAX);
+        assert_eq!(custody.waiting[0].event, event(1));
+    }
+
+    #[test]
+    fn what_only_listeners_heard_is_wanted_by_nobody() {
+        let mut released = Released(waiting(1, None));
+        assert!(!released.is_wanted());
+        released.heard_too(Ear { link: LinkId(0), signal: Signal::default(), ended: Mono::ZERO });
+        assert!(released.is_wanted());
+    }
+}

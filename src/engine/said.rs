@@ -134,3 +134,49 @@ impl From<Trigger> for Saying {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::device::Decoder;
+    use pendant_protocol::{Battery, Status};
+
+    #[test]
+    fn a_native_message_brings_its_battery_and_its_place() {
+        let said = |fourteenths| {
+            let battery = Battery::from_fourteenths(fourteenths).unwrap_or(Battery::UNKNOWN);
+            let status = Status { battery, ..Status::default() };
+            let message = Message { status, echo: 0, body: Body::Panic { place: 7 } };
+            Said::natively(&message, None)
+        };
+        let percent = [0, 1, 7, 13, 14, 15].map(|level| said(level).battery_percent);
+        assert_eq!(percent, [Some(0), Some(7), Some(50), Some(92), Some(100), None]);
+        assert_eq!(said(0).place, 7);
+        assert!(said(0).saying == Saying::Panic);
+    }
+
+    /// A published payload (Milesight AT101) with all that a device can tell beside what
+    /// it says.
+    #[test]
+    fn a_device_s_payload_brings_all_that_stands_in_it() {
+        let device = Device {
+            profile: "milesight-at101".into(),
+            decoder: Decoder::MilesightAt101,
+            triggers: Default::default(),
+            silence: None,
+        };
+        let payload = [
+            0x01, 0x75, 0x64, 0x03, 0x67, 0x1B, 0x01, 0x05, 0x00, 0x00, 0x04, 0x88, 0x36, 0xBF,
+            0x77, 0x01, 0xF0, 0x00, 0x09, 0x07, 0x22,
+        ];
+        let said = Said::by_device(Some((85, &payload)), Some(&device));
+        assert!(said.saying == Saying::Heartbeat);
+        assert_eq!(said.battery_percent, Some(100));
+        assert_eq!(said.temperature_decidegrees, Some(283));
+        let place = said.position.map(|place| (place.latitude_e6, place.longitude_e6));
+        assert_eq!(place, Some((24_624_950, 118_030_576)));
+        // On another port it is none of its payloads, and may be a call for help.
+        assert!(Said::by_device(Some((1, &payload)), Some(&device)).saying == Saying::Unknown);
+        assert!(Said::by_device(None, Some(&device)).saying == Saying::Heartbeat);
+    }
+}

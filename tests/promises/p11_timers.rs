@@ -40,6 +40,37 @@ fn a_session_that_is_not_ended_raises_its_alarm_after_the_grace() {
     assert_eq!(rig.count("overdue"), 1, "once");
 }
 
+/// The centre keeps the due times too, for a gateway that is destroyed: each event that
+/// sets one says it, and the alarm names the same.
+#[test]
+fn the_centre_is_told_when_a_session_falls_due() {
+    let (mut rig, mut pendant) = in_session();
+    rig.run_ms(MINUTE_MS);
+    let extend = Body::SessionExtend { minutes: 10, place: 0 };
+    assert_eq!(rig.exchange(&mut pendant, extend), Some(Outcome::SessionExtended));
+    rig.run_ms(60 * MINUTE_MS);
+    let told = |kind: &str, detail: &str| {
+        let seen = rig.seen.iter().find(|seen| seen.kind() == kind).expect("it is told");
+        let session = &seen.json["data"]["detail"][detail];
+        (session["minutes"].as_u64(), session["due"].as_str().map(str::to_owned))
+    };
+    let (started, extended) =
+        (told("session_started", "session"), told("session_extended", "session"));
+    assert_eq!((started.0, extended.0), (Some(30), Some(40)));
+    assert!(started.1.is_some_and(|due| due.starts_with("2026-01-01T00:30:")));
+    assert!(extended.1.as_deref().is_some_and(|due| due.starts_with("2026-01-01T00:40:")));
+    assert_eq!(told("overdue", "overdue"), extended);
+    // A check-in begins its time anew.
+    let (mut rig, mut pendant) = in_session();
+    rig.run_ms(10 * MINUTE_MS);
+    assert_eq!(rig.exchange(&mut pendant, Body::CheckIn { place: 0 }), Some(Outcome::CheckedIn));
+    rig.run_ms(MINUTE_MS);
+    let seen = rig.seen.iter().find(|seen| seen.kind() == "checked_in").expect("it is told");
+    let session = &seen.json["data"]["detail"]["session"];
+    assert_eq!(session["minutes"], 30);
+    assert!(session["due"].as_str().is_some_and(|due| due.starts_with("2026-01-01T00:40:")));
+}
+
 #[test]
 fn the_wearer_is_reminded_with_the_next_answer_and_can_still_end() {
     let (mut rig, mut pendant) = in_session();

@@ -4,13 +4,13 @@
 use super::actual::{self, Shown};
 use super::{Moment, answer, apparent, request, timers};
 use crate::engine::age::Age;
-use crate::engine::event::Kind;
+use crate::engine::event::{Detail, Kind};
 use crate::engine::keyring::EnrolmentId;
-use crate::engine::pendant::{Actual, Apparent, PendantState, PreAlarm, Session};
+use crate::engine::pendant::{Actual, Apparent, PendantState, PreAlarm, Session, Supervision};
 use crate::engine::pin::Entered;
 use crate::engine::policy::Policy;
 use crate::engine::said::Saying;
-use crate::engine::time::{Mono, Now, Wall};
+use crate::engine::time::{Mono, Now, Wall, WallSource};
 use pendant_protocol::{Instruction, Outcome, PendantId};
 use std::collections::BTreeSet;
 
@@ -306,4 +306,96 @@ fn timers_fire_when_the_document_says() {
         assert!(timers::fire(&fired.state, &policy, at).is_none(), "once: {row:?}");
     }
     assert_eq!(kinds, BTreeSet::from(["fall", "man_down", "overdue", "supervision_lost"]));
+}
+
+/// A minute is within what a busy gateway or a restart takes; more is told.
+#[test]
+fn an_alarm_that_a_timer_gives_late_says_how_late() {
+    let policy = Policy::default();
+    let fires = Age::default().plus_ms(policy.pre_alarm_ms);
+    let pre_alarm = Some(PreAlarm { counter: 4, fall: true, fires });
+    let waiting = pendant(Apparent { pre_alarm, ..Apparent::default() });
+    let running = pendant(Apparent { session: Some(session(0, false)), ..Apparent::default() });
+    let due = Age::default().plus_ms(policy.grace_ms);
+    for (ms, late_ms) in [(0, None), (60_000, None), (60_001, Some(60_001))] {
+        let fired = timers::fire(&waiting, &policy, fires.plus_ms(ms)).expect("it is due");
+        let detail = late_ms.map_or(Detail::None, |late_ms| Detail::Late { late_ms });
+        assert_eq!(fired.detail, detail, "{ms} ms late");
+        let fired = timers::fire(&running, &policy, due.plus_ms(ms)).expect("it is due");
+        let detail = Detail::Overdue { minutes: MINUTES, due_unix_ms: None, late_ms };
+        assert_eq!(fired.detail, detail, "{ms} ms late");
+    }
+}
+
+/// An alarm of which only memory holds the event must be told again by whoever reads
+/// the journal: at the age at which it was.
+#[test]
+fn what_a_timer_said_and_is_taken_back_is_said_again() {
+    let policy = Policy::default();
+    let at = Age::default().plus_ms(policy.pre_alarm_ms);
+    for fall in [false, true] {
+        let pre_alarm = PreAlarm { counter: 4, fall, fires: at };
+        let before = pendant(Apparent { pre_alarm: Some(pre_alarm), ..Apparent::default() });
+        let fired = timers::fire(&before, &policy, at).expect("it is due");
+        let mut state = fired.state;
+        timers::unfire(&mut state, fired.kind, fired.counter, at);
+        assert_eq!(state.apparent.pre_alarm, Some(pre_alarm));
+        // One that waits already is not put off.
+        timers::unfire(&mut state, fired.kind, fired.counter, at.plus_ms(1));
+        assert_eq!(state.apparent.pre_alarm, Some(pre_alarm));
+    }
+    let before = pendant(Apparent { session: Some(session(0, false)), ..Apparent::default() });
+    let due = Age::default().plus_ms(policy.grace_ms);
+    let fired = timers::fire(&before, &policy, due).expect("it is due");
+    let mut state = fired.state.clone();
+    timers::unfire(&mut state, fired.kind, fired.counter, due);
+    assert_eq!(state.apparent, before.apparent);
+    // A session that was extended since is another: its own alarm has been given.
+    let mut state = fired.state.clone();
+    timers::unfire(&mut state, fired.kind, fired.counter + 1, due);
+    assert_eq!(state.apparent, fired.state.apparent);
+    let mut state = pendant(Apparent::default());
+    state.supervision = Supervision::Lost;
+    timers::unfire(&mut state, Kind::SupervisionLost, 0, due);
+    assert_eq!(state.supervision, Supervision::Heard);
+    timers::unfire(&mut state, Kind::SupervisionRestored, 0, due);
+    assert_eq!(state.supervision, Supervision::Lost);
+}
+
+#[test]
+fn silence_is_news_of_a_supervised_pendant_only() {
+    let policy = Policy::default();
+    let for_ever = Age::default().plus_ms(u64::MAX);
+    let heard = PendantState { highest: Some(1), ..pendant(Apparent::default()) };
+    assert!(timers::is_silent(&heard, &policy, for_ever));
+    let never_heard = PendantState { highest: None, ..heard.clone() };
+    let told = PendantState { supervision: Supervision::Lost, ..heard.clone() };
+    for state in [&never_heard, &told] {
+        assert!(!timers::is_silent(state, &policy, for_ever));
+    }
+    let unsupervised = Policy { heartbeat_interval_ms: 0, ..policy };
+    for state in [&heard, &never_heard, &told] {
+        assert!(!timers::is_silent(state, &unsupervised, for_ever));
+    }
+}
+
+/// On both clocks by the minutes that were asked for.
+#[test]
+fn an_extension_moves_the_due_time_on_both_clocks() {
+    let wall = Wall::Set { unix_ms: 1_000_000, uncertainty_ms: 50, source: WallSource::Ntp };
+    let moment = Moment { now: Now { mono: Mono::ZERO, wall }, ..moment() };
+    let started = apparent::step(
+        Apparent::default(),
+        apparent::Request::Start { minutes: 30 },
+        true,
+        1,
+        moment,
+    );
+    let (after, outcome) =
+        apparent::step(started.0, apparent::Request::Extend { minutes: 15 }, true, 2, moment);
+    let session = after.session.expect("it runs");
+    assert_eq!(outcome, Outcome::SessionExtended);
+    assert_eq!((session.started, session.set_by, session.minutes), (1, 2, 45));
+    assert_eq!(session.due, moment.age.plus_ms(45 * 60_000));
+    assert_eq!(session.due_unix_ms, Some(1_000_000 + 45 * 60_000));
 }

@@ -221,3 +221,71 @@ impl Line {
         self.paused_until.take_if(|until| *until <= now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::EventIdKey;
+
+    fn event(counter: u32) -> Telling {
+        Telling { id: EventIdKey::derive(&[1; 16], &[]).of_frame(0, counter, 0), boot: 1 }
+    }
+
+    /// A connection with so many offers, of which the first so many are taken; it is lost.
+    fn connection(line: &mut Line, offers: u64, taken: u64) -> (Vec<Telling>, Option<Telling>) {
+        line.connected(u16::MAX, Mono::ZERO);
+        for n in 0..offers {
+            line.offered(PublishId(n), event(n as u32), Mono::ZERO);
+        }
+        for n in 0..taken {
+            line.taken(PublishId(n), Mono::ZERO);
+        }
+        line.lost()
+    }
+
+    #[test]
+    fn what_ends_connections_is_found_one_by_one() {
+        let mut line = Line::new();
+        assert_eq!(connection(&mut line, 3, 0), (vec![event(0), event(1), event(2)], None));
+        assert!(!line.one_by_one);
+        // One lost connection may be anything; so may one with a single offer.
+        assert_eq!(connection(&mut line, 1, 0).1, None);
+        assert!(line.one_by_one);
+        assert_eq!(connection(&mut line, 2, 0).1, None);
+        assert_eq!(connection(&mut line, 1, 0), (vec![event(0)], Some(event(0))));
+    }
+
+    #[test]
+    fn a_connection_that_was_of_use_or_never_was_raises_no_suspicion() {
+        let mut line = Line::new();
+        for _ in 0..5 {
+            connection(&mut line, 3, 1);
+            connection(&mut line, 0, 0);
+            // It was lost already.
+            line.offered(PublishId(0), event(0), Mono::ZERO);
+            assert_eq!(line.lost(), (vec![event(0)], None));
+        }
+        assert!(!line.one_by_one);
+    }
+
+    #[test]
+    fn a_broker_is_well_that_is_up_heard_trusted_and_not_mute() {
+        let up = || {
+            let mut line = Line::new();
+            line.connected(u16::MAX, Mono::ZERO);
+            line
+        };
+        assert!(up().is_well());
+        assert!(!Line::new().is_well());
+        let unwell: [fn(&mut Line); 3] = [
+            |line| line.unheard(Mono::ZERO),
+            |line| line.one_by_one = true,
+            |line| line.mute = true,
+        ];
+        for make in unwell {
+            let mut line = up();
+            make(&mut line);
+            assert!(!line.is_well());
+        }
+    }
+}

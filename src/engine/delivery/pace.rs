@@ -113,6 +113,20 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_a_rest_goes_with_a_batch_of_its_own() {
+        let mut pace = Pace::new(NonZeroU32::new(200));
+        let at = |ms| Mono::ZERO.plus_ms(ms);
+        pace.wake(at(0));
+        assert_eq!(pace.opens(), at(50));
+        // It is woken already.
+        pace.wake(at(10));
+        assert_eq!(pace.opens(), at(50));
+        pace.rest();
+        pace.wake(at(70));
+        assert_eq!(pace.opens(), at(120));
+    }
+
+    #[test]
     fn without_a_limit_nothing_waits() {
         let mut pace = Pace::new(None);
         assert!((0..10_000).all(|_| {

@@ -155,6 +155,49 @@ mod tests {
         assert!(window.admits(1, due.plus_ms(PROBE_PATIENCE_MS)));
     }
 
+    /// Lets so many rounds of events come back, each after so long.
+    fn rounds(window: &mut Window, took_us: &[u64]) {
+        for us in took_us {
+            while window.round_bytes + EVENT_WIRE_BYTES < window.bytes {
+                window.came_back(Mono::ZERO, 1, Mono::from_us(*us));
+            }
+            window.came_back(Mono::ZERO, 1, Mono::from_us(*us));
+        }
+    }
+
+    #[test]
+    fn it_doubles_until_it_meets_a_queue_and_then_grows_by_one() {
+        let events = |took_us: &[u64]| {
+            let mut window = Window::new(u16::MAX, Mono::ZERO);
+            window.came_back(Mono::ZERO, 0, Mono::from_us(100));
+            rounds(&mut window, took_us);
+            window.bytes / EVENT_WIRE_BYTES
+        };
+        assert_eq!(events(&[]), 2);
+        // Half as long again as the line's own time is no queue yet.
+        assert_eq!(events(&[100, 150, 100]), 16);
+        assert_eq!(events(&[100, 160]), 4);
+        assert_eq!(events(&[100, 160, 100, 100]), 6);
+        assert_eq!(events(&[100, 100, 250]), 6);
+    }
+
+    #[test]
+    fn one_goes_alone_ten_seconds_after_the_last_that_did() {
+        let mut window = Window::new(u16::MAX, Mono::ZERO);
+        let at = |ms| Mono::ZERO.plus_ms(ms);
+        rounds(&mut window, &[100, 100, 100]);
+        window.came_back(at(5_000), 0, at(5_000));
+        assert!(window.admits(1, at(14_999)));
+        assert!(!window.admits(1, at(15_000)), "one is to go alone");
+        // While fresh events keep the line busy none can, and then it is put off.
+        window.came_back(at(16_000), 1, at(16_000));
+        assert!(!window.admits(1, at(16_999)));
+        assert!(window.admits(1, at(17_000)));
+        window.came_back(at(17_000), 1, at(17_000));
+        assert!(window.admits(1, at(26_999)));
+        assert!(!window.admits(1, at(27_000)));
+    }
+
     #[test]
     fn a_broker_that_allows_little_is_not_given_more() {
         let window = Window::new(2, Mono::ZERO);

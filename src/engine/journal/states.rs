@@ -65,6 +65,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_state_stands_where_it_was_noted_last_until_it_is_forgotten() {
+        let mut states = States::default();
+        let [one, other] = [1, 2].map(|n| PendantId::new(n).expect("a number"));
+        states.note(one, Lsn(5));
+        states.note(other, Lsn(6));
+        states.note(one, Lsn(3_000));
+        assert_eq!([one, other].map(|id| states.place(id)), [Some(Lsn(3_000)), Some(Lsn(6))]);
+        assert_eq!([0, 1, 2].map(|id| states.count_in_segment(id)), [1, 1, 0]);
+        assert_eq!(states.in_segment(0), [other]);
+        states.forget(other);
+        assert_eq!([one, other].map(|id| states.place(id)), [Some(Lsn(3_000)), None]);
+        assert_eq!([0, 1].map(|id| states.count_in_segment(id)), [0, 1]);
+    }
+
+    #[test]
     fn the_counts_are_those_of_the_places() {
         let mut states = States::default();
         let pendant = |n: u32| PendantId::new(n % 7 + 1).expect("a number");
