@@ -104,7 +104,7 @@ fn event(lane: &str, kind: &str, number: u64) -> String {
         "source": "/lonework/plant/gate-1",
         "type": format!("lonework.v1.{kind}"),
         "data": {
-            "lane": lane, "kind": kind, "covert": kind == "duress", "boot": "00ff",
+            "lane": lane, "kind": kind, "covert": kind == "duress", "boot": "00000000000000ff",
             "number": number, "pendant": "00012f", "wearer": "alice",
         }
     })
@@ -143,7 +143,8 @@ async fn every_event_gets_the_same_receipt_also_when_it_comes_again() {
     assert!(receipts.iter().all(|receipt| receipt.size() == receipts[0].size()));
     assert_eq!(
         receipts[0].payload,
-        r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000100000001","boot":"00ff"}"#.as_bytes()
+        r#"{"received":"0190a1b2-c3d4-8e5f-9a0b-000100000001","boot":"00000000000000ff"}"#
+            .as_bytes()
     );
     assert_eq!(receipts[0].topic, format!("{BASE}/receipt"));
 }
@@ -158,7 +159,7 @@ async fn planted_gaps_are_found_until_they_are_filled() {
         timeout(PATIENCE, centre.next_event()).await.expect("in time").expect("an event");
     }
     let missing: Vec<String> = centre.missing().iter().map(ToString::to_string).collect();
-    let series = "plant/gate-1 boot 00ff urgent";
+    let series = "plant/gate-1 boot 00000000000000ff urgent";
     assert_eq!(missing, [format!("{series}: number 3"), format!("{series}: numbers 5 to 6")]);
     for number in [5, 3, 6] {
         gateway.event("urgent", "panic", number).await;

@@ -33,7 +33,7 @@ fn event(topic: &str, number: u64, change: impl Fn(&mut Value)) -> String {
         "source": format!("/lonework/plant/{gateway}"),
         "type": "lonework.v1.duress",
         "data": {
-            "lane": "urgent", "kind": "duress", "covert": true, "boot": "00ff",
+            "lane": "urgent", "kind": "duress", "covert": true, "boot": "00000000000000ff",
             "number": number, "pendant": "00012f", "wearer": "alice",
         }
     });
@@ -86,7 +86,7 @@ fn attempts() -> Vec<(String, Vec<u8>)> {
         ROGUE,
         forged(|it| {
             it["data"]["detail"] = json!({"void":
-        {"boot": "00ff", "room": "urgent", "first": 1, "last": 9_000_000, "count": 9}})
+        {"boot": "00000000000000ff", "room": "urgent", "first": 1, "last": 9_000_000, "count": 9}})
         }),
     );
     attempts

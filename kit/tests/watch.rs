@@ -28,7 +28,7 @@ fn event(kind: &str, number: u64) -> String {
         "type": format!("lonework.v1.{kind}"),
         "time": "2026-01-02T03:04:05.678Z",
         "data": {
-            "lane": "urgent", "kind": kind, "covert": kind == "duress", "boot": "00ff",
+            "lane": "urgent", "kind": kind, "covert": kind == "duress", "boot": "00000000000000ff",
             "number": number, "pendant": "00012f", "wearer": "alice", "delay_ms": 12,
         }
     })
@@ -157,7 +157,7 @@ async fn an_operator_sees_alarms_and_what_is_missing() {
     // Three receipts: the repetition is answered too, but not shown.
     rig.receipts(3).await;
     assert_eq!(interrupt(&mut child).await, Some(1));
-    let missing = "-- MISSING plant/gate-1 boot 00ff urgent: number 2";
+    let missing = "-- MISSING plant/gate-1 boot 00000000000000ff urgent: number 2";
     assert_eq!(line(&mut lines).await, missing);
 }
 

@@ -53,6 +53,10 @@ struct Line {
 /// # Errors
 /// Says what was not understood.
 pub fn question(line: &[u8]) -> Result<Question, String> {
+    // Serde would take the fields in a list as well.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("not understood: a question is an object, {\"ask\": ...}".to_owned());
+    }
     serde_json::from_slice::<Line>(line)
         .map(|line| line.ask)
         .map_err(|error| format!("not understood: {error}"))

@@ -214,14 +214,16 @@ impl Data {
             (1..=WORD_BYTES_MAX).contains(&word.len())
                 && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
         };
+        // A receipt that names it otherwise would be none to the gateway.
+        let is_boot = |boot: &str| boot.len() == 16 && boot.bytes().all(|c| c.is_ascii_hexdigit());
         let details = match &self.detail {
-            Some(Detail::Previous { boot, .. }) => is_word(boot),
-            Some(Detail::Void { boot, room, .. }) => is_word(boot) && is_word(room),
+            Some(Detail::Previous { boot, .. }) => is_boot(boot),
+            Some(Detail::Void { boot, room, .. }) => is_boot(boot) && is_word(room),
             Some(Detail::Other(_)) | None => true,
         };
         is_word(&self.kind)
             && is_word(&self.lane)
-            && is_word(&self.boot)
+            && is_boot(&self.boot)
             && self.pendant.as_deref().is_none_or(is_word)
             && self.wearer.as_ref().is_none_or(|wearer| wearer.len() <= WORD_BYTES_MAX)
             && details
@@ -272,7 +274,7 @@ mod tests {
             "time": "2026-01-02T03:04:05.678Z",
             "datacontenttype": "application/json",
             "data": {
-                "lane": "urgent", "kind": "duress", "covert": true, "boot": "00ff", "number": 12,
+                "lane": "urgent", "kind": "duress", "covert": true, "boot": "00000000000000ff", "number": 12,
                 "pendant": "00012f", "wearer": "alice", "counter": 5, "extra": [1]
             }
         })
@@ -292,7 +294,7 @@ mod tests {
     #[test]
     fn every_field_is_read_once_and_what_may_lack_may_be_null() {
         let full = serde_json::json!({
-            "lane": "urgent", "kind": "duress", "covert": true, "boot": "00ff", "number": 12,
+            "lane": "urgent", "kind": "duress", "covert": true, "boot": "00000000000000ff", "number": 12,
             "pendant": "00012f", "wearer": "alice", "counter": 5, "replayed": true,
             "delay_ms": 7, "detail": {"times": 3}, "clock": {"source": "ntp"}, "place": 7
         });
@@ -335,6 +337,8 @@ mod tests {
             ("/type", "lonework.v1.panic".into()),
             ("/data/number", "12".into()),
             ("/data/boot", "\u{1b}[2J".into()),
+            ("/data/boot", "00ff".into()),
+            ("/data/boot", "0cover t789abcdef".into()),
             ("/data/pendant", "0".repeat(65).into()),
             ("/data/wearer", "w".repeat(65).into()),
             ("/data", Value::Null),

@@ -252,7 +252,7 @@ mod tests {
             "source": "/lonework/s/g",
             "type": "lonework.v1.gateway_started",
             "data": {
-                "lane": "trouble", "kind": "gateway_started", "covert": false, "boot": "02",
+                "lane": "trouble", "kind": "gateway_started", "covert": false, "boot": "0000000000000002",
                 "number": number, "delay_ms": null, "detail": detail,
             }
         });
@@ -267,7 +267,7 @@ mod tests {
             "id": format!("0190a1b2-c3d4-8e5f-9a0b-{number:012x}"),
             "source": format!("/lonework/s/{gateway}"),
             "type": "lonework.v1.panic",
-            "data": { "lane": "urgent", "kind": "panic", "covert": false, "boot": "02",
+            "data": { "lane": "urgent", "kind": "panic", "covert": false, "boot": "0000000000000002",
                 "number": number },
         });
         let topic = format!("lonework/v1/s/{gateway}/event/urgent");
@@ -295,12 +295,14 @@ mod tests {
         let missing = |register: &Register| -> Vec<String> {
             register.missing().iter().map(ToString::to_string).collect()
         };
-        let ended = json!({"boot": "01", "last_urgent": 3, "last_trouble": 0, "last_routine": 9});
+        let ended = json!({"boot": "0000000000000001", "last_urgent": 3, "last_trouble": 0, "last_routine": 9});
         hear(&mut register, 1, json!({ "previous": ended }));
-        let expected =
-            ["s/g boot 01 routine: numbers 1 to 9", "s/g boot 01 urgent: numbers 1 to 3"];
+        let expected = [
+            "s/g boot 0000000000000001 routine: numbers 1 to 9",
+            "s/g boot 0000000000000001 urgent: numbers 1 to 3",
+        ];
         assert_eq!(missing(&register), expected);
-        let shed = json!({"boot": "01", "room": "routine", "first": 1, "last": 9, "count": 4});
+        let shed = json!({"boot": "0000000000000001", "room": "routine", "first": 1, "last": 9, "count": 4});
         hear(&mut register, 2, json!({ "void": shed }));
         hear(&mut register, 3, json!({ "times": 4 }));
         assert_eq!(missing(&register), expected[1..]);

@@ -208,7 +208,7 @@ mod tests {
 
     fn event(lane: &str, kind: &str, more: &Value) -> Event {
         let mut data = json!({
-            "lane": lane, "kind": kind, "covert": false, "boot": "00ff", "number": 1,
+            "lane": lane, "kind": kind, "covert": false, "boot": "00000000000000ff", "number": 1,
             "pendant": "00012f", "wearer": "alice",
         });
         let fields = more.as_object().expect("fields").clone();

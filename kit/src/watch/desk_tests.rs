@@ -45,7 +45,7 @@ impl Sayer {
     }
 
     fn state(&mut self, at: UnixMs, gateway: &str, state: &str) {
-        let text = format!(r#"{{"state":"{state}","boot":"00ff"}}  "#);
+        let text = format!(r#"{{"state":"{state}","boot":"00000000000000ff"}}  "#);
         self.desk.hear(at, &format!("lonework/v1/s/{gateway}/state"), text.as_bytes(), true);
     }
 
@@ -76,7 +76,7 @@ fn message(
 ) -> (String, String) {
     let lane = if matches!(kind, "heartbeat" | "track_point") { "routine" } else { "urgent" };
     let mut data = json!({
-        "lane": lane, "kind": kind, "boot": "00ff", "number": number,
+        "lane": lane, "kind": kind, "boot": "00000000000000ff", "number": number,
         "covert": matches!(kind, "duress" | "discreet_panic" | "track_point"),
         "pendant": "00012f", "enrolment": "5afe", "wearer": "alice", "counter": counter,
         "clock": { "source": "ntp", "uncertainty_ms": 24 }, "delay_ms": 3, "link": "lora",
@@ -272,7 +272,7 @@ fn a_command_waits_for_its_own_gateway_s_answer() {
     let id = "0190a1b2-c3d4-7e5f-8a0b-000000000001";
     it.desk.ask(id.into(), asked);
     let answer = format!(
-        r#"{{"message":null,"boot":"00ff","number":7,"results":[{{"id":"{id}","result":"done"}}]}}"#
+        r#"{{"message":null,"boot":"00000000000000ff","number":7,"results":[{{"id":"{id}","result":"done"}}]}}"#
     );
     let forged = it.desk.hear(T0, "lonework/v1/s/rogue/answer", answer.as_bytes(), false);
     assert!(!forged.keep && it.desk.asked().count() == 1);
@@ -290,7 +290,7 @@ fn a_restarted_gateway_is_asked_again_to_follow_who_is_threatened() {
     let gateway = json!({ "pendant": null, "enrolment": null });
     let started = it.tells(T0 + 1, "g", "gateway_started", 0, 899, &gateway);
     assert_eq!(started.asks, []);
-    let gateway = json!({ "pendant": null, "enrolment": null, "boot": "01ff" });
+    let gateway = json!({ "pendant": null, "enrolment": null, "boot": "00000000000001ff" });
     let started = it.tells(T0 + 1, "g", "gateway_started", 0, 900, &gateway);
     let track = Ask::Track { pendant: "00012f".into(), on: true };
     assert_eq!(started.asks, [("s/g".to_owned(), track)]);
@@ -365,8 +365,8 @@ fn any_message() -> impl Strategy<Value = (String, Vec<u8>)> {
         Just(json!({ "session": { "minutes": u64::MAX, "due": "9999-12-31T23:59:59Z" } })),
         Just(json!({ "session": { "minutes": 0, "due": null } })),
         (0u64..9, any::<u64>()).prop_map(|(first, last)| json!({ "void":
-            { "boot": "00ff", "room": "urgent", "first": first, "last": last, "count": 1 } })),
-        Just(json!({ "previous": { "boot": "01", "last_urgent": u64::MAX, "last_trouble": 0,
+            { "boot": "00000000000000ff", "room": "urgent", "first": first, "last": last, "count": 1 } })),
+        Just(json!({ "previous": { "boot": "0000000000000001", "last_urgent": u64::MAX, "last_trouble": 0,
             "last_routine": 1 } })),
     ];
     let said = (kind, "g|h|rogue", 0u64..9, any::<u64>(), any::<u32>(), detail).prop_map(

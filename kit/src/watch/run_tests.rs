@@ -50,7 +50,7 @@ fn publish(pki: &Pki, port: u16) {
     let payload = json!({
         "specversion": "1.0", "id": "0190a1b2-c3d4-8e5f-9a0b-000000000001",
         "source": "/lonework/plant/gate-1", "type": "lonework.v1.duress",
-        "data": { "lane": "urgent", "kind": "duress", "covert": true, "boot": "00ff",
+        "data": { "lane": "urgent", "kind": "duress", "covert": true, "boot": "00000000000000ff",
             "number": 1, "pendant": "00012f" },
     });
     let length = EVENT_WIRE_BYTES - topic.len();

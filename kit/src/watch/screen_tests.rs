@@ -10,7 +10,7 @@ fn hear(desk: &mut Desk, gateway: &str, kind: &str, number: u64) -> Vec<Told> {
     let payload = json!({
         "specversion": "1.0", "id": format!("0190a1b2-c3d4-8e5f-9a0b-{number:012x}"),
         "source": format!("/lonework/s/{gateway}"), "type": format!("lonework.v1.{kind}"),
-        "data": { "lane": "urgent", "kind": kind, "covert": false, "boot": "00ff",
+        "data": { "lane": "urgent", "kind": kind, "covert": false, "boot": "00000000000000ff",
             "number": number, "pendant": format!("{number:06x}"), "counter": number,
             "wearer": "\u{1b}[2Jalice", "link": "lora" },
     });

@@ -9,7 +9,7 @@ fn message(number: u64) -> (String, String) {
     let payload = json!({
         "specversion": "1.0", "id": format!("0190a1b2-c3d4-8e5f-9a0b-{number:012x}"),
         "source": "/lonework/s/g", "type": "lonework.v1.panic",
-        "data": { "lane": "urgent", "kind": "panic", "covert": false, "boot": "00ff",
+        "data": { "lane": "urgent", "kind": "panic", "covert": false, "boot": "00000000000000ff",
             "number": number, "pendant": format!("{number:06x}"), "counter": number },
     });
     ("lonework/v1/s/g/event/urgent".into(), payload.to_string())

@@ -24,7 +24,7 @@ pub(crate) fn event(lane: &str, kind: &str, number: u64, codes: &Value) -> (Stri
         "specversion": "1.0", "id": id(number), "source": "/lonework/plant/gate-1",
         "type": format!("lonework.v1.{kind}"), "time": "2026-01-02T03:04:05.678Z",
         "data": {
-            "lane": lane, "kind": kind, "covert": false, "boot": "00ff", "number": number,
+            "lane": lane, "kind": kind, "covert": false, "boot": "00000000000000ff", "number": number,
             "codes": codes, "pendant": "00012f", "wearer": "alice",
         }
     })
@@ -140,7 +140,7 @@ fn receipted<'a>(seen: impl Iterator<Item = &'a Seen>) -> Vec<String> {
     let receipts = seen.filter(|seen| seen.topic == "lonework/v1/plant/gate-1/receipt");
     let id = |seen: &Seen| -> String {
         let receipt: Value = serde_json::from_slice(&seen.payload).expect("JSON");
-        assert_eq!(receipt["boot"], "00ff");
+        assert_eq!(receipt["boot"], "00000000000000ff");
         receipt["received"].as_str().expect("an id").to_owned()
     };
     receipts.map(id).collect()
