@@ -59,8 +59,21 @@ impl Mounted {
     fn new(file: &Path, folder: &Path) -> Self {
         let device = system(&["losetup", "--find", "--show", text(file)]);
         let mounted = Self { folder: folder.to_owned(), device };
-        system(&["mount", "-t", "ext4", &mounted.device, text(folder)]);
+        if !mounted.mount() {
+            // ext4 takes it that its superblock of two sectors is written whole, or not at
+            // all. A machine that boots on a torn one checks and mends it first.
+            let checked = Command::new("e2fsck").args(["-f", "-y", &mounted.device]).output();
+            let checked = checked.expect("e2fsck runs: install e2fsprogs");
+            println!("torn superblock: {}", String::from_utf8_lossy(&checked.stdout));
+            assert!(mounted.mount(), "not mended: {}", String::from_utf8_lossy(&checked.stderr));
+        }
         mounted
+    }
+
+    fn mount(&self) -> bool {
+        let mount =
+            Command::new("mount").args(["-t", "ext4", &self.device]).arg(&self.folder).output();
+        mount.expect("mount runs: root is needed").status.success()
     }
 }
 
