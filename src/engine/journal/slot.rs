@@ -250,3 +250,6 @@ pub(super) fn open(cipher: &BootCipher, header: &Header, slot: &Slot) -> Option<
     let plain = cipher.0.open_in_place(nonce(header.lsn), Aad::from(&head[4..]), &mut text).ok()?;
     record_in(plain)
 }
+
+#[cfg(test)]
+mod tests;
