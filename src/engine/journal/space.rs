@@ -275,25 +275,4 @@ pub(super) const fn first_opened() -> Opened {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routine_may_fill_three_quarters_of_what_is_not_reserved() {
-        let limits = Limits { files_max: 8, files_reserved: 4 };
-        // A segment holds 2047 events beside its first frame.
-        assert_eq!(limits.events_max(8), 4 * 2047 * 3 / 4);
-        assert_eq!(limits.events_max(5), 2047 * 3 / 4);
-        // However few there are, there is room for some.
-        assert_eq!([limits.events_max(4), limits.events_max(0)], [2047 * 3 / 4; 2]);
-    }
-
-    #[test]
-    fn only_urgent_events_go_into_the_urgent_room() {
-        let rooms = Lane::ALL.map(|lane| (lane, Room::of(lane)));
-        for (lane, room) in rooms {
-            let urgent = lane == Lane::Urgent;
-            assert_eq!(room, if urgent { Room::Urgent } else { Room::Routine });
-        }
-    }
-}
+mod tests;
