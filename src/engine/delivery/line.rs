@@ -288,4 +288,90 @@ mod tests {
             assert!(!line.is_well());
         }
     }
+
+    /// A connection on which the window has grown.
+    fn quick() -> Line {
+        let mut line = Line::new();
+        line.connected(u16::MAX, Mono::ZERO);
+        for n in 0..4 {
+            line.offered(PublishId(n), event(n as u32), Mono::ZERO);
+            line.taken(PublishId(n), Mono::ZERO);
+        }
+        line
+    }
+
+    #[test]
+    fn fresh_events_are_taken_up_to_the_most_that_may_be_open() {
+        let mut line = quick();
+        for n in 0..OFFERS_MAX as u64 {
+            assert!(line.takes_fresh(), "{n}");
+            line.offered(PublishId(100 + n), event(0), Mono::ZERO);
+        }
+        assert!(!line.takes_fresh());
+        let mut line = quick();
+        line.one_by_one = true;
+        assert!(line.takes_fresh());
+        line.offered(PublishId(100), event(0), Mono::ZERO);
+        assert!(!line.takes_fresh());
+    }
+
+    #[test]
+    fn where_something_is_searched_for_the_backlog_goes_one_by_one() {
+        let after_pause = Mono::ZERO.plus_ms(UNHEARD_PAUSE_MS);
+        let admits = |make: fn(&mut Line)| {
+            let mut line = quick();
+            make(&mut line);
+            line.handle_time(after_pause);
+            let alone = line.admits_backlog(after_pause);
+            line.offered(PublishId(100), event(0), after_pause);
+            [alone, line.admits_backlog(after_pause)]
+        };
+        assert_eq!(admits(|_| {}), [true, true]);
+        assert_eq!(admits(|line| line.unheard(Mono::ZERO)), [true, false]);
+        assert_eq!(admits(|line| line.one_by_one = true), [true, false]);
+    }
+
+    #[test]
+    fn the_backlog_pauses_where_nobody_subscribes() {
+        let mut line = quick();
+        assert_eq!(line.paused_until(), None);
+        line.unheard(Mono::ZERO);
+        let until = Mono::ZERO.plus_ms(UNHEARD_PAUSE_MS);
+        line.handle_time(Mono::ZERO.plus_ms(UNHEARD_PAUSE_MS - 1));
+        assert_eq!((line.paused_until(), line.takes_backlog()), (Some(until), false));
+        line.handle_time(until);
+        assert_eq!((line.paused_until(), line.takes_backlog()), (None, true));
+    }
+
+    #[test]
+    fn suspicion_is_dropped_after_enough_were_taken_one_by_one() {
+        let mut line = Line::new();
+        line.connected(u16::MAX, Mono::ZERO);
+        line.one_by_one = true;
+        for n in 0..CLEARED_AFTER {
+            assert!(line.one_by_one, "{n}");
+            line.offered(PublishId(u64::from(n)), event(n), Mono::ZERO);
+            line.taken(PublishId(u64::from(n)), Mono::ZERO);
+        }
+        assert!(!line.one_by_one);
+    }
+
+    #[test]
+    fn receipts_are_known_for_late_ones_of_as_many_events_as_are_remembered() {
+        let mut line = Line::new();
+        line.receipted_elsewhere(event(0));
+        assert!(!line.comes_late(event(0)), "it was not mute");
+        line.mute = true;
+        for n in 1..=LATE_MAX as u32 {
+            assert!(!line.comes_late(event(n)), "{n}");
+            line.receipted_elsewhere(event(n));
+        }
+        assert!((1..=LATE_MAX as u32).all(|n| line.comes_late(event(n))));
+        line.receipted_elsewhere(event(1_000));
+        let known = [1, 2, 1_000].map(|n| line.comes_late(event(n)));
+        assert_eq!(known, [false, true, true], "the oldest makes room");
+        assert!(line.heard());
+        assert!(!line.comes_late(event(2)));
+        assert!(!line.heard());
+    }
 }

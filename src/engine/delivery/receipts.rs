@@ -91,3 +91,68 @@ fn pop_due(queue: &mut VecDeque<(Mono, Telling)>, now: Mono) -> Option<(Mono, Te
     let due = queue.front().is_some_and(|(until, _)| *until <= now);
     if due { queue.pop_front() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::{Detail, Event, EventIdKey, Kind, Stamp};
+    use crate::engine::journal::Lsn;
+    use crate::engine::settings::DeliverySettings;
+    use crate::engine::time::Wall;
+    use std::collections::BTreeSet;
+
+    fn event(number: u64) -> Event {
+        Event {
+            id: EventIdKey::derive(&[1; 16], &[]).of_frame(0, number as u32, 0),
+            kind: Kind::Panic,
+            boot: 1,
+            number,
+            received: Stamp { mono: Mono::ZERO, wall: Wall::Unset },
+            from: None,
+            detail: Detail::None,
+        }
+    }
+
+    fn delivery() -> Delivery {
+        let settings = DeliverySettings {
+            receipts: true,
+            receipt_wait_ms: 1_000,
+            escalate_after_ms: 1_000,
+            release_interval_ms: 1_000,
+            drain_per_s_max: None,
+        };
+        Delivery::new(settings, 1, Mono::ZERO)
+    }
+
+    /// Whether a receipt of an event is news.
+    fn is_news(delivery: &mut Delivery, number: u64) -> bool {
+        let receipted = delivery.receipted(BrokerId(0), event(number).telling());
+        let named = receipted.map(Receipted::event);
+        assert!(named.is_none_or(|id| id == event(number).id));
+        named.is_some()
+    }
+
+    #[test]
+    fn a_late_receipt_takes_its_event_out_of_memory_and_no_other() {
+        let mut delivery = delivery();
+        delivery.memory.extend([1, 2, 3].map(event));
+        assert!(is_news(&mut delivery, 2));
+        let numbers: Vec<u64> = delivery.memory.iter().map(|event| event.number).collect();
+        assert_eq!(numbers, [1, 3]);
+        assert!(![2, 4].into_iter().any(|n| is_news(&mut delivery, n)), "it is known, or not ours");
+        assert_eq!(delivery.memory.len(), 2);
+    }
+
+    #[test]
+    fn a_late_receipt_releases_its_event_from_the_journal_and_no_other() {
+        let mut delivery = delivery();
+        delivery.given_back.extend([1, 2, 3].map(|n| (event(n).telling(), Lsn(n * 10))));
+        assert!(is_news(&mut delivery, 2));
+        assert_eq!(delivery.to_release, BTreeSet::from([Lsn(20)]));
+        assert!(![2, 4].into_iter().any(|n| is_news(&mut delivery, n)), "it is known, or not ours");
+        assert_eq!(delivery.to_release, BTreeSet::from([Lsn(20)]));
+        // Of another boot's telling of it this says nothing.
+        let elsewhere = Telling { boot: 2, ..event(1).telling() };
+        assert!(delivery.receipted(BrokerId(0), elsewhere).is_none());
+    }
+}
