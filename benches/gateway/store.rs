@@ -109,6 +109,15 @@ pub(crate) fn routine() -> Outcome {
     let disk = Thread { operations, done };
     let settings = Settings { devices: lorawan::buttons(HEARTBEAT_DEVICES)?, ..settings()? };
     let mut world = World::with(disk, &keyring, key, false, settings)?;
+    // Until it has answered once, a device is asked to: whoever is asked is answered.
+    for _ in 0..3 {
+        for device in &mut devices {
+            world.frame(&device.say(lorawan::PORT, &lorawan::QUIET, Asks::default()))?;
+            if let Some(answer) = world.answer.take() {
+                device.hear(&answer).ok_or("an answer that does not open")?;
+            }
+        }
+    }
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let (before, waiting) = (medium.written()?, world.backlog());
