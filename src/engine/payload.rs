@@ -231,9 +231,14 @@ pub fn parse_receipt(payload: &[u8]) -> Option<Telling> {
         boot: &'t str,
     }
     let receipt: Receipt<'_> = serde_json::from_slice(payload).ok()?;
-    let is_boot = receipt.boot.len() == 16 && receipt.boot.bytes().all(|c| c.is_ascii_hexdigit());
-    let boot = is_boot.then(|| Boot::from_str_radix(receipt.boot, 16).ok()).flatten()?;
-    Some(Telling { id: EventId::parse(receipt.received)?, boot })
+    Some(Telling { id: EventId::parse(receipt.received)?, boot: parse_boot(receipt.boot)? })
+}
+
+/// Reads a boot as events and receipts name it: 16 hexadecimal digits, of both cases.
+#[must_use]
+pub fn parse_boot(text: &str) -> Option<Boot> {
+    let is_boot = text.len() == 16 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    is_boot.then(|| Boot::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The name of the link or broker that stood at this place when it was told.

@@ -163,8 +163,8 @@ fn commits(rig: &Rig, from_us: u64) -> Vec<u64> {
 
 /// Its pendant was heard, and all that was told is released; then the broker goes, so
 /// that the journal alone has what is said from now on.
-fn quiet_rig(meaning: Trigger) -> Rig {
-    let mut rig = rig(meaning);
+fn quiet_rig() -> Rig {
+    let mut rig = rig(Trigger::Panic);
     rig.frame(0, &heartbeat(1));
     rig.run_ms(30_000);
     rig.broker_away();
@@ -175,7 +175,7 @@ fn quiet_rig(meaning: Trigger) -> Rig {
 /// Nobody waits for them, and a card wears out by syncs.
 #[test]
 fn heartbeats_that_are_never_answered_share_a_sync_within_five_seconds() {
-    let mut rig = quiet_rig(Trigger::Panic);
+    let mut rig = quiet_rig();
     let (begun_us, backlog) = (rig.now_us, rig.backlog());
     for number in 0..10 {
         rig.frame(0, &heartbeat(2 + number));
@@ -196,7 +196,7 @@ fn heartbeats_that_are_never_answered_share_a_sync_within_five_seconds() {
 
 #[test]
 fn heartbeats_that_waited_go_with_the_next_that_must_not_wait() {
-    let mut rig = quiet_rig(Trigger::Panic);
+    let mut rig = quiet_rig();
     let (begun_us, backlog) = (rig.now_us, rig.backlog());
     rig.frame(0, &heartbeat(2));
     rig.run_ms(1_000);
@@ -211,7 +211,7 @@ fn heartbeats_that_waited_go_with_the_next_that_must_not_wait() {
 
 #[test]
 fn a_stop_takes_along_what_waited() {
-    let mut rig = quiet_rig(Trigger::Panic);
+    let mut rig = quiet_rig();
     let backlog = rig.backlog();
     rig.frame(0, &heartbeat(2));
     rig.input(pendant_gateway::engine::seam::Input::Shutdown);
@@ -243,7 +243,7 @@ fn a_pendant_that_may_call_covertly_has_its_heartbeats_synced_as_its_calls_are()
 /// A lost supervision that comes to its end changes more than the window.
 #[test]
 fn the_heartbeat_of_one_that_was_lost_is_synced_at_once() {
-    let mut rig = quiet_rig(Trigger::Panic);
+    let mut rig = quiet_rig();
     rig.run_ms(8 * 600_000 + 40_000);
     let begun_us = rig.now_us;
     rig.frame(0, &heartbeat(2));

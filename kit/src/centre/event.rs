@@ -1,6 +1,7 @@
 //! An event as the centre reads it: by the contract, not by the gateway's code,
 //! so that a gateway that leaves the contract is found out.
 
+use pendant_gateway::engine::payload::parse_boot;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -215,7 +216,7 @@ impl Data {
                 && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
         };
         // A receipt that names it otherwise would be none to the gateway.
-        let is_boot = |boot: &str| boot.len() == 16 && boot.bytes().all(|c| c.is_ascii_hexdigit());
+        let is_boot = |boot: &str| parse_boot(boot).is_some();
         let details = match &self.detail {
             Some(Detail::Previous { boot, .. }) => is_boot(boot),
             Some(Detail::Void { boot, room, .. }) => is_boot(boot) && is_word(room),

@@ -49,6 +49,7 @@ const OPEN_MAX: usize = 1024;
 /// Most frames in one read.
 const READ_SLOTS_MAX: u64 = 64;
 const _: () = assert!(SLOTS_PER_SEGMENT % READ_SLOTS_MAX == 0, "stretches end with a segment");
+
 /// Everything below a position is on the medium. Only the journal can make one,
 /// out of a sync that returned: the proof behind an acknowledgement (P1).
 #[derive(Clone, Copy, Debug)]
