@@ -9,6 +9,9 @@ use proptest::prelude::*;
 
 const SECRET: [u8; 16] = [0xA5; 16];
 
+/// Every bit is flipped; some of them where Miri interprets, which takes a second for each.
+const BITS_APART: usize = if cfg!(miri) { 17 } else { 1 };
+
 fn key() -> EnrolmentKey {
     EnrolmentKey::from_bytes(SECRET)
 }
@@ -145,7 +148,7 @@ proptest! {
         counter: u32, salt: u16,
     ) {
         let (up, down) = (key().uplink(), key().downlink(slot));
-        for bit in 0..FRAME_BYTES * 8 {
+        for bit in (0..FRAME_BYTES * 8).step_by(BITS_APART) {
             let mut frame = message.seal(&up, pendant, counter);
             frame[bit / 8] ^= 1 << (bit % 8);
             let opened = SealedUplink::parse(&frame).map(|frame| frame.open(&up));

@@ -15,6 +15,9 @@ struct PacketVector {
     sealed: &'static str,
 }
 
+/// Every bit is flipped; some of each vector's where Miri interprets, which takes a second for each.
+const BITS_APART: usize = if cfg!(miri) { 43 } else { 1 };
+
 fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes()
         .chunks(2)
@@ -59,7 +62,7 @@ fn opens_as_rfc_3610_and_nothing_else() {
                 .map(|()| text)
         };
         assert_eq!(open(&sealed), Ok(bytes(vector.text)), "packet vector {}", vector.number);
-        for bit in 0..sealed.len() * 8 {
+        for bit in (0..sealed.len() * 8).step_by(BITS_APART) {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(open(&flipped).is_err(), "packet vector {}, bit {bit}", vector.number);
