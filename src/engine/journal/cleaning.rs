@@ -7,7 +7,7 @@
 //! newest routine ones, and they are written when all is read.
 
 use super::slot::{SLOTS_PER_SEGMENT, Written};
-use super::space::Room;
+use super::space::{Room, SEGMENT_SLOTS};
 use super::{Journal, Lsn, News, NoRoom, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Detail, Event, Lane};
 use crate::engine::mutant::{Mutant, planted};
@@ -141,10 +141,10 @@ impl Journal {
         } else {
             None
         };
-        // A store full of what must stay gains nothing by being copied around.
+        // What must stay is not copied for nothing, nor for little.
         let must_stay = self.indexed.iter().map(BTreeSet::len).sum::<usize>() as u64;
-        let capacity = u64::from(self.present()) * (SLOTS_PER_SEGMENT - 1);
-        if self.live > capacity / 8 * 7 && (least.is_none() || must_stay == self.live) {
+        let nothing_given_up = least.is_none() || must_stay == self.live;
+        if nothing_given_up && (self.is_nearly_full() || !self.would_shrink()) {
             return;
         }
         let mut cleaning = Cleaning::of(id);
@@ -155,6 +155,20 @@ impl Journal {
         }
         self.cleaning = Some(cleaning);
         self.clean_from(Lsn::first_of(id));
+    }
+
+    /// Whether more than seven eighths of all files are live.
+    fn is_nearly_full(&self) -> bool {
+        let capacity = u64::from(self.present()) * (SLOTS_PER_SEGMENT - 1);
+        self.live > capacity / 8 * 7
+    }
+
+    /// Whether the log would stand in fewer files if all of it were written anew; each round leaves an
+    /// empty release behind. Else the oldest segment is copied, and then the next, for ever.
+    fn would_shrink(&self) -> bool {
+        let segments = self.segments.len() as u64;
+        let frames = self.live + self.states.count() + segments;
+        frames.div_ceil(SEGMENT_SLOTS) < segments
     }
 
     /// Whether cleaning may begin: none is under way, and none waits for the disk.

@@ -16,7 +16,7 @@ const FREE_SEGMENTS_MIN: usize = 3;
 /// With more free segments than this nobody's room need be reckoned.
 const PLENTY_SEGMENTS: usize = 4;
 /// Frames of a segment, less those with which it begins.
-const SEGMENT_SLOTS: u64 = SLOTS_PER_SEGMENT - 2;
+pub(super) const SEGMENT_SLOTS: u64 = SLOTS_PER_SEGMENT - 2;
 /// What cleaning writes beside what it carries: the new tail, and the beginning of
 /// a segment.
 const CLEANING_SLOTS: u64 = 4;

@@ -54,6 +54,11 @@ impl States {
         here.into_iter().map(|(_, pendant)| pendant).collect()
     }
 
+    /// How many pendants have one.
+    pub(super) fn count(&self) -> u64 {
+        self.places.len() as u64
+    }
+
     /// How many latest states stand in a segment.
     pub(super) fn count_in_segment(&self, id: u64) -> u64 {
         self.in_segment.get(&id).copied().unwrap_or(0)
@@ -93,6 +98,7 @@ mod tests {
                 let counted = states.in_segment(id).len() as u64;
                 assert_eq!(states.count_in_segment(id), counted, "segment {id} after {n}");
             }
+            assert_eq!(states.count(), states.in_segment.values().sum::<u64>(), "after {n}");
         }
     }
 }

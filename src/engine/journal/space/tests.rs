@@ -72,6 +72,9 @@ struct Medium {
     fails: bool,
 }
 
+/// Operations in which a journal of sixteen files is copied ten times over.
+const OPERATIONS_MAX: u32 = 20_000;
+
 impl Medium {
     fn carry_out(&mut self, operation: DiskOp) -> DiskDone {
         match operation {
@@ -96,7 +99,8 @@ impl Medium {
     /// Until the journal wants nothing more, also when asked twice, or a sync has failed.
     fn serve(&mut self, journal: &mut Journal, now: Mono) {
         let mut idle = false;
-        loop {
+        for served in 0.. {
+            assert!(served < OPERATIONS_MAX, "the journal never comes to rest");
             let Some(operation) = journal.poll_operation(now) else {
                 let waiting = journal.states_to_carry().into_iter();
                 let carried = waiting.filter(|p| journal.carry_state(*p, &state(p.get()))).count();
@@ -228,6 +232,45 @@ fn a_journal_that_is_full_of_urgent_events_has_room_again_once_they_are_delivere
     assert!(press(&mut journal, 1_000).is_ok());
     let places = pendants.iter().filter_map(|pendant| journal.state_at(*pendant));
     assert_eq!(places.filter(|lsn| *lsn > Lsn::first_of(4)).count(), 20, "all were carried");
+}
+
+/// So many urgent events in the smallest journal's sixteen files, of which the centre then takes
+/// every `nth`.
+fn urgent_in_sixteen_files(events: u64, nth: Option<usize>) -> Journal {
+    let (mut journal, mut medium) = (journal(16, 8), Medium::default());
+    let mut appended = Vec::new();
+    medium.serve(&mut journal, Mono::ZERO);
+    for number in 1..=events {
+        let panic = event(Kind::Panic, BOOT, number);
+        appended.push(journal.append_event(&panic, None, Haste::AtOnce).expect("room"));
+        if number % 512 == 0 {
+            medium.serve(&mut journal, Mono::ZERO);
+        }
+    }
+    let taken: BTreeSet<Lsn> =
+        nth.map(|nth| appended.into_iter().step_by(nth).collect()).unwrap_or_default();
+    journal.release(&taken);
+    medium.serve(&mut journal, Mono::ZERO);
+    assert_eq!(journal.live, events - taken.len() as u64);
+    assert_eq!(medium.found(), live(&journal));
+    journal
+}
+
+/// However they are written, more than thirteen segments leave less than three files free.
+#[test]
+fn what_must_stay_is_not_copied_where_no_file_is_gained() {
+    let fills = [13 * SEGMENT_SLOTS + 1, 13 * SEGMENT_SLOTS + 1024, 14 * SEGMENT_SLOTS];
+    for events in fills {
+        let journal = urgent_in_sixteen_files(events, None);
+        assert!(journal.cleaning.is_none());
+        assert_eq!(journal.free.len(), FREE_SEGMENTS_MIN - 1);
+    }
+}
+
+#[test]
+fn what_the_centre_took_is_gained_however_full_the_journal_is() {
+    let journal = urgent_in_sixteen_files(14 * SEGMENT_SLOTS, Some(13));
+    assert_eq!(journal.free.len(), FREE_SEGMENTS_MIN);
 }
 
 /// What `keep_room` does: asks for a file, begins to clean.
