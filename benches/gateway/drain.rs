@@ -7,7 +7,7 @@ use crate::mqtt::{From, Publisher, Subscriber, WINDOW};
 use crate::site::{Site, UNPACED};
 use crate::stats::{median, print, print_noise};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 const BACKLOG: usize = 20_000;
 
 pub(crate) fn drain() -> Outcome {

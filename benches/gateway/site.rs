@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+const UNIT: &str = include_str!("../../systemd/pendant-gateway.service");
 const DAEMON: &str = env!("CARGO_BIN_EXE_pendant-gateway");
 
 /// The backlog goes as fast as the line takes it.
@@ -89,6 +90,7 @@ key_file = "{key}"
         command
             .arg("run")
             .env("NOTIFY_SOCKET", self.folder.path().join("notify"))
+            .envs(shipped_environment())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -194,6 +196,11 @@ fn command(folder: &TempDir) -> Command {
     let mut command = Command::new(DAEMON);
     command.arg("--config").arg(folder.path().join("gateway.toml"));
     command
+}
+
+/// What the unit sets for the daemon.
+fn shipped_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
 }
 
 /// Enrols a pendant by the real command.

@@ -12,8 +12,9 @@ impl Delivery {
     /// A broker is there: everything that is not waiting for a receipt may go.
     pub(in crate::engine) fn broker_up(&mut self, broker: BrokerId, in_flight_max: u16, now: Mono) {
         let alone = !self.any_up();
+        let paced = self.settings.drain_per_s_max.is_some();
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
-        line.connected(in_flight_max, now);
+        line.connected(in_flight_max, paced, now);
         if let Some(first) = self.apart.first() {
             // What another broker refused may go to this one.
             self.backlog.look_again_from(first);

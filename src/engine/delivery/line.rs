@@ -95,7 +95,7 @@ impl Line {
         Self {
             up: false,
             offers: VecDeque::new(),
-            window: Window::new(u16::MAX, Mono::ZERO),
+            window: Window::new(u16::MAX, true, Mono::ZERO),
             paused_until: None,
             unheard: false,
             fruitless: 0,
@@ -106,9 +106,10 @@ impl Line {
         }
     }
 
-    pub(super) fn connected(&mut self, in_flight_max: u16, now: Mono) {
+    /// `paced`: the backlog has a rate.
+    pub(super) fn connected(&mut self, in_flight_max: u16, paced: bool, now: Mono) {
         self.up = true;
-        self.window = Window::new(in_flight_max, now);
+        self.window = Window::new(in_flight_max, paced, now);
         self.taken_since_up = 0;
         self.paused_until = None;
     }
@@ -233,7 +234,7 @@ mod tests {
 
     /// A connection with so many offers, of which the first so many are taken; it is lost.
     fn connection(line: &mut Line, offers: u64, taken: u64) -> (Vec<Telling>, Option<Telling>) {
-        line.connected(u16::MAX, Mono::ZERO);
+        line.connected(u16::MAX, true, Mono::ZERO);
         for n in 0..offers {
             line.offered(PublishId(n), event(n as u32), Mono::ZERO);
         }
@@ -272,7 +273,7 @@ mod tests {
     fn a_broker_is_well_that_is_up_heard_trusted_and_not_mute() {
         let up = || {
             let mut line = Line::new();
-            line.connected(u16::MAX, Mono::ZERO);
+            line.connected(u16::MAX, true, Mono::ZERO);
             line
         };
         assert!(up().is_well());
@@ -292,7 +293,7 @@ mod tests {
     /// A connection on which the window has grown.
     fn quick() -> Line {
         let mut line = Line::new();
-        line.connected(u16::MAX, Mono::ZERO);
+        line.connected(u16::MAX, true, Mono::ZERO);
         for n in 0..4 {
             line.offered(PublishId(n), event(n as u32), Mono::ZERO);
             line.taken(PublishId(n), Mono::ZERO);
@@ -346,7 +347,7 @@ mod tests {
     #[test]
     fn suspicion_is_dropped_after_enough_were_taken_one_by_one() {
         let mut line = Line::new();
-        line.connected(u16::MAX, Mono::ZERO);
+        line.connected(u16::MAX, true, Mono::ZERO);
         line.one_by_one = true;
         for n in 0..CLEARED_AFTER {
             assert!(line.one_by_one, "{n}");

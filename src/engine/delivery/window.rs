@@ -7,6 +7,9 @@
 //! even the quickest of a round takes twice as long, a queue has formed and it
 //! shrinks. Every ten seconds one event goes alone again, since a line's own time
 //! changes.
+//!
+//! A backlog without a rate may queue for a millisecond whatever the line's own time:
+//! nobody notices, and many events on the way share the wake-ups of broker and gateway.
 
 use crate::engine::payload::EVENT_WIRE_BYTES;
 use crate::engine::time::Mono;
@@ -22,11 +25,16 @@ const PROBE_PATIENCE_MS: u64 = 2_000;
 /// that a busy machine delayed must not open the window for ten seconds.
 const ALONE_KEPT: usize = 4;
 
+/// A queue as short as this is none for a backlog without a rate, us.
+const QUEUE_UNNOTICED_US: u64 = 1_000;
+
 /// The window of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     bytes: usize,
     bytes_max: usize,
+    /// Up to this round trip no queue has formed, us.
+    unnoticed_us: u64,
     /// Round trips of the latest events that went alone, us.
     alone_us: [Option<u64>; ALONE_KEPT],
     /// Until the first queue is met the window doubles each round.
@@ -39,12 +47,13 @@ pub(super) struct Window {
 
 impl Window {
     /// For a connection whose broker allows so many unanswered publishes; a
-    /// quarter of them is kept for fresh events.
-    pub(super) fn new(in_flight_max: u16, now: Mono) -> Self {
+    /// quarter of them is kept for fresh events. `paced`: the backlog has a rate.
+    pub(super) fn new(in_flight_max: u16, paced: bool, now: Mono) -> Self {
         let events_max = EVENTS_MAX.min(usize::from(in_flight_max) * 3 / 4).max(1);
         Self {
             bytes: EVENT_WIRE_BYTES,
             bytes_max: events_max * EVENT_WIRE_BYTES,
+            unnoticed_us: if paced { 0 } else { QUEUE_UNNOTICED_US },
             alone_us: [None; ALONE_KEPT],
             doubling: true,
             round_bytes: 0,
@@ -80,7 +89,9 @@ impl Window {
     fn end_round(&mut self) {
         let own_us = self.alone_us.iter().flatten().min().copied();
         let took_us = self.round_least_us;
-        let longer_than = |halves: u64| own_us.is_some_and(|own| took_us / halves > own / 2);
+        let longer_than = |halves: u64| {
+            took_us > self.unnoticed_us && own_us.is_some_and(|own| took_us / halves > own / 2)
+        };
         self.doubling &= !longer_than(3);
         self.bytes = if longer_than(4) {
             (self.bytes / 4 * 3).max(EVENT_WIRE_BYTES)
@@ -104,8 +115,8 @@ mod tests {
     /// A line that takes `each_us` for an event, one after the other, and
     /// `travel_us` there and back. Drains for `ms` and gives the events
     /// delivered, and how long a fresh event would have waited at the end, us.
-    fn drain(each_us: u64, travel_us: u64, ms: u64) -> (usize, u64) {
-        let mut window = Window::new(u16::MAX, Mono::ZERO);
+    fn drain(paced: bool, each_us: u64, travel_us: u64, ms: u64) -> (usize, u64) {
+        let mut window = Window::new(u16::MAX, paced, Mono::ZERO);
         let mut open: VecDeque<(Mono, usize, u64)> = VecDeque::new();
         let (mut now_us, mut free_at_us, mut delivered) = (0, 0, 0);
         while now_us < ms * 1000 {
@@ -125,30 +136,39 @@ mod tests {
     #[test]
     fn a_fast_line_is_kept_busy_with_a_short_queue() {
         // A broker on the same machine: 30 us an event, 70 us of travel.
-        let (delivered, waits_us) = drain(30, 70, 1_000);
+        let (delivered, waits_us) = drain(true, 30, 70, 1_000);
         assert!(delivered > 1_000_000 / 30 * 9 / 10, "{delivered} events");
         assert!(waits_us <= 200, "{waits_us} us");
     }
 
     #[test]
+    fn without_a_rate_a_fast_line_holds_a_millisecond() {
+        let (delivered, waits_us) = drain(false, 30, 70, 1_000);
+        assert!(delivered > 1_000_000 / 30 * 9 / 10, "{delivered} events");
+        assert!((500..=1_200).contains(&waits_us), "{waits_us} us");
+    }
+
+    #[test]
     fn a_slow_line_holds_no_more_than_a_round_trip() {
         // 64 kbit/s: an event takes 175 ms.
-        let (delivered, waits_us) = drain(175_000, 50_000, 60_000);
-        assert!(delivered > 60_000 / 175 * 9 / 10, "{delivered} events");
-        assert!(waits_us <= 225_000, "{waits_us} us");
+        for paced in [true, false] {
+            let (delivered, waits_us) = drain(paced, 175_000, 50_000, 60_000);
+            assert!(delivered > 60_000 / 175 * 9 / 10, "{delivered} events");
+            assert!(waits_us <= 225_000, "{waits_us} us");
+        }
     }
 
     #[test]
     fn a_long_line_is_filled() {
         // A satellite: 600 ms of travel, 1 Mbit/s.
-        let (delivered, waits_us) = drain(11_000, 600_000, 120_000);
+        let (delivered, waits_us) = drain(true, 11_000, 600_000, 120_000);
         assert!(delivered > 120_000 / 11 * 7 / 10, "{delivered} events");
         assert!(waits_us <= 700_000, "{waits_us} us");
     }
 
     #[test]
     fn fresh_events_that_keep_the_line_busy_do_not_starve_the_backlog() {
-        let mut window = Window::new(u16::MAX, Mono::ZERO);
+        let mut window = Window::new(u16::MAX, true, Mono::ZERO);
         window.came_back(Mono::ZERO, 0, Mono::from_us(100));
         let due = Mono::ZERO.plus_ms(PROBE_EVERY_MS + 1);
         assert!(!window.admits(1, due), "one is to go alone");
@@ -168,7 +188,7 @@ mod tests {
     #[test]
     fn it_doubles_until_it_meets_a_queue_and_then_grows_by_one() {
         let events = |took_us: &[u64]| {
-            let mut window = Window::new(u16::MAX, Mono::ZERO);
+            let mut window = Window::new(u16::MAX, true, Mono::ZERO);
             window.came_back(Mono::ZERO, 0, Mono::from_us(100));
             rounds(&mut window, took_us);
             window.bytes / EVENT_WIRE_BYTES
@@ -183,7 +203,7 @@ mod tests {
 
     #[test]
     fn one_goes_alone_ten_seconds_after_the_last_that_did() {
-        let mut window = Window::new(u16::MAX, Mono::ZERO);
+        let mut window = Window::new(u16::MAX, true, Mono::ZERO);
         let at = |ms| Mono::ZERO.plus_ms(ms);
         rounds(&mut window, &[100, 100, 100]);
         window.came_back(at(5_000), 0, at(5_000));
@@ -200,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_allows_little_is_not_given_more() {
-        let window = Window::new(2, Mono::ZERO);
+        let window = Window::new(2, true, Mono::ZERO);
         assert!(window.admits(0, Mono::ZERO));
         assert!(!window.admits(1, Mono::ZERO));
     }
