@@ -88,7 +88,7 @@ impl Headers {
         for (index, slot) in (0..SLOTS_PER_SEGMENT).zip(whole_slots(bytes)) {
             let Some(header) = Header::read(slot, index) else {
                 headers.other_version |= slot::is_of_other_version(slot);
-                if slot.iter().any(|byte| *byte != 0) {
+                if *slot != [0; SLOT_BYTES] {
                     ragged.set(index);
                 }
                 continue;
