@@ -59,6 +59,8 @@ impl Opener {
 fn open(plan: &Plan, store: &JournalKey, file: u32, bytes: &[u8]) -> OpenedFile {
     let mut opened = OpenedFile { file, frames: Vec::new(), sealed_elsewhere: 0 };
     let Some(segment) = plan.segment_of(file) else { return opened };
+    opened.frames.reserve_exact(segment.end as usize);
+    let mut states: BTreeMap<u32, usize> = BTreeMap::new();
     let mut ciphers: BTreeMap<Boot, BootCipher> = BTreeMap::new();
     let mut slots = whole_slots(bytes);
     for index in 0..segment.end {
@@ -75,9 +77,32 @@ fn open(plan: &Plan, store: &JournalKey, file: u32, bytes: &[u8]) -> OpenedFile 
             opened.sealed_elsewhere += u64::from(record.is_none());
             Some((header.boot, Said::from(record?)))
         });
+        // A pendant's later state is all that counts: the files that are open at a time are
+        // to stay small in memory.
+        if let Some(pendant) = said.as_ref().and_then(|(_, said)| said.state_of()) {
+            let older = states.insert(pendant, opened.frames.len());
+            let older = older.and_then(|index| opened.frames[index].as_mut());
+            older.into_iter().for_each(|(_, said)| said.drop_state());
+        }
         opened.frames.push(said);
     }
     opened
+}
+
+impl Said {
+    /// Whose state it bears beside an event.
+    fn state_of(&self) -> Option<u32> {
+        match self {
+            Self::Event { state, .. } => state.as_ref().map(|state| state.pendant),
+            Self::Other(_) => None,
+        }
+    }
+
+    fn drop_state(&mut self) {
+        if let Self::Event { state, .. } = self {
+            *state = None;
+        }
+    }
 }
 
 impl From<Record> for Said {
