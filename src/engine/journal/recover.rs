@@ -435,3 +435,6 @@ impl Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -462,3 +462,6 @@ impl Plan {
 pub(super) fn whole_slots(bytes: &[u8]) -> impl Iterator<Item = &Slot> {
     bytes.chunks_exact(SLOT_BYTES).map(|slot| slot.try_into().expect("chunks are of this length"))
 }
+
+#[cfg(test)]
+mod tests;
