@@ -35,3 +35,6 @@ impl Survey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl Findings {
         self.damaged - self.lost.iter().map(LostFrames::frames).sum::<u64>()
     }
 }
+
+#[cfg(test)]
+mod tests;

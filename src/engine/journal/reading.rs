@@ -48,3 +48,8 @@ pub fn rewritten(text: &[u8]) -> Option<Vec<u8>> {
     let record: Record = postcard::from_bytes(text).ok()?;
     Some(postcard::to_stdvec(&record).expect("memory takes all"))
 }
+
+#[cfg(test)]
+pub(super) mod card;
+#[cfg(test)]
+mod tests;

@@ -460,3 +460,6 @@ impl Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

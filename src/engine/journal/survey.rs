@@ -203,9 +203,9 @@ impl Survey {
     fn end_is_missing(&self, cut: Lsn) -> bool {
         let Some((_, last)) = self.found.last_key_value() else { return false };
         let next_is_missing = last.next_file.is_some_and(|file| match self.holds.get(&file) {
-            Some((id, count)) => self.found.get(id).is_some_and(|in_log| {
-                *id <= last.segment && (in_log.file == file || in_log.valid.count() == *count)
-            }),
+            Some((id, count)) => {
+                self.found.get(id).is_some_and(|in_log| in_log.valid.count() == *count)
+            }
             None => !self.free.contains(&file),
         });
         let cut_short = !last.full_length && cut <= Lsn::first_of(last.segment + 1);
@@ -462,3 +462,6 @@ impl Plan {
 pub(super) fn whole_slots(bytes: &[u8]) -> impl Iterator<Item = &Slot> {
     bytes.chunks_exact(SLOT_BYTES).map(|slot| slot.try_into().expect("chunks are of this length"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,6 @@ impl Waiting {
         (messages, gone)
     }
 }
+
+#[cfg(test)]
+mod tests;

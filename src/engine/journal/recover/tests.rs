@@ -1,0 +1,229 @@
+//! Replay against what `docs/journal.md` says of it, case by case: what counts as damage,
+//! which numbers are missing with it, and what a boot begins with.
+
+use super::*;
+use crate::engine::event::Kind;
+use crate::engine::journal::reading::card::{BOOT, Card, Stretch, at, event, stretch};
+use crate::engine::journal::slot::Written;
+use crate::engine::pendant::Actual;
+
+const LIMITS: Limits = Limits { files_max: 8, files_reserved: 0 };
+
+/// The first segment of a log.
+fn first() -> Stretch {
+    stretch(0, 1, Lsn(0))
+}
+
+fn opened(last: [u64; 3], previous: Option<EndedBoot>) -> Written<'static> {
+    Written::Opened(Opened { last, previous })
+}
+
+fn say_event(card: &mut Card, of: Stretch, index: u64, number: u64) {
+    card.say(of, index, &Written::Event(&event(Kind::Panic, of.boot, number), None));
+}
+
+fn pendant() -> PendantId {
+    PendantId::new(5).expect("a number")
+}
+
+/// Of a pendant about which there is no doubt.
+fn state() -> PendantState {
+    PendantState { suspect: false, ..PendantState::new(pendant(), 7) }
+}
+
+fn finished(card: &Card) -> Recovered {
+    card.replay().finish(BOOT + 100, LIMITS).expect("frames of this store")
+}
+
+/// Where frames are missing: file, first, last.
+type Lost = Vec<(Option<u32>, (u64, u64), (u64, u64))>;
+
+fn lost(card: &Card) -> (u64, Lost) {
+    let findings = card.replay().findings();
+    let ranges = findings.lost.iter().map(|lost| (lost.file, lost.first(), lost.last()));
+    (findings.damaged, ranges.collect())
+}
+
+/// Numbers of the urgent lane that are missing: of which boot, from, to.
+fn voids(card: &Card) -> Vec<(Boot, u64, u64)> {
+    let of = |shed: &Shed| {
+        assert_eq!((shed.lane, shed.count), (Lane::Urgent, shed.last - shed.first + 1));
+        (shed.boot, shed.first, shed.last)
+    };
+    finished(card).voids.iter().map(of).collect()
+}
+
+#[test]
+fn what_is_read_back_is_counted_and_what_waits() {
+    let mut card = Card::of_files(2);
+    card.say(first(), 0, &opened([0; 3], None));
+    (1..4).for_each(|number| say_event(&mut card, first(), number, number));
+    let run = Run { first: at(1, 1).0, count: 2 };
+    card.say(first(), 4, &Written::Released(vec![run]));
+    let findings = card.replay().findings();
+    assert_eq!((findings.frames, findings.waiting, findings.damaged), (5, 1, 0));
+    assert_eq!(findings.segments, 1);
+}
+
+#[test]
+fn one_frame_that_opens_shows_that_the_key_is_the_stores() {
+    let mut card = Card::of_files(1);
+    let foreign = JournalKey::from_bytes([1; 32]);
+    card.seal(&foreign, first(), 0, &opened([0; 3], None));
+    let refused = |card: &Card| card.replay().finish(BOOT + 1, LIMITS).err();
+    assert_eq!(refused(&card), Some(RecoverError::ForeignKey));
+    card.fill(first(), 1..2);
+    assert_eq!(refused(&card), None);
+    assert_eq!(lost(&card), (1, vec![(Some(0), (1, 0), (1, 0))]));
+}
+
+#[test]
+fn a_segment_that_is_missing_in_the_middle_is_damage() {
+    let mut card = Card::of_files(3);
+    card.fill(first(), 0..2048);
+    let third = stretch(2, 3, at(2, 10));
+    card.fill(third, 0..3);
+    assert_eq!(lost(&card), (10, vec![(None, (2, 0), (2, 9))]));
+    card.fill(stretch(1, 2, at(2, 0)), 0..10);
+    assert_eq!(lost(&card), (0, vec![]));
+    // Segments that were left early, one after the other.
+    let mut early = Card::of_files(2);
+    early.fill(first(), 0..5);
+    early.fill(stretch(1, 2, at(1, 5)), 0..2);
+    assert_eq!(lost(&early), (0, vec![]));
+}
+
+#[test]
+fn an_oldest_segment_that_is_missing_is_damage() {
+    let mut card = Card::of_files(2);
+    card.fill(Stretch { tail: at(1, 0), ..stretch(1, 2, at(1, 7)) }, 0..3);
+    assert_eq!(lost(&card), (7, vec![(None, (1, 0), (1, 6))]));
+    let mut cleaned = Card::of_files(2);
+    cleaned.fill(Stretch { tail: at(2, 0), ..stretch(1, 2, at(1, 7)) }, 0..3);
+    assert_eq!(lost(&cleaned), (0, vec![]));
+}
+
+#[test]
+fn if_the_newest_segments_are_missing_the_rest_of_one_is_told_as_damage() {
+    let mut card = Card::of_files(2);
+    card.say(first(), 0, &Written::State(&state()));
+    card.fill(Stretch { next_file: Some(7), ..first() }, 1..4);
+    let rest = (2044, vec![(None, (1, 4), (1, 2047))]);
+    assert_eq!(lost(&card), rest);
+    let recovered = finished(&card);
+    assert_eq!((recovered.damaged, recovered.journal.head), (2044, at(1 + 65_536 + 1, 0)));
+    assert!(recovered.states[&pendant()].suspect);
+    // Behind the last segment, and only there.
+    card.fill(first(), 3..4);
+    card.fill(Stretch { next_file: Some(7), ..stretch(1, 2, at(1, 4)) }, 0..2040);
+    assert_eq!(lost(&card), (8, vec![(None, (2, 2040), (2, 2047))]));
+}
+
+#[test]
+fn after_damage_the_next_number_tells_which_are_missing() {
+    let mut card = Card::of_files(1);
+    card.say(first(), 0, &opened([0; 3], None));
+    say_event(&mut card, first(), 1, 3);
+    assert_eq!(voids(&card), [], "a gap, and no damage: the centre has them");
+    card.fill(first(), 2..3);
+    card.tear(0, 2);
+    say_event(&mut card, first(), 3, 4);
+    assert_eq!(lost(&card), (1, vec![(Some(0), (1, 2), (1, 2))]));
+    assert_eq!(voids(&card), [], "the next one follows at once");
+    card.fill(first(), 4..5);
+    card.tear(0, 4);
+    say_event(&mut card, first(), 5, 9);
+    assert_eq!(voids(&card), [(BOOT, 5, 8)]);
+    say_event(&mut card, first(), 6, 14);
+    assert_eq!(voids(&card), [(BOOT, 5, 8)], "no damage since the one before");
+}
+
+#[test]
+fn an_event_that_was_carried_forward_closes_no_gap() {
+    let mut card = Card::of_files(1);
+    say_event(&mut card, first(), 0, 5);
+    card.fill(first(), 1..2);
+    card.tear(0, 1);
+    say_event(&mut card, first(), 2, 5);
+    say_event(&mut card, first(), 3, 7);
+    assert_eq!(voids(&card), [(BOOT, 6, 6)]);
+}
+
+#[test]
+fn what_a_boot_says_first_tells_which_numbers_are_missing() {
+    let mut card = Card::of_files(1);
+    card.fill(first(), 0..1);
+    card.tear(0, 0);
+    say_event(&mut card, first(), 1, 1);
+    card.say(first(), 2, &opened([3, 0, 0], Some(EndedBoot { boot: BOOT - 1, last: [4, 0, 0] })));
+    // Of this boot nothing was lost since its first event; of the one before, all may be.
+    assert_eq!(voids(&card), [(BOOT - 1, 1, 4)]);
+    card.fill(first(), 3..4);
+    card.tear(0, 3);
+    card.say(first(), 4, &opened([6, 0, 0], None));
+    assert_eq!(voids(&card), [(BOOT - 1, 1, 4), (BOOT, 4, 6)]);
+}
+
+#[test]
+fn what_the_centre_changed_holds_for_the_state_before_it() {
+    let mut card = Card::of_files(1);
+    card.say(first(), 0, &Written::State(&state()));
+    let actual = Actual { covert_incident: Some(8), tracked: true };
+    let change = |pendant| Change { pendant, alert: Some(9), actual };
+    card.say(first(), 1, &Written::Ordered(vec![change(5), change(6)]));
+    let recovered = finished(&card);
+    let state = &recovered.states[&pendant()];
+    assert_eq!((state.apparent.alert, state.actual), (Some(9), actual));
+    assert_eq!(recovered.states.len(), 1, "a pendant without a state gets none");
+    assert_eq!(recovered.journal.states.place(pendant()), Some(at(1, 0)));
+}
+
+#[test]
+fn only_after_damage_pendants_are_in_doubt() {
+    let mut card = Card::of_files(1);
+    card.say(first(), 0, &Written::State(&state()));
+    assert!(!finished(&card).states[&pendant()].suspect);
+    card.fill(first(), 1..3);
+    card.tear(0, 1);
+    assert!(finished(&card).states[&pendant()].suspect);
+}
+
+#[test]
+fn a_boot_names_how_the_one_before_ended() {
+    let mut card = Card::of_files(1);
+    card.say(first(), 0, &opened([3, 0, 2], None));
+    let of_first = Some(EndedBoot { boot: BOOT, last: [3, 0, 2] });
+    let said = |card: &Card| {
+        let recovered = finished(card);
+        assert_eq!(recovered.journal.opened, Opened { last: [0; 3], previous: recovered.previous });
+        let (lsn, first) = recovered.journal.open.front().expect("what a boot begins with");
+        assert_eq!(*lsn, recovered.journal.durable);
+        assert_eq!(first.record(), Some(Record::Opened(recovered.journal.opened)));
+        recovered.previous
+    };
+    assert_eq!(said(&card), of_first);
+    // The next one died before it could tell anything: the centre has heard of the first.
+    let next = Stretch { boot: BOOT + 1, ..first() };
+    card.say(next, 1, &opened([0; 3], of_first));
+    assert_eq!(said(&card), of_first);
+    say_event(&mut card, next, 2, 1);
+    assert_eq!(said(&card), Some(EndedBoot { boot: BOOT + 1, last: [1, 0, 0] }));
+}
+
+#[test]
+fn a_commit_that_was_cut_off_is_to_be_written_over() {
+    let leftovers = |card: &Card| {
+        let left = finished(card).journal.leftovers;
+        left.map(|left| (left.first, left.slots))
+    };
+    let mut card = Card::of_files(1);
+    card.fill(first(), 0..3);
+    assert_eq!(leftovers(&card), None);
+    let torn = Stretch { durable: Some(at(1, 3)), ..first() };
+    card.fill(torn, 4..5);
+    assert_eq!(leftovers(&card), Some((at(1, 3), 2)));
+    card.fill(torn, 3..4);
+    assert_eq!(leftovers(&card), None);
+    card.tear(0, 4);
+    assert_eq!(leftovers(&card), Some((at(1, 4), 1)));
+}
