@@ -188,6 +188,12 @@ impl Medium {
         let journal = self.replay().finish(BOOT + 1, limits).expect("of this store").journal;
         live(&journal)
     }
+
+    /// A frame of the first file is not what was written.
+    pub(in crate::engine) fn damage(&mut self, index: u64) {
+        let file = self.files.get_mut(&0).expect("the first file");
+        file[index as usize * SLOT_BYTES + 100] ^= 1;
+    }
 }
 
 fn key() -> JournalKey {

@@ -20,6 +20,8 @@ mod slot;
 mod space;
 mod states;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod unhurried;
 mod waiting;
 
