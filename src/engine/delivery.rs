@@ -13,6 +13,8 @@ mod brokers;
 mod line;
 mod pace;
 mod receipts;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use super::event::{Event, EventId, Lane, Telling};

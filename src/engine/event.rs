@@ -569,3 +569,6 @@ pub struct Telling {
     /// The boot that numbered it.
     pub boot: Boot,
 }
+
+#[cfg(test)]
+mod tests;

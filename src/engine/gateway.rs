@@ -12,6 +12,8 @@ pub mod leak;
 mod news;
 mod orders;
 mod own_test;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use super::acknowledge::Custody;

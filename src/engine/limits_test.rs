@@ -41,7 +41,7 @@ fn policy() -> Policy {
     Policy { response, ..Policy::default() }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         site: name(),
         gateway: name(),

@@ -7,6 +7,8 @@ mod json;
 mod json_test;
 #[cfg(test)]
 pub(super) mod schema_test;
+#[cfg(test)]
+mod tests;
 
 use super::event::{
     Boot, Detail, Event, EventId, Freshness, FromPendant, HeardFrame, Kind, Lane, Telling,

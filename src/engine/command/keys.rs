@@ -119,3 +119,42 @@ impl CentreKeys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests 1 and 2 of RFC 8032, section 7.1.
+    const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    const SECOND_KEY: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+
+    #[test]
+    fn a_file_of_keys_is_a_line_each_with_remarks_between() {
+        let text = format!(
+            "# the centre\n\n  night-desk {PUBLIC_KEY}\n#old {PUBLIC_KEY}\nday\t  {SECOND_KEY} \n"
+        );
+        let pairs = [("night-desk", PUBLIC_KEY), ("day", SECOND_KEY)];
+        let keys =
+            pairs.map(|(who, key)| (Name::new(who).expect("a name"), key.parse().expect("a key")));
+        assert_eq!(CentreKeys::parse(&text), Ok(CentreKeys::new(keys).expect("two keys")));
+        assert_eq!(CentreKeys::parse("\n# none\n"), Ok(CentreKeys::default()));
+    }
+
+    #[test]
+    fn a_file_of_keys_that_cannot_be_taken_says_what_to_change() {
+        let wrong = |text: &str| CentreKeys::parse(text).expect_err("it is refused");
+        let line = |second: &str| wrong(&format!("# the centre\n{second}\n"));
+        assert_eq!(line("night-desk"), "line 2: write a name, a space and the key");
+        let no_key = "line 2: an Ed25519 public key is 64 hexadecimal digits in lower case";
+        assert_eq!(line(&format!("night-desk {}", PUBLIC_KEY.to_uppercase())), no_key);
+        assert_eq!(line(&format!("night-desk {}", &PUBLIC_KEY[2..])), no_key);
+        assert!(line(&format!("night:desk {PUBLIC_KEY}")).starts_with("line 2: "));
+        let twice = format!("day {PUBLIC_KEY}\nday {SECOND_KEY}");
+        assert_eq!(wrong(&twice), "two keys of the centre are called day");
+        let lines = |count: usize| -> String {
+            (1..=count).map(|n| format!("desk-{n} {PUBLIC_KEY}\n")).collect()
+        };
+        assert!(CentreKeys::parse(&lines(KEYS_MAX)).is_ok());
+        assert_eq!(wrong(&lines(KEYS_MAX + 1)), "more than 16 keys of the centre");
+    }
+}

@@ -251,12 +251,6 @@ impl Genuine {
 }
 
 impl Command {
-    /// Its name, if it could be read.
-    #[must_use]
-    pub fn id(&self) -> Option<Uuid> {
-        self.id
-    }
-
     fn read(text: &str) -> Self {
         #[derive(Deserialize)]
         struct Named<'a> {

@@ -419,13 +419,14 @@ fn silence_is_told_once_and_only_while_the_broker_is_there() {
     silence.broker(true, at(1000));
     assert_eq!(silence.next_deadline(), Some(at(1060)));
     assert_eq!(silence.heard(at(1020)), None);
-    assert_eq!(silence.handle_time(at(1079)), None);
-    assert_eq!(silence.handle_time(at(1080)), Some(SilenceNews::Lost));
+    assert_eq!((silence.handle_time(at(1079)), silence.is_lost()), (None, false));
+    assert_eq!((silence.handle_time(at(1080)), silence.is_lost()), (Some(SilenceNews::Lost), true));
     assert_eq!((silence.next_deadline(), silence.handle_time(at(1081))), (None, None));
     silence.broker(false, at(1090));
     silence.broker(true, at(1100));
     assert_eq!(silence.next_deadline(), None, "it is still lost: nothing new");
-    assert_eq!(silence.heard(at(1110)), Some(SilenceNews::Back));
+    assert!(silence.is_lost());
+    assert_eq!((silence.heard(at(1110)), silence.is_lost()), (Some(SilenceNews::Back), false));
     silence.broker(false, at(1111));
     assert_eq!(silence.handle_time(at(9999)), None);
 }

@@ -207,4 +207,42 @@ mod tests {
         apart.set(Lsn(3), BROKER, true, at_s(1_100));
         assert_eq!(due_s(&apart, 3), Some(1_160));
     }
+
+    #[test]
+    fn the_next_wait_that_ends_and_the_first_event_are_known() {
+        let mut apart = Apart::default();
+        assert_eq!((apart.first(), apart.next_due()), (None, None));
+        apart.wait(Lsn(9), BROKER, at_s(0), 5_000);
+        apart.wait(Lsn(4), BROKER, at_s(0), 7_000);
+        assert_eq!((apart.first(), apart.next_due()), (Some(Lsn(4)), Some(at_s(5))));
+        assert_eq!(apart.take_due(at_s(4)), None);
+        assert_eq!(apart.take_due(at_s(5)), Some(Lsn(9)));
+        assert_eq!((apart.first(), apart.next_due()), (Some(Lsn(4)), Some(at_s(7))));
+    }
+
+    #[test]
+    fn what_is_gone_stands_apart_no_more_and_with_the_last_its_broker_is_trusted_anew() {
+        let mut apart = Apart::default();
+        for s in [0, 60] {
+            apart.set(Lsn(1), BROKER, true, at_s(s));
+        }
+        apart.set(Lsn(2), BROKER, true, at_s(60));
+        apart.forget(Lsn(1));
+        assert_eq!([1, 2].map(|lsn| apart.is_apart(Lsn(lsn), BROKER)), [false, true]);
+        assert_eq!([1, 2].map(|lsn| due_s(&apart, lsn)), [None, Some(180)]);
+        apart.forget(Lsn(2));
+        apart.set(Lsn(3), BROKER, true, at_s(61));
+        assert_eq!(due_s(&apart, 3), Some(121));
+    }
+
+    #[test]
+    fn what_moved_stands_apart_at_its_new_place() {
+        let mut apart = Apart::default();
+        for lsn in [1, 2] {
+            apart.set(Lsn(lsn), BROKER, true, at_s(0));
+        }
+        apart.moved(|lsn| if lsn == Lsn(1) { Lsn(9) } else { lsn });
+        assert_eq!([1, 2, 9].map(|lsn| apart.is_apart(Lsn(lsn), BROKER)), [false, true, true]);
+        assert_eq!([1, 2, 9].map(|lsn| due_s(&apart, lsn)), [None, Some(60), Some(60)]);
+    }
 }

@@ -201,3 +201,6 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn void(shed: &Shed) -> Detail {
         count: shed.count,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,21 @@ fn waits_ms(last: &LastTest, now: Mono) -> Option<u64> {
     let over_ms = now.ms_since(last.asked.mono);
     wait_ms.checked_sub(over_ms).filter(|wait_ms| *wait_ms > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::time::Wall;
+
+    #[test]
+    fn the_next_test_waits_until_the_last_one_is_long_enough_ago() {
+        let waits = |fate: TestFate, ms: u64| {
+            let asked = Stamp { mono: Mono::ZERO, wall: Wall::Unset };
+            waits_ms(&LastTest { count: 1, asked, fate }, Mono::ZERO.plus_ms(ms))
+        };
+        let stuck = [0, 4_999, 5_000, 9_000].map(|ms| waits(TestFate::Stuck, ms));
+        assert_eq!(stuck, [Some(5_000), Some(1), None, None]);
+        let on_its_way = [0, 59_999, 60_000].map(|ms| waits(TestFate::OnItsWay, ms));
+        assert_eq!(on_its_way, [Some(60_000), Some(1), None]);
+    }
+}

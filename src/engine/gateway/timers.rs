@@ -286,3 +286,78 @@ impl Gateway {
         self.tell(Kind::ReceptionRestored, Detail::None, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{fresh, now};
+    use super::*;
+    use crate::engine::journal::medium_test::state;
+    use crate::engine::keyring::{Enrolment, Keyring, Secrets};
+    use crate::engine::name::Name;
+    use crate::engine::pendant::Session;
+
+    /// A gateway with so many pendants that were heard.
+    fn supervised(count: u32) -> Gateway {
+        let (mut gateway, mut keyring) = (fresh(), Keyring::new());
+        let wearer = Name::new("nurse-7").expect("a name");
+        for n in 1..=count {
+            let (pendant, wearer) = (PendantId::new(n).expect("a number"), wearer.clone());
+            let secrets = Secrets::Claimed { number: n };
+            keyring.insert(Enrolment { pendant, id: 7, wearer, secrets });
+        }
+        gateway.take_keyring(&keyring);
+        gateway.states.values_mut().for_each(|state| state.highest = Some(5));
+        gateway
+    }
+
+    #[test]
+    fn a_fourth_of_all_that_fall_silent_together_are_one_suspicion_if_they_are_five() {
+        let suspected = |silent: usize, of: u32| {
+            let mut gateway = supervised(of);
+            let pendants: Vec<PendantId> = gateway.states.iter().map(|(id, _)| id).collect();
+            gateway.timers.silent.extend(&pendants[..silent]);
+            gateway.tell_silent(now(0));
+            let group = gateway.timers.group;
+            assert_eq!(gateway.timers.is_reception_suspect(), group > 0);
+            assert!(group == 0 || group == silent);
+            gateway.status().reception_suspect
+        };
+        let cases = [(5, 20), (5, 21), (4, 4), (5, 5), (6, 24), (6, 25)];
+        let suspected = cases.map(|(silent, of)| suspected(silent, of));
+        assert_eq!(suspected, [true, false, false, true, true, false]);
+    }
+
+    #[test]
+    fn reception_is_back_when_half_of_those_that_fell_silent_are() {
+        let is_back = |missing: usize| {
+            let mut gateway = supervised(20);
+            gateway.timers.group = 6;
+            for state in gateway.states.values_mut().take(missing) {
+                state.supervision = Supervision::LostWithMany;
+            }
+            gateway.reception_returns(now(0));
+            let still = gateway.states.values().filter(|s| s.supervision != Supervision::Heard);
+            assert_eq!(still.count(), if gateway.timers.group > 0 { missing } else { 0 });
+            gateway.timers.group == 0
+        };
+        // The one that was just heard is among them.
+        assert_eq!([6, 5, 4, 3].map(is_back), [false, false, true, true]);
+    }
+
+    /// It was off for longer than it knew: what was set since runs on from now.
+    #[test]
+    fn what_was_set_since_the_start_is_put_off_by_the_time_that_was_not_known() {
+        let mut gateway = supervised(1);
+        let pendant = PendantId::new(1).expect("a number");
+        let due = gateway.age.at(now(0)).plus_ms(60_000);
+        let session =
+            Session { started: 6, set_by: 6, minutes: 1, due, due_unix_ms: None, overdue: false };
+        let mut state = PendantState { highest_before: Some(5), ..state(1) };
+        state.apparent.session = Some(session);
+        gateway.put_state(pendant, state);
+        gateway.put_off(9_000);
+        let session = gateway.states.get(pendant).and_then(|state| state.apparent.session);
+        assert_eq!(session.map(|session| session.due), Some(due.plus_ms(9_000)));
+        assert!(gateway.volatile.contains(&pendant));
+    }
+}

@@ -142,8 +142,9 @@ impl Journal {
             None
         };
         // What must stay is not copied for nothing, nor for little.
-        let must_stay = self.indexed.iter().map(BTreeSet::len).sum::<usize>() as u64;
-        let nothing_given_up = least.is_none() || must_stay == self.live;
+        let above = |least| &self.indexed[..least as usize];
+        let stay = |least| above(least).iter().map(BTreeSet::len).sum::<usize>() as u64;
+        let nothing_given_up = least.is_none_or(|least: Lane| stay(least) == self.live);
         if nothing_given_up && (self.is_nearly_full() || !self.would_shrink()) {
             return;
         }
@@ -372,3 +373,6 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ mod cleaning;
 mod commit;
 mod findings;
 mod lsn;
+#[cfg(test)]
+pub(super) mod medium_test;
 pub mod reading;
 pub mod recover;
 mod segment;
@@ -18,6 +20,8 @@ mod slot;
 mod space;
 mod states;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod unhurried;
 mod waiting;
 

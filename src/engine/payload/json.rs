@@ -206,13 +206,13 @@ impl Value for Decimal {
             json.put("-");
         }
         let unit = 10_u32.pow(self.places);
-        let (whole, rest) = (self.digits.unsigned_abs() / unit, self.digits.unsigned_abs() % unit);
-        json.digits(whole.into());
+        let digits = self.digits.unsigned_abs();
+        json.digits((digits / unit).into());
         json.put(".");
         // Zeros behind the point stand too.
         let mut place = unit / 10;
         while place > 0 {
-            json.digits((rest / place % 10).into());
+            json.digits((digits / place % 10).into());
             place /= 10;
         }
     }

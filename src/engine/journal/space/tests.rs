@@ -2,151 +2,14 @@
 //! grows, and what becomes of open frames when a sync fails.
 
 use super::*;
-use crate::engine::event::{Detail, Event, EventIdKey, Kind, Stamp};
+use crate::engine::event::Kind;
 use crate::engine::journal::commit::Running;
-use crate::engine::journal::recover::{Replay, Survey};
-use crate::engine::journal::{Haste, JournalKey, News};
-use crate::engine::pendant::PendantState;
-use crate::engine::seam::{DiskDone, DiskTicket};
-use crate::engine::time::Wall;
-use std::collections::{BTreeMap, BTreeSet};
-
-const BOOT: u64 = 77;
-
-/// A moment of this boot.
-fn at_ms(ms: u64) -> Mono {
-    Mono::ZERO.plus_ms(ms)
-}
-
-/// A journal of which nothing is on the medium.
-fn journal(files_max: u32, files_reserved: u32) -> Journal {
-    let plan = Survey::new().plan().expect("nothing is of no other version");
-    let limits = Limits { files_max, files_reserved };
-    let recovered = Replay::new(plan, key()).finish(BOOT, limits);
-    recovered.expect("nothing is of no other store").journal
-}
-
-/// Files 0 to `files`, of which the first stand in the log as durable segments from 1
-/// on, and the last ones are free.
-fn filled(files_max: u32, files_reserved: u32, files: u32, free: u32) -> Journal {
-    let mut journal = journal(files_max, files_reserved);
-    journal.files = files;
-    journal.free = (files - free..files).collect();
-    for file in 0..files - free {
-        let id = u64::from(file) + 1;
-        journal.segments.insert(id, Segment::new(file, Lsn::first_of(id)));
-    }
-    journal.head = Lsn::first_of(u64::from(files - free) + 1);
-    journal.durable = journal.head;
-    journal
-}
-
-/// With so many events in its oldest segment that wait.
-fn with_live(mut journal: Journal, live: u32) -> Journal {
-    let oldest = journal.segments.get_mut(&1).expect("segment 1");
-    (2..2 + u64::from(live)).for_each(|index| oldest.live.set(index));
-    journal.live += u64::from(live);
-    journal
-}
-
-fn event(kind: Kind, boot: u64, number: u64) -> Event {
-    Event {
-        id: EventIdKey::derive(&[1; 16], &[]).of_frame(boot as u32, number as u32, 0),
-        kind,
-        boot,
-        number,
-        received: Stamp { mono: Mono::ZERO, wall: Wall::Unset },
-        from: None,
-        detail: Detail::None,
-    }
-}
-
-fn state(pendant: u32) -> PendantState {
-    PendantState::new(PendantId::new(pendant).expect("a number"), 7)
-}
-
-/// A medium that does all at once, as long as it is not told to fail.
-#[derive(Default)]
-struct Medium {
-    files: BTreeMap<u32, Vec<u8>>,
-    fails: bool,
-}
-
-/// Operations in which a journal of sixteen files is copied ten times over.
-const OPERATIONS_MAX: u32 = 20_000;
-
-impl Medium {
-    fn carry_out(&mut self, operation: DiskOp) -> DiskDone {
-        match operation {
-            DiskOp::Commit { ticket, .. } if self.fails => DiskDone::Failed(ticket, DiskFault::Io),
-            DiskOp::Commit { ticket, file, offset, bytes } => {
-                let at = offset as usize;
-                let file = self.files.get_mut(&file).expect("it was made");
-                file[at..at + bytes.len()].copy_from_slice(&bytes);
-                DiskDone::Committed(ticket)
-            }
-            DiskOp::Allocate { ticket, file, bytes } => {
-                self.files.insert(file, vec![0; bytes as usize]);
-                DiskDone::Allocated(ticket)
-            }
-            DiskOp::Read { ticket, file, offset, bytes } => {
-                let at = offset as usize;
-                DiskDone::Read(ticket, self.files[&file][at..at + bytes as usize].to_vec())
-            }
-        }
-    }
-
-    /// Until the journal wants nothing more, also when asked twice, or a sync has failed.
-    fn serve(&mut self, journal: &mut Journal, now: Mono) {
-        let mut idle = false;
-        for served in 0.. {
-            assert!(served < OPERATIONS_MAX, "the journal never comes to rest");
-            let Some(operation) = journal.poll_operation(now) else {
-                let waiting = journal.states_to_carry().into_iter();
-                let carried = waiting.filter(|p| journal.carry_state(*p, &state(p.get()))).count();
-                if idle && carried == 0 {
-                    return;
-                }
-                idle = carried == 0;
-                continue;
-            };
-            idle = false;
-            let done = self.carry_out(operation);
-            let failed = matches!(done, DiskDone::Failed(..));
-            journal.handle(done, now);
-            if failed {
-                return;
-            }
-        }
-    }
-
-    /// The positions of events that wait, as the next boot finds them.
-    fn found(&self) -> BTreeSet<Lsn> {
-        let mut survey = Survey::new();
-        self.files.iter().for_each(|(file, bytes)| survey.file(*file, bytes));
-        let mut replay = Replay::new(survey.plan().expect("of this version"), key());
-        for file in replay.order() {
-            replay.file(file, &self.files[&file]);
-        }
-        let limits = Limits { files_max: 8, files_reserved: 0 };
-        let journal = replay.finish(BOOT + 1, limits).expect("of this store").journal;
-        live(&journal)
-    }
-}
-
-fn key() -> JournalKey {
-    JournalKey::from_bytes([9; 32])
-}
-
-fn live(journal: &Journal) -> BTreeSet<Lsn> {
-    let mut from = Lsn(0);
-    let next = || {
-        let lsn = journal.next_live(from)?;
-        from = lsn.next();
-        Some(lsn)
-    };
-    std::iter::from_fn(next).collect()
-}
+use crate::engine::journal::medium_test::{
+    BOOT, Medium, at_ms, event, filled, journal, live, state, with_live,
+};
+use crate::engine::journal::{Haste, News};
+use crate::engine::seam::DiskTicket;
+use std::collections::BTreeSet;
 
 #[test]
 fn routine_may_fill_three_quarters_of_what_is_not_reserved() {
@@ -225,7 +88,7 @@ fn a_journal_that_is_full_of_urgent_events_has_room_again_once_they_are_delivere
     let appended: BTreeSet<Lsn> = (1..).map_while(|n| press(&mut journal, n).ok()).collect();
     assert_eq!(appended.len(), 24, "room is kept for twenty states and four frames");
     let files = (0..4).map(|file| (file, vec![0; SEGMENT_BYTES as usize])).collect();
-    let mut medium = Medium { files, fails: false };
+    let mut medium = Medium { files, ..Medium::default() };
     journal.release(&appended);
     medium.serve(&mut journal, Mono::ZERO);
     assert!(journal.has_room(), "the older segments are free");
