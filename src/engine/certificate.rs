@@ -197,7 +197,7 @@ impl CertificateWatch {
         let wait = |known: &InUse| {
             let next = Nearness::TOLD.into_iter().find(|near| *near > known.told)?;
             let at_ms = next.begins(known.ends_unix_s).saturating_mul(1000);
-            u64::try_from(at_ms.saturating_sub(now_unix_ms)).ok().filter(|wait_ms| *wait_ms > 0)
+            u64::try_from(at_ms.saturating_sub(now_unix_ms)).ok()
         };
         self.in_use.values().filter_map(wait).min()
     }
@@ -241,5 +241,25 @@ mod tests {
         assert_eq!(Nearness::of(i64::MIN, 0), Nearness::Ended);
         assert_eq!(Nearness::of(i64::MAX, i64::MAX), Nearness::Ended);
         assert_eq!(Nearness::of(i64::MAX, 0), Nearness::Far);
+    }
+
+    /// Behind one name several brokers may answer, each with its own certificate.
+    #[test]
+    fn a_broker_s_new_certificate_is_news_only_if_the_end_of_the_old_one_was_told() {
+        use crate::engine::time::WallSource;
+        let (broker, of, ends) = (BrokerId(0), CertificateOf::Broker, 1_800_000_000);
+        let now = |unix_s: i64| Now {
+            mono: Mono::ZERO,
+            wall: Wall::Set { unix_ms: unix_s * 1_000, uncertainty_ms: 0, source: WallSource::Ntp },
+        };
+        for (left_s, told) in [(31 * DAY_S, false), (29 * DAY_S, true)] {
+            let mut watch = CertificateWatch::default();
+            assert_eq!(watch.in_use(broker, of, ends, Mono::ZERO), None, "it is the first");
+            assert_eq!(watch.handle_time(now(ends - left_s)).len(), usize::from(told));
+            let later = ends + 1;
+            let news = watch.in_use(broker, of, later, Mono::ZERO);
+            let replaced = Expiry { broker, of, ends_unix_s: later, near: Nearness::Far };
+            assert_eq!(news, told.then_some(replaced));
+        }
     }
 }
