@@ -257,6 +257,7 @@ impl Custody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::downlinks::Downlinks;
     use crate::engine::event::EventIdKey;
     use crate::engine::seam::Signal;
 
@@ -336,5 +337,52 @@ mod tests {
         assert!(!released.is_wanted());
         released.heard_too(Ear { link: LinkId(0), signal: Signal::default(), ended: Mono::ZERO });
         assert!(released.is_wanted());
+    }
+
+    /// An answer to a frame that ended 10 s after the start, and its windows.
+    fn answer(counter: u32) -> (Released, Windows) {
+        let released =
+            Released(Waiting { ended: Mono::ZERO.plus_ms(10_000), ..waiting(counter, None) });
+        let windows = released.windows(Chance::Either, Mono::ZERO).expect("they are to come");
+        (released, windows)
+    }
+
+    #[test]
+    fn an_answer_is_held_until_350_ms_before_its_window() {
+        let mut held = Downlinks::default();
+        let hand_over = Mono::ZERO.plus_ms(10_650);
+        let (released, windows) = answer(1);
+        let before = Mono::from_us(hand_over.us() - 1);
+        assert!(held.hold(released, windows, before).is_none());
+        assert_eq!(held.next_deadline(), Some(hand_over));
+        assert!(held.take_due(before).is_none());
+        assert!(held.take_due(hand_over).is_some());
+        assert_eq!(held.next_deadline(), None);
+        let (released, windows) = answer(2);
+        assert!(held.hold(released, windows, hand_over).is_some(), "its time has come");
+    }
+
+    #[test]
+    fn answers_to_frames_that_ended_together_all_leave_and_in_their_order() {
+        let mut held = Downlinks::default();
+        for counter in [3, 1, 2] {
+            let (released, windows) = answer(counter);
+            assert!(held.hold(released, windows, Mono::ZERO).is_none());
+        }
+        let due = Mono::ZERO.plus_ms(10_650);
+        let leave = std::iter::from_fn(|| held.take_due(due));
+        let leave: Vec<EventId> = leave.map(|(released, _)| released.event()).collect();
+        assert_eq!(leave, [3, 1, 2].map(event));
+    }
+
+    #[test]
+    fn no_more_answers_are_held_than_there_is_room_for() {
+        let mut held = Downlinks::default();
+        for counter in 0..1_024 {
+            let (released, windows) = answer(counter);
+            assert!(held.hold(released, windows, Mono::ZERO).is_none());
+        }
+        let (released, windows) = answer(1_024);
+        assert!(held.hold(released, windows, Mono::ZERO).is_some(), "it leaves at once");
     }
 }

@@ -78,3 +78,41 @@ impl AgeClock {
         age.ms_since(self.base)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::time::{Mono, WallSource};
+
+    fn now(mono_ms: u64, unix_ms: Option<i64>) -> Now {
+        let wall = unix_ms.map_or(Wall::Unset, |unix_ms| Wall::Set {
+            unix_ms,
+            uncertainty_ms: 10,
+            source: WallSource::Ntp,
+        });
+        Now { mono: Mono::from_us(mono_ms * 1_000), wall }
+    }
+
+    /// The journal is read before the age goes on: that may take seconds of the boot.
+    #[test]
+    fn the_age_goes_on_where_it_was_however_late_in_the_boot_it_is_known() {
+        let tick = Tick { age: Age(600_000), wall: Wall::Unset };
+        let clock = AgeClock::resume(Some(tick), Age(601_500), now(5_250, None));
+        assert_eq!(clock.at(now(5_250, None)), Age(601_500));
+        assert_eq!(clock.at(now(7_251, None)), Age(603_501));
+        assert_eq!(clock.mono_ms_of(Age(603_501)), 7_251);
+        assert_eq!(clock.mono_ms_of(Age(1)), 0, "it was reached in an earlier boot");
+    }
+
+    #[test]
+    fn the_first_set_clock_tells_how_long_the_gateway_was_off_and_only_once() {
+        let tick = Tick { age: Age(600_000), wall: now(0, Some(1_000_000)).wall };
+        let mut clock = AgeClock::resume(Some(tick), Age(600_000), now(5_000, None));
+        assert_eq!(clock.take_wall(now(8_000, None)), 0);
+        // 70 s after the tick, of which this boot has lived 4 s.
+        assert_eq!(clock.take_wall(now(9_000, Some(1_070_000))), 66_000);
+        assert_eq!(clock.at(now(9_000, None)), Age(670_000));
+        assert_eq!(clock.take_wall(now(10_000, Some(9_999_000))), 0);
+        assert_eq!(clock.at(now(10_000, None)), Age(671_000));
+    }
+}

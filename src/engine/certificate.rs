@@ -197,7 +197,7 @@ impl CertificateWatch {
         let wait = |known: &InUse| {
             let next = Nearness::TOLD.into_iter().find(|near| *near > known.told)?;
             let at_ms = next.begins(known.ends_unix_s).saturating_mul(1000);
-            u64::try_from(at_ms.saturating_sub(now_unix_ms)).ok().filter(|wait_ms| *wait_ms > 0)
+            u64::try_from(at_ms.saturating_sub(now_unix_ms)).ok()
         };
         self.in_use.values().filter_map(wait).min()
     }
@@ -221,6 +221,7 @@ impl CertificateWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::time::WallSource;
 
     #[test]
     fn the_last_second_of_each_stage_is_not_yet_the_next() {
@@ -241,5 +242,48 @@ mod tests {
         assert_eq!(Nearness::of(i64::MIN, 0), Nearness::Ended);
         assert_eq!(Nearness::of(i64::MAX, i64::MAX), Nearness::Ended);
         assert_eq!(Nearness::of(i64::MAX, 0), Nearness::Far);
+    }
+
+    fn now(unix_s: i64) -> Now {
+        let wall =
+            Wall::Set { unix_ms: unix_s * 1_000, uncertainty_ms: 0, source: WallSource::Ntp };
+        Now { mono: Mono::ZERO, wall }
+    }
+
+    #[test]
+    fn it_is_looked_at_again_when_the_next_stage_of_any_begins() {
+        let (broker, ends) = (BrokerId(0), 1_800_000_000);
+        let mut watch = CertificateWatch::default();
+        watch.in_use(broker, CertificateOf::Gateway, ends, Mono::ZERO);
+        watch.in_use(broker, CertificateOf::Authority, ends + 1_000, Mono::ZERO);
+        for (at_s, wait_s) in [
+            (ends - 30 * DAY_S - 5, Some(5)),
+            (ends - 30 * DAY_S, Some(1_000)),
+            (ends - DAY_S - 60, Some(60)),
+            (ends, Some(1)),
+            (ends + 1, Some(1_000)),
+            (ends + 1_001, None),
+        ] {
+            watch.handle_time(now(at_s));
+            let due = wait_s.map(|wait_s: u64| Mono::ZERO.plus_ms(wait_s * 1_000));
+            assert_eq!(watch.next_deadline(), due, "{} s before the end", ends - at_s);
+        }
+        watch.handle_time(Now { mono: Mono::ZERO, wall: Wall::Unset });
+        assert_eq!(watch.next_deadline(), None);
+    }
+
+    /// Behind one name several brokers may answer, each with its own certificate.
+    #[test]
+    fn a_broker_s_new_certificate_is_news_only_if_the_end_of_the_old_one_was_told() {
+        let (broker, of, ends) = (BrokerId(0), CertificateOf::Broker, 1_800_000_000);
+        for (left_s, told) in [(31 * DAY_S, false), (29 * DAY_S, true)] {
+            let mut watch = CertificateWatch::default();
+            assert_eq!(watch.in_use(broker, of, ends, Mono::ZERO), None, "it is the first");
+            assert_eq!(watch.handle_time(now(ends - left_s)).len(), usize::from(told));
+            let later = ends + 1;
+            let news = watch.in_use(broker, of, later, Mono::ZERO);
+            let replaced = Expiry { broker, of, ends_unix_s: later, near: Nearness::Far };
+            assert_eq!(news, told.then_some(replaced));
+        }
     }
 }

@@ -57,3 +57,38 @@ impl Chance {
         drawn
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the stream is said to be: HMAC-SHA-256 of 0, 1, 2, ... in 64 bits.
+    fn block(seed: [u8; 32], number: u64) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&seed).expect("a key of any length");
+        mac.update(&number.to_le_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    #[test]
+    fn every_byte_of_the_stream_is_drawn_once_and_in_order() {
+        let seed = [7; 32];
+        let mut chance = Chance::new(Seed(seed));
+        let drawn: Vec<u8> = (0..9).flat_map(|_| chance.number().to_le_bytes()).collect();
+        let stream = [block(seed, 0), block(seed, 1), block(seed, 2)].concat();
+        assert_eq!(drawn, stream[..drawn.len()]);
+        // Salts take two bytes each, to the last ones of a block.
+        let mut chance = Chance::new(Seed(seed));
+        let drawn: Vec<u8> = (0..17).flat_map(|_| chance.salt().to_le_bytes()).collect();
+        assert_eq!(drawn, stream[..drawn.len()]);
+    }
+
+    #[test]
+    fn a_number_for_which_the_block_is_too_short_begins_the_next() {
+        let seed = [7; 32];
+        let mut chance = Chance::new(Seed(seed));
+        for _ in 0..13 {
+            chance.salt();
+        }
+        assert_eq!(chance.number().to_le_bytes(), block(seed, 1)[..8]);
+    }
+}

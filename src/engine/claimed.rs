@@ -123,6 +123,12 @@ mod tests {
         assert_eq!(brought(Speech::EchoStream, &one[..14]), None);
     }
 
+    #[test]
+    fn only_frames_of_lora_have_their_own_proof() {
+        assert!(!Speech::LoRa.is_unvouched());
+        assert!(Speech::Meshtastic.is_unvouched() && Speech::EchoStream.is_unvouched());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

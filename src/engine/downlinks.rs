@@ -156,6 +156,7 @@ mod tests {
         let weak = signal(Some(-10), Some(-110));
         let strong = signal(Some(5), Some(-90));
         assert_eq!(best(&[(0, strong), (1, weak)], 0), Some(LinkId(1)));
+        assert_eq!(best(&[(0, weak), (1, strong)], 1), Some(LinkId(0)));
         assert_eq!(best(&[(0, strong)], 0), Some(LinkId(0)));
     }
 

@@ -250,3 +250,29 @@ fn lorawan_event_ids(shared: &Activation, enrolment: EnrolmentId) -> EventIdKey 
         Activation::Abp { nwk_s_key, .. } => EventIdKey::derive(nwk_s_key.as_bytes(), &[]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pendant_is_enrolled_once_and_is_unknown_when_it_is_revoked() {
+        let pendant = |number| PendantId::new(number).expect("a number");
+        let enrolment = |number: u32, id| Enrolment {
+            pendant: pendant(number),
+            id,
+            wearer: Name::new("nurse-7").expect("a name"),
+            secrets: Secrets::Claimed { number },
+        };
+        let mut keyring = Keyring::new();
+        assert!(keyring.is_empty());
+        for number in [1, 2, 3] {
+            assert!(keyring.insert(enrolment(number, u64::from(number))).is_none());
+        }
+        assert_eq!(keyring.insert(enrolment(2, 9)).map(|replaced| replaced.id), Some(2));
+        assert!(!keyring.is_empty() && keyring.len() == 3);
+        assert_eq!(keyring.remove(pendant(3)).map(|revoked| revoked.id), Some(3));
+        assert!(keyring.find(pendant(3)).is_none());
+        assert_eq!(keyring.iter().map(|enrolment| enrolment.id).collect::<Vec<_>>(), [1, 9]);
+    }
+}

@@ -86,6 +86,11 @@ mod tests {
     };
 
     #[test]
+    fn a_light_is_told_by_the_word_of_the_documents() {
+        assert_eq!([On, Blinking, Off].map(Light::as_str), ["on", "blinking", "off"]);
+    }
+
+    #[test]
     fn each_lamp_tells_of_its_part() {
         let lamps = |power, network, reception| Lamps { power, network, reception };
         for (status, shown) in [

@@ -92,3 +92,24 @@ impl fmt::Debug for Name {
         f.debug_tuple("Name").field(&self.as_str()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_no_name_is_refused_with_what_to_change() {
+        let long = "n".repeat(NAME_BYTES_MAX + 1);
+        for (text, error, told) in [
+            ("", NameError::Empty, "empty"),
+            (long.as_str(), NameError::TooLong, "at most 32 characters"),
+            ("north gate", NameError::Character(' '), "letters, digits, '.', '_' and '-'"),
+            ("größe", NameError::Character('ö'), "'ö' may not stand"),
+        ] {
+            assert_eq!(Name::new(text), Err(error.clone()), "{text}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        let longest = &long[1..];
+        assert_eq!(Name::new(longest).expect("32 characters").to_string(), longest);
+    }
+}

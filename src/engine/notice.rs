@@ -150,3 +150,14 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_the_label_by_which_refusals_are_counted() {
+        let labels = Refusal::ALL.map(Refusal::as_str);
+        assert_eq!(labels, ["malformed", "unknown_pendant", "forged", "replayed"]);
+    }
+}

@@ -197,4 +197,16 @@ mod tests {
             assert_eq!(ListenIn::new(bad), Err(fault), "{bad}");
         }
     }
+
+    #[test]
+    fn a_fault_in_it_says_what_a_right_one_has() {
+        for (fault, told) in [
+            (ListenInError::Scheme, "tel:"),
+            (ListenInError::Address, "a number after tel:"),
+            (ListenInError::Character(' '), "' '"),
+            (ListenInError::TooLong, "64"),
+        ] {
+            assert!(fault.to_string().contains(told), "{fault}");
+        }
+    }
 }

@@ -52,6 +52,7 @@ const REFUSED: &[(Decoder, u8, &str, Unreadable)] = &[
     (Decoder::AbeewayAt2, 18, "0A00F986000B", Unreadable::Value),
     (Decoder::AbeewayAt2, 18, "070464900006", Unreadable::Tag),
     (Decoder::AbeewayAt2, 18, "070464900003", Unreadable::Length),
+    (Decoder::AbeewayAt2, 18, "070464900002 0100000E10 02", Unreadable::Length),
     (Decoder::AbeewayAt2, 18, "036AC18900001D28B90160370200", Unreadable::Length),
     (Decoder::MokoLw004, 14, "5F006462248D03", Unreadable::Port),
     (Decoder::MokoLw004, 1, "5F006462248D0A", Unreadable::Value),
@@ -59,9 +60,14 @@ const REFUSED: &[(Decoder, u8, &str, Unreadable)] = &[
     (Decoder::MokoLw004, 4, "5F05006462248D", Unreadable::Value),
     (Decoder::MokoLw001, 12, "21", Unreadable::Port),
     (Decoder::MokoLw001, 2, "011FC00307E60803090F1F00091227888E443AA0500C", Unreadable::Tag),
+    (Decoder::MokoLw001, 2, "011FC00007E60803090F1F0008010203040506C400", Unreadable::Length),
+    (Decoder::MokoLw001, 2, "011FC00207E60803090F1F000A1227888E443AA0500C00", Unreadable::Length),
     (Decoder::TektelicSeal, 10, "0395 01", Unreadable::Tag),
     (Decoder::TektelicSeal, 10, "00D365", Unreadable::Value),
     (Decoder::TektelicSeal, 11, "029501", Unreadable::Port),
+    // "hello", and an alert on a port of something else.
+    (Decoder::MeshtasticNode, 10, "68656C6C6F", Unreadable::Value),
+    (Decoder::MeshtasticNode, 12, "68656C70", Unreadable::Port),
 ];
 
 #[test]
@@ -69,6 +75,19 @@ fn what_is_no_payload_of_the_device_is_refused_with_the_reason() {
     for (decoder, port, payload, why) in REFUSED {
         let refused = decoder.decode(*port, &hex(payload));
         assert_eq!(refused, Err(*why), "{decoder:?} {port} {payload}");
+    }
+}
+
+#[test]
+fn each_reason_is_told_in_words_of_its_own() {
+    let told = [
+        (Unreadable::Port, "port"),
+        (Unreadable::Length, "too short or too long"),
+        (Unreadable::Tag, "does not know"),
+        (Unreadable::Value, "cannot be"),
+    ];
+    for (why, words) in told {
+        assert!(why.to_string().contains(words), "{why}");
     }
 }
 

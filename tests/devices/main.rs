@@ -2,6 +2,8 @@
 
 mod documents;
 mod garbage;
+mod layouts;
+mod lengths;
 mod profiles;
 mod vectors;
 

@@ -74,6 +74,14 @@ fn mistakes_in_a_profile_are_told_with_place_and_remedy() {
     }
 }
 
+/// Nothing vouches for what comes by these: what they say ends nothing.
+#[test]
+fn only_devices_of_serial_receivers_are_without_proof() {
+    let unvouched = Decoder::ALL.iter().filter(|(_, decoder)| decoder.is_unvouched());
+    let names: Vec<&str> = unvouched.map(|(name, _)| *name).collect();
+    assert_eq!(names, ["meshtastic", "inovonics-echostream"]);
+}
+
 #[test]
 fn the_gravest_meaning_counts_and_a_safe_never_hides_a_duress() {
     let both = hex("ff34010000 ff34020000 017532");

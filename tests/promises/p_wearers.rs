@@ -48,6 +48,7 @@ fn an_event_names_who_wore_the_pendant_at_that_moment_also_when_it_is_told_later
     rig.broker_away();
     rig.exchange(&mut pendant, PANIC);
     hand_over(&mut rig, &pendant);
+    assert_eq!(rig.gateway.as_ref().expect("running").status().pendants, 2);
     rig.exchange(&mut pendant, PANIC);
     rig.exchange(&mut other, PANIC);
     rig.broker_back();

@@ -2,7 +2,8 @@
 
 use super::channel::Channel as ChannelWatch;
 use super::loss::Loss;
-use super::{AirReport, Rate, Sign};
+use super::{AirReport, AirWatch, Rate, Sign};
+use crate::engine::seam::LinkId;
 use crate::engine::time::Mono;
 use pendant_protocol::PendantId;
 use proptest::prelude::*;
@@ -227,6 +228,54 @@ fn what_was_before_an_outage_of_the_radio_is_forgotten_but_not_a_suspicion() {
     assert_eq!(channel.until_news(-90, 0, 0), (20, (Sign::Noise, true)));
     channel.watch.forget();
     assert!(channel.watch.is_suspected());
+}
+
+/// A link that goes takes what was counted of its channel along, and of no other.
+#[test]
+fn a_link_that_goes_begins_to_be_judged_anew() {
+    let mut air = AirWatch::default();
+    let noisy = AirReport { noise_dbm: Some(-80), failures: 0, frames: 0 };
+    let second = |air: &mut AirWatch, n: u64, link| {
+        air.report(Mono::ZERO.plus_ms(n * 1_000), LinkId(link), noisy).map(|news| news.sign)
+    };
+    for n in 0..19 {
+        assert_eq!([second(&mut air, n, 0), second(&mut air, n, 1)], [None, None]);
+    }
+    air.link_down(LinkId(0));
+    assert_eq!(second(&mut air, 19, 1), Some(Sign::Noise));
+    for n in 19..38 {
+        assert_eq!(second(&mut air, n, 0), None, "second {n}");
+    }
+    assert_eq!(second(&mut air, 38, 0), Some(Sign::Noise));
+    air.link_down(LinkId(0));
+    assert!(air.suspects(LinkId(0)), "a suspicion stays");
+}
+
+#[test]
+fn the_usual_level_follows_quiet_by_an_eighth_loud_by_a_256th_and_is_told_rounded() {
+    let mut channel = Channel::default();
+    channel.second(-116, 0, 1);
+    for _ in 0..127 {
+        channel.second(-110, 0, 1);
+    }
+    assert_eq!(channel.watch.usual_dbm(), Some(-116));
+    channel.second(-110, 0, 1);
+    assert_eq!(channel.watch.usual_dbm(), Some(-115), "it is half a decibel above");
+    let mut channel = Channel::default();
+    channel.second(-100, 0, 1);
+    channel.second(-116, 0, 1);
+    assert_eq!(channel.watch.usual_dbm(), Some(-102));
+}
+
+#[test]
+fn a_silence_is_judged_late_where_nobody_looked_in_time_and_never_early() {
+    let mut crowd = Crowd::new(200, 600_000);
+    crowd.heard(200, 3_000);
+    let due = crowd.loss.next_deadline().expect("a silence is awaited");
+    let early = Mono::from_us(due.us() - 1);
+    assert!(!crowd.loss.handle_time(early, || panic!("it is not asked what is expected")));
+    let expected = || Rate::of((0..200).map(|_| 600_000));
+    assert!(crowd.loss.handle_time(due.plus_ms(60_000), expected));
 }
 
 proptest! {

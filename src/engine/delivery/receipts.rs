@@ -94,6 +94,7 @@ fn pop_due(queue: &mut VecDeque<(Mono, Telling)>, now: Mono) -> Option<(Mono, Te
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Brokers, Place, Sent};
     use super::*;
     use crate::engine::event::{Detail, Event, EventIdKey, Kind, Stamp};
     use crate::engine::journal::Lsn;
@@ -122,6 +123,40 @@ mod tests {
             drain_per_s_max: None,
         };
         Delivery::new(settings, 1, Mono::ZERO)
+    }
+
+    /// An event of the journal that a broker took and whose receipt is waited for.
+    fn wait_for(delivery: &mut Delivery, number: u64, broker: BrokerId) -> Telling {
+        let mut taken = Brokers::default();
+        taken.insert(broker);
+        let sent = Sent {
+            place: Place::Journal(Lsn(number)),
+            replayed: false,
+            read: None,
+            open: Brokers::default(),
+            taken,
+            until: Some(Mono::ZERO),
+        };
+        let telling = event(number).telling();
+        delivery.sent.insert(telling, sent);
+        delivery.awaiting += 1;
+        telling
+    }
+
+    /// Offered once more to the one broker that says nothing of it, it would be no safer.
+    #[test]
+    fn an_event_that_waits_too_long_is_given_back_only_where_another_broker_is_well() {
+        for brokers in [1, 2] {
+            let mut delivery = Delivery::new(delivery().settings, brokers, Mono::ZERO);
+            for broker in BrokerId::all().take(brokers) {
+                delivery.broker_up(broker, 8, Mono::ZERO);
+            }
+            let [first, second] = [1, 2].map(|n| wait_for(&mut delivery, n, BrokerId(0)));
+            delivery.escalate(first);
+            let waits = [first, second].map(|event| delivery.sent.contains_key(&event));
+            assert_eq!(waits, [brokers == 1; 2], "{brokers} brokers");
+            assert!(delivery.lines[0].mute, "the line is not relied on");
+        }
     }
 
     /// Whether a receipt of an event is news.

@@ -161,6 +161,10 @@ mod tests {
         assert_eq!(waves(plan, 905_300_000, 7), Some([(927_500_000, 7, 500_000), second]));
         // Channel 65, 500 kHz.
         assert_eq!(waves(plan, 904_600_000, 8), Some([(923_900_000, 7, 500_000), second]));
+        // The last of either width, and where one more would be.
+        assert_eq!(waves(plan, 914_900_000, 7), Some([(927_500_000, 7, 500_000), second]));
+        assert_eq!(waves(plan, 914_200_000, 8), Some([(927_500_000, 7, 500_000), second]));
+        assert_eq!([915_100_000, 915_800_000].map(|hz| waves(plan, hz, 8)), [None, None]);
         assert_eq!(waves(plan, 868_100_000, 7), None);
         assert_eq!(waves(plan, 903_950_000, 7), None);
     }

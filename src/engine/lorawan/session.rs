@@ -372,3 +372,6 @@ impl Uplink {
         data_downlink(&self.keys, dev_addr, reply, options, command)
     }
 }
+
+#[cfg(test)]
+mod tests;

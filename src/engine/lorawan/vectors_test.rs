@@ -1,10 +1,12 @@
 //! Frames and keys that others published.
 
-use super::crypto::code_of;
+use super::crypto::{Crypto, code_of};
 use super::frame::{DataUp, Frame};
 use super::join::{Accept, seal};
 use super::keys::{SessionKeys, derive};
-use super::{Eui, Offer, Plan, SecretKey};
+use super::reading::{Uplink, read};
+use super::{Eui, Offer, Plan, SecretKey, counter_in_clear};
+use lorawan::keys::{CryptoFactory as _, Decrypter as _, Encrypter as _, Mac as _};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
@@ -40,6 +42,24 @@ fn cmac_is_that_of_the_rfc() {
     }
 }
 
+/// FIPS 197, appendix C.1, and RFC 4493, example 2: what is made for the codec.
+#[test]
+fn the_codec_s_ciphers_are_those_of_the_standards() {
+    let cipher_key = key("000102030405060708090a0b0c0d0e0f").for_codec();
+    let [plain, sealed] =
+        ["00112233445566778899aabbccddeeff", "69c4e0d86a7b0430d8cdb78070b4c55a"].map(bytes);
+    let mut block = *<&[u8; 16]>::try_from(&plain[..]).expect("16 bytes");
+    Crypto.new_enc(&cipher_key).encrypt_block((&mut block).into());
+    assert_eq!(block.to_vec(), sealed);
+    Crypto.new_dec(&cipher_key).decrypt_block((&mut block).into());
+    assert_eq!(block.to_vec(), plain);
+    let mut code = Crypto.new_mac(&key("2b7e151628aed2a6abf7158809cf4f3c").for_codec());
+    code.input(b"what is taken back");
+    code.reset();
+    code.input(&bytes("6bc1bee22e409f96e93d7e117393172a"));
+    assert_eq!(code.result().to_vec(), bytes("070a16b46b4d4144f79bdd9dd04a287c"));
+}
+
 /// The data frame in the README of anthonykirby/lora-packet.
 #[test]
 fn a_data_frame_is_read() {
@@ -54,6 +74,18 @@ fn a_data_frame_is_read() {
     let opened = frame.open(&keys, 2);
     assert_eq!(opened.payload, Some((1, b"test".to_vec())));
     assert!(!opened.confirmed && !opened.acknowledges && !opened.wants_answer);
+    assert_eq!(counter_in_clear(&good), Some(2));
+    assert_eq!(counter_in_clear(&good[..5]), None);
+
+    // Without a gateway, and with one key for all: what it says is another text then.
+    let with_half = |high| match read(&good, &keys.network, high) {
+        Some(Uplink::Data { dev_addr, counter_low, genuine, payload: Some((port, text)) }) => {
+            assert_eq!((dev_addr, counter_low, port, text.len()), (0x49BE_7DF1, 2, 1, 4));
+            genuine
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(with_half(0) && !with_half(1));
 
     // Another counter's high half, and every single bit.
     assert!(!frame.is_made_with(&keys, 0x1_0002));
@@ -75,6 +107,7 @@ fn a_join_is_answered_as_a_live_network_did() {
     let request = bytes("00dc0000d07ed5b3701e6fedf57ceeaf0085cc587fe913");
     let Some(Frame::Join(request)) = Frame::parse(&request) else { panic!("a join request") };
     assert_eq!(request.dev_eui(), Eui(0x00AF_EE7C_F5ED_6F1E));
+    assert_eq!(request.dev_eui().to_string(), "00afee7cf5ed6f1e");
     assert_eq!(request.join_eui(), Eui(0x70B3_D57E_D000_00DC));
     assert_eq!(request.dev_nonce(), 0xCC85);
     assert!(request.is_made_with(&app_key));

@@ -41,7 +41,6 @@ pub(super) fn trackerd_1_5_4(port: u8, payload: &[u8]) -> Result<Reading, Unread
         (4, _) => Err(Unreadable::Length),
         // Several beacons: five bytes each.
         (9, bytes) if bytes >= 3 && (bytes - 3) % 5 == 0 => alarm(payload[0]),
-        (9, _) => Err(Unreadable::Length),
         (10, 38) => alarm(payload[35]),
         (10, _) => Err(Unreadable::Length),
         _ => trackerd_indoors(port, payload),
