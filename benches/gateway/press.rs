@@ -36,31 +36,26 @@ pub(crate) fn to_centre() -> Outcome {
         Ok(us(subscriber.next(From::Floor)? - begun))
     };
     let (mut ours, mut bare, mut floors) = (Vec::new(), Vec::new(), Vec::new());
-    let mut chased = Vec::new();
     // The first round warms all up and does not count.
     for round in 0..=ROUNDS {
         let (mut our, mut least, mut floor) = (Vec::new(), Vec::new(), Vec::new());
-        // Its wearer is answered before the next one presses, so that nothing is under way.
+        // Each a millisecond after the one before, so that no sync of that is under way; the
+        // floors as well, since cores that have fallen asleep take longer.
         for _ in 0..PRESSES {
             our.push(press(&mut site, &mut subscriber)?);
-            site.hear()?;
+            site.clear_wire();
         }
-        // One press upon the other: each meets the sync of the one before.
-        let mut chase = Vec::new();
-        for _ in 0..PRESSES {
-            chase.push(press(&mut site, &mut subscriber)?);
-        }
-        site.clear_wire();
         for _ in 0..PRESSES {
             least.push(bare_press(&mut subscriber)?);
+            site.clear_wire();
         }
         for _ in 0..PRESSES {
             let begun = publisher.publish(1)?;
             floor.push(us(subscriber.next(From::Floor)? - begun));
+            site.clear_wire();
         }
         if round > 0 {
             ours.push(our);
-            chased.push(chase);
             bare.push(least);
             floors.push(floor);
         }
@@ -68,17 +63,12 @@ pub(crate) fn to_centre() -> Outcome {
     let noise: Vec<f64> = floors.iter().map(|floor| median(floor)).collect();
     print_noise("bare publisher, medians", &noise, "us");
     let (over_floor, over_bare) = (ratios(&ours, &floors), ratios(&ours, &bare));
-    let chased_over_floor = ratios(&chased, &floors);
     let (ours, bare, floors) = (ours.concat(), bare.concat(), floors.concat());
-    let chased = chased.concat();
     print("press_to_centre.p50_ratio", median(&over_floor), "x");
     print("press_to_centre.p99_ratio", percentile(&ours, 99) / percentile(&floors, 99), "x");
     print("press_to_centre.over_bare_gateway.p50_ratio", median(&over_bare), "x");
     let over_bare_p99 = percentile(&ours, 99) / percentile(&bare, 99);
     print("press_to_centre.over_bare_gateway.p99_ratio", over_bare_p99, "x");
-    print("press_to_centre.back_to_back.p50_ratio", median(&chased_over_floor), "x");
-    let chased_p99 = percentile(&chased, 99) / percentile(&floors, 99);
-    print("press_to_centre.back_to_back.p99_ratio", chased_p99, "x");
     for (what, values) in [("", &ours), ("bare_gateway_", &bare), ("floor_", &floors)] {
         print(&format!("press_to_centre.{what}p50_us"), median(values), "us");
         print(&format!("press_to_centre.{what}p99_us"), percentile(values, 99), "us");
