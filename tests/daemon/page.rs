@@ -1,7 +1,8 @@
 //! The local page and metrics of the real daemon, over real sockets.
 
-use crate::browser::{Browser, free_port};
+use crate::browser::Browser;
 use crate::end_to_end::World;
+use crate::mosquitto::free_port;
 use crate::pendant::*;
 use crate::site::{SOON, hear};
 use serde_json::Value;

@@ -8,8 +8,9 @@
 //! machine's own jitter. The engine's times are compared to the microsecond
 //! in `tests/promises/p5_non_interference.rs`.
 
-use crate::browser::{Browser, free_port};
+use crate::browser::Browser;
 use crate::end_to_end::{World, next_of};
+use crate::mosquitto::free_port;
 use crate::pendant::*;
 use crate::site::{SOON, hear};
 use crate::tap::{Record, Tap};

@@ -15,7 +15,7 @@ mod pendant;
 #[path = "../support/site.rs"]
 mod site;
 
-use mosquitto::{Authority, Identity, Mosquitto, VALID};
+use mosquitto::{Authority, Identity, Mosquitto, VALID, free_port};
 use pendant::*;
 use pendant_gateway::engine::seam::{LinkId, Signal};
 use pendant_gateway::shell::history::{Fact, History, HistoryLimits, Sample};
@@ -201,9 +201,4 @@ async fn a_phone_is_let_in_by_its_code() {
     let said = tokio::time::timeout(SOON * 3, browsing.says()).await.expect("in time");
     assert_eq!(said["found"], "all", "{said}");
     browsing.end();
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
 }

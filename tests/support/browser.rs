@@ -6,9 +6,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -150,22 +148,6 @@ impl Stream {
                 }
             }
             self.read().await;
-        }
-    }
-}
-
-/// A port at which nobody listens yet. It is none of those that the kernel gives to whoever
-/// connects or asks for any: one of the many tests beside would have it before the daemon.
-pub fn free_port() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    const FIRST: u32 = 20_000;
-    const PORTS: u32 = 12_000;
-    loop {
-        // Processes that follow each other begin eight ports apart.
-        let place = std::process::id().wrapping_mul(8) + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(FIRST + place % PORTS).expect("32,000 at most");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
         }
     }
 }
