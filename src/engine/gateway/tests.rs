@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::engine::acknowledge::{NATIVE_WINDOWS, Waiting};
-use crate::engine::journal::medium_test::{BOOT, Medium, at_ms, event, journal, of, state, stored};
+use crate::engine::journal::medium_test::{
+    BOOT, Medium, at_ms, event, journal, of, replay, state, stored,
+};
 use crate::engine::limits_test::settings;
 use crate::engine::lorawan::DownlinkBytes;
 use crate::engine::seam::{BrokerInput, DiskDone, DiskFault, DiskOp, TransmitId, TransmitOutcome};
@@ -15,7 +17,7 @@ pub(super) fn now(ms: u64) -> Now {
 /// A gateway that finds this medium.
 fn recovered(medium: &Medium) -> (Gateway, RecoveryReport) {
     let (seed, keyring) = (Seed([7; 32]), Keyring::default());
-    let recovered = Gateway::recover(settings(), &keyring, seed, now(0), medium.replay());
+    let recovered = Gateway::recover(settings(), &keyring, seed, now(0), replay(&medium.files));
     recovered.expect("the store is this gateway's")
 }
 

@@ -171,21 +171,10 @@ impl Medium {
         }
     }
 
-    /// What the next boot reads.
-    pub(in crate::engine) fn replay(&self) -> Replay {
-        let mut survey = Survey::new();
-        self.files.iter().for_each(|(file, bytes)| survey.file(*file, bytes));
-        let mut replay = Replay::new(survey.plan().expect("of this version"), key());
-        for file in replay.order() {
-            replay.file(file, &self.files[&file]);
-        }
-        replay
-    }
-
     /// The positions of events that wait, as the next boot finds them.
     pub(in crate::engine) fn found(&self) -> BTreeSet<Lsn> {
         let limits = Limits { files_max: 8, files_reserved: 0 };
-        let journal = self.replay().finish(BOOT + 1, limits).expect("of this store").journal;
+        let journal = replay(&self.files).finish(BOOT + 1, limits).expect("of this store").journal;
         live(&journal)
     }
 
@@ -196,8 +185,25 @@ impl Medium {
     }
 }
 
-fn key() -> JournalKey {
+/// Of the store that these journals are of.
+pub(in crate::engine) fn key() -> JournalKey {
     JournalKey::from_bytes([9; 32])
+}
+
+/// The first pass over all files.
+pub(in crate::engine) fn survey(files: &BTreeMap<u32, Vec<u8>>) -> Survey {
+    let mut survey = Survey::new();
+    files.iter().for_each(|(file, bytes)| survey.file(*file, bytes));
+    survey
+}
+
+/// Both passes, as the next boot makes them.
+pub(in crate::engine) fn replay(files: &BTreeMap<u32, Vec<u8>>) -> Replay {
+    let mut replay = Replay::new(survey(files).plan().expect("of this version"), key());
+    for file in replay.order() {
+        replay.file(file, &files[&file]);
+    }
+    replay
 }
 
 /// The positions of events that wait.

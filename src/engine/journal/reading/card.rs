@@ -2,36 +2,17 @@
 //! of recovery read.
 
 use super::{Clear, sealed};
-use crate::engine::event::{Boot, Detail, Event, EventIdKey, Kind, Stamp};
+use crate::engine::event::Boot;
+use crate::engine::journal::medium_test::{self, BOOT, key};
 use crate::engine::journal::recover::{Plan, Replay, Survey};
 use crate::engine::journal::slot::{Plain, Written};
 use crate::engine::journal::{JournalKey, Lsn, SEGMENT_BYTES, SLOT_BYTES};
-use crate::engine::time::{Mono, Wall};
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// Who wrote the frames, if nothing else is said.
-pub(in crate::engine::journal) const BOOT: Boot = 77;
-
-pub(in crate::engine::journal) fn key() -> JournalKey {
-    JournalKey::from_bytes([9; 32])
-}
 
 /// A place in the log.
 pub(in crate::engine::journal) fn at(segment: u64, index: u64) -> Lsn {
     Lsn(Lsn::first_of(segment).0 + index)
-}
-
-pub(in crate::engine::journal) fn event(kind: Kind, boot: Boot, number: u64) -> Event {
-    Event {
-        id: EventIdKey::derive(&[1; 16], &[]).of_frame(boot as u32, number as u32, 0),
-        kind,
-        boot,
-        number,
-        received: Stamp { mono: Mono::ZERO, wall: Wall::Unset },
-        from: None,
-        detail: Detail::None,
-    }
 }
 
 /// What frames of one segment say in clear.
@@ -131,9 +112,7 @@ impl Card {
 
     /// The first pass over all files.
     pub(in crate::engine::journal) fn survey(&self) -> Survey {
-        let mut survey = Survey::new();
-        self.files.iter().for_each(|(file, bytes)| survey.file(*file, bytes));
-        survey
+        medium_test::survey(&self.files)
     }
 
     /// What the first pass found.
@@ -143,10 +122,6 @@ impl Card {
 
     /// Both passes.
     pub(in crate::engine::journal) fn replay(&self) -> Replay {
-        let mut replay = Replay::new(self.plan(), key());
-        for file in replay.order() {
-            replay.file(file, &self.files[&file]);
-        }
-        replay
+        medium_test::replay(&self.files)
     }
 }

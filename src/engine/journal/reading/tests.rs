@@ -1,5 +1,6 @@
-use super::card::{BOOT, at, key};
+use super::card::at;
 use super::*;
+use crate::engine::journal::medium_test::{BOOT, key};
 use crate::engine::journal::slot::{Written, open};
 
 fn clear() -> Clear {

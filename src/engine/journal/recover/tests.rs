@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::engine::event::Kind;
-use crate::engine::journal::reading::card::{BOOT, Card, Stretch, at, event, stretch};
+use crate::engine::journal::medium_test::{BOOT, event};
+use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
 use crate::engine::pendant::Actual;
 

@@ -2,40 +2,13 @@
 
 use super::*;
 use crate::engine::event::Kind;
-use crate::engine::journal::Limits;
-use crate::engine::journal::reading::card::{BOOT, Card, at, event, stretch};
+use crate::engine::journal::medium_test::{BOOT, event};
+use crate::engine::journal::reading::card::{Card, at, stretch};
 use crate::engine::journal::slot::{Run, Written};
-use crate::engine::name::Name;
-use crate::engine::policy::Policies;
-use crate::engine::settings::{CentreSettings, Chance, DeliverySettings};
+use crate::engine::limits_test::settings;
 use crate::engine::time::{Mono, Wall};
-use pendant_protocol::Slot;
 
 const NOW: Now = Now { mono: Mono::ZERO, wall: Wall::Unset };
-
-fn settings() -> Settings {
-    let name = |name| Name::new(name).expect("a name");
-    Settings {
-        site: name("mill"),
-        gateway: name("gw-1"),
-        slot: Slot::new(1).expect("a slot"),
-        chance: Chance::Either,
-        brokers: Vec::new(),
-        links: Vec::new(),
-        lorawan: None,
-        policies: Policies::default(),
-        devices: BTreeMap::new(),
-        delivery: DeliverySettings {
-            receipts: true,
-            receipt_wait_ms: 1,
-            escalate_after_ms: 1,
-            release_interval_ms: 1,
-            drain_per_s_max: None,
-        },
-        centre: CentreSettings { silence_ms: 60_000, keys: Default::default() },
-        journal: Limits { files_max: 8, files_reserved: 1 },
-    }
-}
 
 /// Three panics in file 3, of which the second was released; a heartbeat in file 1 that
 /// was released as well; and one, of another boot, in file 2.
