@@ -29,6 +29,7 @@ const REFUSED: &[(Decoder, u8, &str, Unreadable)] = &[
     (Decoder::NetvoxButton, 8, "014D011E01000000000000", Unreadable::Port),
     (Decoder::BrowanTbpb100, 147, "01FE37000004000000", Unreadable::Length),
     (Decoder::BrowanTbpb100, 136, "01FE370000040000", Unreadable::Port),
+    (Decoder::BrowanTbpb100, 204, "", Unreadable::Length),
     (Decoder::MclimateButton, 2, "01AB029B04", Unreadable::Value),
     (Decoder::MclimateButton, 2, "01AB029B0300", Unreadable::Length),
     (Decoder::MclimateButton, 2, "0501AB029B03", Unreadable::Tag),

@@ -12,11 +12,11 @@ const BYTES: usize = 8;
 const ZERO_CELSIUS: i16 = 32;
 
 pub(super) fn tbpb100(port: u8, payload: &[u8]) -> Result<Reading, Unreadable> {
-    if port == INFORMATION_PORT && !payload.is_empty() {
-        return Ok(Reading::default());
-    }
-    if port != PORT {
-        return Err(Unreadable::Port);
+    match port {
+        PORT => {}
+        INFORMATION_PORT if payload.is_empty() => return Err(Unreadable::Length),
+        INFORMATION_PORT => return Ok(Reading::default()),
+        _ => return Err(Unreadable::Port),
     }
     let [status, _battery, temperature] = Fields::exactly(payload, BYTES)?.take()?;
     let mut reading = Reading::default();
