@@ -8,7 +8,6 @@ use pendant_gateway::engine::lorawan::DevNonceRule;
 use pendant_gateway::engine::mutant::{Mutant, plant};
 use pendant_kit::lorawan::Asks;
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
@@ -248,7 +247,7 @@ fn what_is_planted_is_seen() {
     let mutants = [Mutant::AnswerBeforeSync, Mutant::ChanceInEventId];
     for mutant in mutants.into_iter().chain(Mutant::LORAWAN) {
         plant(Some(mutant));
-        let mut runner = TestRunner::new(cases(200));
+        let mut runner = proptest::test_runner::TestRunner::new(cases(200));
         let seen = runner.run(&lives(), |(steps, commit_us)| live(&steps, commit_us)).is_err();
         plant(None);
         assert!(seen, "{mutant:?} was not seen");
