@@ -57,8 +57,8 @@ const BANDWIDTHS_HZ: [i64; 10] =
 /// first page).
 const FREQUENCY_HZ: RangeInclusive<i64> = 150_000_000..=960_000_000;
 
-/// Slow enough for a metre of wire, fast enough for a frame in a millisecond.
-const SPI_HZ: RangeInclusive<i64> = 100_000..=16_000_000;
+/// The slowest clock of SPI, hertz: a frame still takes less than 20 ms.
+const SPI_HZ_MIN: i64 = 100_000;
 
 /// The most lines that a GPIO chip of a small computer has, and more.
 const LINES: RangeInclusive<i64> = 0..=1023;
@@ -109,8 +109,9 @@ pub(super) fn radio(section: &Section<'_>, report: &mut Report<'_>) -> Option<Li
     refuse_shared_lines(section, &singles, &enable_lines, report);
     let spi = path(section, "spi", report).map(Spanned::into_inner);
     let gpiochip = path(section, "gpiochip", report).map(Spanned::into_inner);
-    let spi_hz =
-        whole(section, "spi_hz", &Quantity::new(Unit::Hertz, SPI_HZ), 2_000_000_u32, report);
+    let spi_hz = Quantity::new(Unit::Hertz, spi_hz(chip.unwrap_or(ChipKind::Sx1262)));
+    // Slow enough for a metre of wire, fast enough for a frame in a millisecond.
+    let spi_hz = whole(section, "spi_hz", &spi_hz, 2_000_000_u32, report);
     let millivolts = TCXO_MV.map(i64::from);
     let tcxo_mv = one_of(section, "tcxo_mv", Unit::Plain, &millivolts, report)
         .unwrap_or(board.map_or(0, |board| board.tcxo_mv));
@@ -176,6 +177,15 @@ fn refuse_shared_lines(
             report.refuse(place(section, written), text, remedy);
         }
         taken.push((key, line));
+    }
+}
+
+/// Clocks of SPI that the chip can follow, hertz (SX1261/2 datasheet rev 2.1, timing of
+/// SPI; SX1276/77/78/79 datasheet, digital specification, FSCK).
+const fn spi_hz(chip: ChipKind) -> RangeInclusive<i64> {
+    match chip {
+        ChipKind::Sx1261 | ChipKind::Sx1262 => SPI_HZ_MIN..=16_000_000,
+        ChipKind::Sx1276 => SPI_HZ_MIN..=10_000_000,
     }
 }
 

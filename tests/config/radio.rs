@@ -94,6 +94,8 @@ fn what_a_region_or_a_chip_cannot_do_is_refused_with_what_to_write() {
         (us, "spreading_factor = 11", "takes 823 ms at SF11; US915 allows 400 ms", "= 10"),
         (rfm95, "spreading_factor = 11", "an SX1276 cannot be set to SF11", "7 to 10, or 12"),
         (rfm95, "power_dbm = 22", "`power_dbm` is a whole number of dBm, 2 to 20", "2 to 20"),
+        (rfm95, "spi_hz = 16_000_000", "whole number of hertz, 100000 to 10000000", ""),
+        (eu, "spi_hz = 16_000_001", "whole number of hertz, 100000 to 16000000", ""),
         (eu, "tcxo_mv = 1900", "`tcxo_mv` is one of", "tcxo_mv = 1800"),
         (eu, "enable_lines = 6", "`enable_lines` is a list", "[12, 13]"),
         (eu, "enable_lines = [6, -1]", "`enable_lines` is a list", "[12, 13]"),
