@@ -11,6 +11,7 @@ use pendant_hal::{
     Wave,
 };
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -46,14 +47,21 @@ struct Rig {
     address: SocketAddr,
 }
 
+/// An address of this machine that no other rig has: a port that is free for a moment may
+/// be another's in the next.
+fn own_address() -> Ipv4Addr {
+    static RIGS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, RIGS.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Rig {
     fn new(account: Account) -> Self {
         Self::answering_on(869_525_000, account)
     }
 
     fn answering_on(downlink_frequency_hz: u32, account: Account) -> Self {
-        // A port that was free a moment ago.
-        let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = UdpSocket::bind((own_address(), 0)).expect("a port");
         let address = address.local_addr().expect("its address");
         let settings = ConcentratorSettings { downlink_frequency_hz, ..settings(address) };
         let (sender, events) = mpsc::channel(256);

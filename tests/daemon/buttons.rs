@@ -5,7 +5,7 @@ use crate::clerk::{Books, Clerk};
 use crate::end_to_end::World;
 use crate::ledger::Acknowledged;
 use crate::load::is_long;
-use crate::site::free_udp_port;
+use crate::mosquitto::free_port;
 use pendant_kit::sim::{self, Progress, Report, Scenario, StepReport};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -50,7 +50,7 @@ impl Button {
 /// A site with these buttons, their keys' files, and a centre.
 async fn world(buttons: &[Button]) -> (World, SocketAddr, Books, Clerk) {
     let mut world = World::new(None).await;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let mut lines = format!(
         "[lorawan]\nregion = \"US915\"\nsub_band = 2\n\
          [[link]]\nname = \"roof\"\nkind = \"concentrator\"\nlisten = \"{server}\"\n\

@@ -4,9 +4,10 @@
 use crate::dice::Dice;
 use crate::end_to_end::World;
 use crate::load::{is_long, seed};
+use crate::mosquitto::free_port;
 use crate::pendant::*;
 use crate::sick::Sickness;
-use crate::site::{SOON, free_udp_port};
+use crate::site::SOON;
 use pendant_hal::Signal;
 use pendant_hal::concentrator::Eui;
 use pendant_hal::sim::forwarder::Forwarder;
@@ -27,7 +28,7 @@ const PAUSE_MS: (u64, u64) = (1, 100);
 /// A site whose roof has a concentrator, beside the serial port or instead of it.
 async fn site_with_a_roof(beside: bool) -> (World, Option<Wire>, Forwarder, Vec<Pendant>) {
     let mut world = World::new(None).await;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     world.site.configure(&format!(
         "[[link]]\nname = \"roof\"\nkind = \"concentrator\"\nlisten = \"{server}\"\n\
          eui = \"{EUI}\"\nregion = \"US915\"\n"

@@ -2,8 +2,9 @@
 
 use crate::end_to_end::{World, next_of};
 use crate::lorawan::{DEV_EUI, FORWARDER, Roof, lines};
+use crate::mosquitto::free_port;
 use crate::pendant::*;
-use crate::site::{free_udp_port, hear};
+use crate::site::hear;
 use pendant_hal::sim::forwarder::Forwarder;
 use pendant_kit::lorawan::LoRaWanDevice;
 use pendant_protocol::{EnrolmentKey, Outcome, PendantId};
@@ -24,7 +25,7 @@ fn provisioned(line: &str) -> (PendantId, EnrolmentKey) {
 #[tokio::test]
 async fn what_is_imported_is_heard_at_once_and_what_is_revoked_no_longer() {
     let mut world = World::new(None).await;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     world.site.configure(&lines(server));
     let mut wire = world.site.wire();
     let mut centre = world.centre();

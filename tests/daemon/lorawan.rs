@@ -2,7 +2,8 @@
 //! packet forwarder, pressed, and heard at the centre.
 
 use crate::end_to_end::{World, next_of};
-use crate::site::{SOON, free_udp_port};
+use crate::mosquitto::free_port;
+use crate::site::SOON;
 use pendant_hal::Signal;
 use pendant_hal::airtime::Shape;
 use pendant_hal::concentrator::Eui;
@@ -94,7 +95,7 @@ fn enroll(world: &World, device: &LoRaWanDevice) {
 #[tokio::test]
 async fn a_button_joins_is_pressed_and_is_known_after_a_crash() {
     let mut world = World::new(None).await;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     world.site.configure(&lines(server));
     let _bare = world.site.wire();
     let mut device = LoRaWanDevice::new(DEV_EUI, [0x5C; 16]);

@@ -2,8 +2,9 @@
 //! another one: the real daemon on pseudo terminals that keep the time.
 
 use crate::end_to_end::{World, next_of};
+use crate::mosquitto::free_port;
 use crate::pendant::*;
-use crate::site::{SOON, free_udp_port, hear};
+use crate::site::{SOON, hear};
 use pendant_hal::concentrator::Eui;
 use pendant_hal::serial::envelope::{Envelope, Rx, Tx};
 use pendant_hal::sim::forwarder::Forwarder;
@@ -100,7 +101,7 @@ async fn a_secondary_leaves_the_first_window_to_the_primary() {
 #[tokio::test]
 async fn a_press_that_a_concentrator_heard_is_answered_through_its_forwarder() {
     let mut world = World::new(None).await;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let more = format!(
         "[[link]]\nname = \"roof\"\nkind = \"concentrator\"\nlisten = \"{server}\"\n\
          eui = \"AA:55:5A:00:00:00:01:01\"\nregion = \"US915\"\npower_dbm = 20\n"

@@ -8,7 +8,7 @@ use rcgen::{
 use rustls::ClientConfig;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -377,7 +377,7 @@ pub fn lines(output: impl std::io::Read + Send + 'static) -> mpsc::UnboundedRece
     receive
 }
 
-/// A port at which nobody listens yet. It is none of those that the kernel gives to whoever
+/// A port at which nobody listens yet, by TCP or UDP. It is none of those that the kernel gives to whoever
 /// connects or asks for any: one of the many tests beside would have it before the daemon.
 pub fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
@@ -387,7 +387,8 @@ pub fn free_port() -> u16 {
         // Processes that follow each other begin eight ports apart.
         let place = std::process::id().wrapping_mul(8) + TAKEN.fetch_add(1, Ordering::Relaxed);
         let port = u16::try_from(FIRST + place % PORTS).expect("32,000 at most");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let here = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(here).is_ok() && UdpSocket::bind(here).is_ok() {
             return port;
         }
     }

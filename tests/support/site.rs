@@ -282,8 +282,3 @@ pub async fn hear(wire: &mut Wire) -> (FrameBytes, Instant) {
 pub fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
-
-pub fn free_udp_port() -> u16 {
-    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    socket.local_addr().expect("its address").port()
-}
