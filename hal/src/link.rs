@@ -17,7 +17,7 @@ pub const FRAME_BYTES_MAX: usize = 255;
 /// frame once, a second later (LoRaWAN's joins five); at SF7 fewer than 20 frames fit into a second.
 pub const QUEUE_MAX: usize = 64;
 
-/// A transmission this long after its time is refused: the pendant has stopped
+/// A transmission so many milliseconds after its time is refused: the pendant has stopped
 /// listening, and a radio that transmits in vain is deaf in vain.
 pub const LATE_MS_MAX: u64 = 100;
 
@@ -360,11 +360,17 @@ impl fmt::Display for LinkFault {
                  (dialout, spi or gpio), and start the gateway again",
                 path.display()
             ),
-            Self::Busy(path) => write!(f, "{} is held by another program", path.display()),
+            Self::Busy(path) => write!(
+                f,
+                "{} is held by another program: end that (often ModemManager, or a console)",
+                path.display()
+            ),
             Self::WrongKind(path) => {
                 write!(f, "{} is another kind of device: correct the path", path.display())
             }
-            Self::Gone(path) => write!(f, "{} went away", path.display()),
+            Self::Gone(path) => {
+                write!(f, "{} went away: look at its cable and its supply", path.display())
+            }
             Self::Io { doing, says } => write!(f, "{doing}: {says}"),
             Self::BusyStuck => f.write_str(
                 "the radio's BUSY line stays high: check the lines of BUSY and RESET, the supply, \
@@ -400,7 +406,10 @@ impl fmt::Display for LinkFault {
                 "the radio's interrupt line (DIO1; DIO0 of an SX127x) does not follow its \
                  interrupts: check the line's number",
             ),
-            Self::TransmitStuck => f.write_str("the radio began to transmit and never ended"),
+            Self::TransmitStuck => f.write_str(
+                "the radio began to transmit and never ended: check its supply and its oscillator \
+                 (tcxo_mv)",
+            ),
             Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
             Self::NotListening { says } => {
                 match says {

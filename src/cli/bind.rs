@@ -1,6 +1,7 @@
 //! `pendants bind`: a pendant is handed over to another wearer, at a change of
 //! shift. Its key and its running session stay; the PINs are the new wearer's.
 
+use super::file_fault::file_fault;
 use super::{Exit, Failure, control_client, parse_name, pin_entry, print, print_json, tell};
 use crate::config::{Config, Store};
 use crate::engine::keyring::Secrets;
@@ -69,8 +70,8 @@ fn refused(pendant: PendantId, store: &Store, error: BindError) -> Failure {
             Failure::failed(format!("pendant {pendant} has no PINs: hand it over with --keep-pins"))
         }
         BindError::Io(error) => Failure::failed(format!(
-            "the enrolment of {pendant} in {} cannot be changed: {error}",
-            store.directory.display()
+            "the enrolment of {pendant} cannot be changed in {}",
+            file_fault(&store.directory, &error)
         )),
     }
 }

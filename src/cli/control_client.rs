@@ -68,6 +68,18 @@ impl fmt::Display for ControlError {
     }
 }
 
+/// A text of the gateway as a terminal may have it: what it would obey is written out.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
 pub(super) fn ask(socket: &Path, ask: Ask) -> Result<Value, ControlError> {
     let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -81,9 +93,7 @@ pub(super) fn ask(socket: &Path, ask: Ask) -> Result<Value, ControlError> {
     let answer: Value = serde_json::from_slice(&line)
         .map_err(|_| no_answer("what came back is not JSON".to_owned()))?;
     match answer.get("error") {
-        Some(Value::String(reason)) => {
-            Err(ControlError::Refused(reason.escape_debug().to_string()))
-        }
+        Some(Value::String(reason)) => Err(ControlError::Refused(shown(reason))),
         Some(other) => Err(ControlError::Refused(other.to_string())),
         None => Ok(answer),
     }

@@ -1,6 +1,7 @@
 //! `enroll`: a native pendant gets a key and its wearer's PINs, and what it must be
 //! given is printed once; a pendant that was bought brings its own along.
 
+use super::file_fault::file_fault;
 use super::provisioning::{self, key_hex};
 use super::{Exit, Failure, control_client, parse_name, print, tell};
 use super::{enroll_bought, pendants, pin_entry};
@@ -86,8 +87,8 @@ fn write(
     files.write(enrolment, existing).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => taken(enrolment.pendant),
         _ => Failure::failed(format!(
-            "the enrolment cannot be written to {}: {error}",
-            config.store.directory.display()
+            "the enrolment cannot be written to {}",
+            file_fault(&config.store.directory, &error)
         )),
     })
 }

@@ -7,6 +7,7 @@ mod config;
 mod control_client;
 mod enroll;
 mod enroll_bought;
+mod file_fault;
 mod log;
 mod machine;
 mod page;

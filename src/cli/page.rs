@@ -1,6 +1,6 @@
 //! `page`: where the local page is; `page code`: a one-time code for it.
 
-use super::control_client::{Ask, ask};
+use super::control_client::{self, Ask, ask};
 use super::{Exit, Failure, print, print_json};
 use crate::config::Config;
 use serde_json::Value;
@@ -69,8 +69,8 @@ fn place(page: &Value) -> String {
     if address.contains("//0.0.0.0:") || address.contains("//[::]:") {
         text += "      (write this machine's own address for the zeros: ip -brief address)\n";
     }
-    if let Some(fault) = page["fault"].as_str() {
-        text += &format!("It is NOT served: {}\n", fault.escape_debug());
+    if page["fault"].is_string() {
+        text += &format!("It is NOT served: {}\n", shown(&page["fault"]));
     }
     if page["fingerprint_sha256"].is_string() {
         let fingerprint = shown(&page["fingerprint_sha256"]);
@@ -90,7 +90,7 @@ fn in_two_lines(fingerprint: &str) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_str().unwrap_or("?").escape_debug().to_string()
+    control_client::shown(value.as_str().unwrap_or("?"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! What is shown on site are counts and places (P5); what the events say goes into
 //! the export, which only the centre can open.
 
+use super::file_fault::file_fault;
 use super::progress::Progress;
 use super::{Exit, Failure, Json, print, print_json, tell};
 use crate::config::Config;
@@ -153,7 +154,7 @@ fn export(
 }
 
 fn named(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("{}: {error}", path.display()))
+    Failure::failed(file_fault(path, error))
 }
 
 /// One try: the file is begun anew.

@@ -1,6 +1,7 @@
 //! `revoke`: pendants are unknown from now on. As many as can be: one that is not
 //! enrolled keeps none of the others in force.
 
+use super::file_fault::file_fault;
 use super::{Exit, Failure, control_client, print, print_json, tell};
 use crate::config::Config;
 use crate::shell::keyring_files;
@@ -28,8 +29,8 @@ pub(super) fn revoke(config: &Config, arguments: &Arguments) -> Result<Exit, Fai
                 format!("pendant {pendant} is not enrolled; `pendants` lists those that are"),
             )),
             Err(error) => {
-                let directory = config.store.directory.display();
-                failed.push((pendant, format!("pendant {pendant}: {directory}: {error}")));
+                let fault = file_fault(&config.store.directory, &error);
+                failed.push((pendant, format!("pendant {pendant}: {fault}")));
             }
         }
     }

@@ -20,7 +20,10 @@ pub(super) fn read_descriptor(
     File::open(format!("/dev/fd/{descriptor}"))
         .and_then(|file| file.take(bytes_max).read_to_string(&mut text))
         .map_err(|error| {
-            Failure::refused(format!("{what} from file descriptor {descriptor}: {error}"))
+            Failure::refused(format!(
+                "{what} from file descriptor {descriptor}: {error}; it must be open for this \
+                 command, as 0, standard input, is"
+            ))
         })?;
     Ok(text)
 }

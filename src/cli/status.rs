@@ -55,15 +55,3 @@ fn unix_s() -> i64 {
         Wall::Unset => 0,
     }
 }
-
-/// A text as a terminal may have it: what it would obey is written out.
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => shown.push(c),
-            _ => shown.extend(c.escape_debug()),
-        }
-    }
-    shown
-}

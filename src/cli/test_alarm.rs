@@ -1,6 +1,6 @@
 //! `test`: a test alarm of the gateway itself, from here to the centre and back.
 
-use super::control_client::{Ask, ControlError, ask};
+use super::control_client::{Ask, ControlError, ask, shown};
 use super::{Exit, Failure, print, print_json};
 use crate::config::Config;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ pub(super) fn look_at(status: &Value) -> String {
     let fault = brokers.iter().find_map(|broker| broker["fault"].as_str());
     if let Some(fault) = fault.filter(|_| !connected) {
         // A terminal obeys some of what a broker's words could hold.
-        return fault.escape_debug().to_string();
+        return shown(fault);
     }
     if !connected {
         return "no broker is connected: `pendant-gateway check` tries the way to each".to_owned();

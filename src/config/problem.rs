@@ -95,12 +95,17 @@ impl ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, error } => write!(
-                f,
-                "{}: cannot be read: {error}\n  -> name the configuration with --config FILE; \
-                 `pendant-gateway setup` makes one",
-                path.display()
-            ),
+            Self::Unreadable { path, error } => {
+                let remedy = match error.kind() {
+                    std::io::ErrorKind::PermissionDenied => {
+                        "root and the gateway's user may read it: use sudo"
+                    }
+                    _ => {
+                        "name the configuration with --config FILE; `pendant-gateway setup` makes one"
+                    }
+                };
+                write!(f, "{}: cannot be read: {error}\n  -> {remedy}", path.display())
+            }
             Self::Refused(problems) => {
                 for problem in problems {
                     writeln!(f, "{problem}")?;

@@ -577,7 +577,11 @@ fn journal_fault(store: &Path) -> impl FnOnce(std::io::Error) -> StartError + '_
         let folder = store.join("journal");
         StartError(match error.kind() {
             std::io::ErrorKind::WouldBlock => {
-                format!("{} is in use: another gateway runs on this store", folder.display())
+                format!(
+                    "{} is in use: another gateway runs on this store, and only one may; \
+                     `systemctl status pendant-gateway` shows whether it is the service",
+                    folder.display()
+                )
             }
             _ => format!("the journal folder {}: {error}", folder.display()),
         })

@@ -64,7 +64,22 @@ impl fmt::Display for StoreKeyError {
                 "{} is not a store key (64 hexadecimal digits); restore it from the backup",
                 path.display()
             ),
-            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Io(path, error) => {
+                let shown = path.display();
+                write!(f, "{shown}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => write!(
+                        f,
+                        "; it is for the gateway's user and root alone: use sudo, or if the gateway \
+                         itself says this: chown pendant-gateway {shown}"
+                    ),
+                    io::ErrorKind::NotFound => {
+                        write!(f, "; make its folder, or correct the path under [store]")
+                    }
+                    io::ErrorKind::StorageFull => write!(f, "; make room there"),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }
@@ -205,6 +220,18 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder for the test")
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_had_is_told_with_what_to_do() {
+        for (kind, words) in [
+            (io::ErrorKind::PermissionDenied, "use sudo"),
+            (io::ErrorKind::NotFound, "correct the path under [store]"),
+            (io::ErrorKind::StorageFull, "make room"),
+        ] {
+            let told = StoreKeyError::Io("/a/store.key".into(), kind.into()).to_string();
+            assert!(told.starts_with("/a/store.key: ") && told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -222,7 +222,8 @@ impl Teller {
                     message_id = message_ids::JOURNAL_FAILED,
                     ?fault,
                     "the journal cannot be written: events go out live, and pendants are \
-                     acknowledged only on the centre's word"
+                     acknowledged only on the centre's word. Full: free some room; anything \
+                     else: replace the medium"
                 );
             }
             Notice::JournalRestored => tracing::info!("the journal can be written again"),

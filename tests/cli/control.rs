@@ -43,6 +43,41 @@ fn status_prints_what_the_gateway_answers() {
     asked.join().expect("answered");
 }
 
+/// What the gateway says comes as it was meant, and what a terminal would obey written out.
+#[test]
+fn a_refusal_of_the_gateway_is_readable() {
+    let site = Site::new();
+    let answer = "{\"error\":\"write listen = \\\"0.0.0.0:8443\\\" \\u001b[2J\"}\n";
+    let asked = gateway(&site, answer);
+    let said = site.run(&["page", "code"]).expect(1);
+    asked.join().expect("answered");
+    let words = "the gateway answers: write listen = \"0.0.0.0:8443\" \\u{1b}[2J";
+    assert!(said.err.contains(words), "{}", said.err);
+}
+
+/// Names that lead nowhere are told with what to do about them.
+#[test]
+fn files_that_cannot_be_had_are_told_with_what_to_do() {
+    let site = Site::new();
+    let there = site.path("there");
+    std::fs::write(&there, "not a walk test\n").expect("free");
+    let (there, none) = (there.to_str().expect("text"), "/nonexistent/file");
+    let check = "1A2B-3C4D-5E6F-7081-92A3";
+    for (arguments, exit, words) in [
+        (&["pendants", "import", none][..], 2, "look at the name"),
+        (&["pendants", "accept", "--check", check, none], 2, "look at the name"),
+        (&["survey", "report", none], 1, "look at the name"),
+        (&["survey", "report", there], 1, "ending in .jsonl"),
+        (&["support", "--out", none], 1, "look at the name"),
+        (&["support", "--out", there], 1, "name another file"),
+        (&["pendants", "import", "/"], 2, "name a file in it"),
+        (&["enroll", "--pendant", "00012f", "--wearer", "m", "--pins-fd", "99"], 2, "must be open"),
+    ] {
+        let said = site.run(arguments).expect(exit);
+        assert!(said.err.contains(words), "{arguments:?}: {}", said.err);
+    }
+}
+
 #[test]
 fn another_log_level_is_asked_for_with_its_time() {
     let site = Site::new();

@@ -110,3 +110,14 @@ fn a_file_that_is_not_there_or_no_text_or_endless_is_told() {
     let told = Config::read(Path::new("/dev/zero")).expect_err("endless").to_string();
     assert!(told.contains("longer than 1048576 bytes"), "{told}");
 }
+
+#[test]
+fn a_file_that_may_not_be_read_is_not_told_as_one_that_is_missing() {
+    let unreadable = |kind: std::io::ErrorKind| {
+        ConfigErrors::Unreadable { path: "/etc/x.toml".into(), error: kind.into() }.to_string()
+    };
+    let told = unreadable(std::io::ErrorKind::PermissionDenied);
+    assert!(told.contains("use sudo") && !told.contains("setup"), "{told}");
+    let told = unreadable(std::io::ErrorKind::NotFound);
+    assert!(told.contains("--config FILE") && told.contains("setup"), "{told}");
+}

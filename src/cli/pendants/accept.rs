@@ -2,6 +2,7 @@
 //! or none.
 
 use super::{line, load, names};
+use crate::cli::file_fault::remedy;
 use crate::cli::progress::Progress;
 use crate::cli::{Exit, Failure, control_client, print_json, tell};
 use crate::config::{Config, DownlinkRole};
@@ -79,7 +80,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(SHARED_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| format!("{error}{}", remedy(error.kind())))?;
     if bytes.len() > SHARED_BYTES_MAX {
         return Err(SharedError::Length.to_string());
     }

@@ -3,6 +3,7 @@
 use super::file::{self, Found, Mistake, Row};
 use super::load;
 use crate::cli::bought::{Number, kind};
+use crate::cli::file_fault::file_fault;
 use crate::cli::progress::Progress;
 use crate::cli::{Exit, Failure, control_client, enroll, print, print_json, provisioning, tell};
 use crate::config::{Config, secret_file_fault};
@@ -90,7 +91,7 @@ struct Source {
 impl Source {
     fn read(path: &Path) -> Result<Self, Failure> {
         let is_standard_input = path == Path::new("-");
-        let failed = |error: io::Error| Failure::refused(format!("{}: {error}", path.display()));
+        let failed = |error: io::Error| Failure::refused(file_fault(path, &error));
         // With room for all of it, so that no copy of a part is left behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
         let mut take = |file: &mut dyn Read| {
@@ -270,7 +271,7 @@ fn keys_as_lines(enrolments: &[Enrolment]) -> Zeroizing<String> {
 fn write_keys(path: &Path, lines: &str) -> Result<(), Failure> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => keys_out_is_there(path),
-        _ => Failure::failed(format!("{}: {error}; nothing was imported", path.display())),
+        _ => Failure::failed(format!("{}; nothing was imported", file_fault(path, &error))),
     };
     super::write_new(path, lines.as_bytes()).map_err(failed)
 }

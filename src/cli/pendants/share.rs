@@ -2,6 +2,7 @@
 //! hears the same pendants.
 
 use super::{exit, line, load, names, tell_damaged, write_new};
+use crate::cli::file_fault::file_fault;
 use crate::cli::{Exit, Failure, print, print_json, tell};
 use crate::config::Config;
 use crate::engine::keyring::{Enrolment, Secrets};
@@ -58,7 +59,9 @@ pub(super) fn share(config: &Config, arguments: &Arguments) -> Result<Exit, Fail
         shared::seal(&choice.enrolments, &from, &arguments.with).map_err(Failure::failed)?;
     write_new(&arguments.file, &sealed).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => is_there(arguments),
-        _ => Failure::failed(format!("{}: {error}; nothing was shared", arguments.file.display())),
+        _ => {
+            Failure::failed(format!("{}; nothing was shared", file_fault(&arguments.file, &error)))
+        }
     })?;
     report(arguments, &choice, Code::of_file(&sealed))?;
     if !arguments.all {

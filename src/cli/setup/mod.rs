@@ -13,6 +13,7 @@ mod start;
 mod text;
 
 use super::check::Owner;
+use super::file_fault::file_fault;
 use super::machine::Machine;
 use super::{Exit, Failure, parse_name, print, print_json, tell};
 use crate::config::{Config, ConfigErrors};
@@ -248,7 +249,7 @@ fn make_request(config: &Config, placer: Placer) -> Result<(String, PathBuf), Fa
             placer.write(file, key.as_bytes(), Kind::Secret)?;
             key
         }
-        Err(error) => return Err(Failure::failed(format!("{}: {error}", file.display()))),
+        Err(error) => return Err(Failure::failed(file_fault(file, &error))),
     };
     let pem = identity::request(&key, config.gateway.as_str())?;
     let request = file.with_extension("csr");
@@ -341,8 +342,8 @@ fn install(config: &Config, certificate: &Path, arguments: &Arguments) -> Result
     let text = questions::read(certificate, "the certificate")?;
     let key_file = arguments.key.as_ref().unwrap_or(&broker.key_file);
     let unread = |file: &Path| {
-        let shown = file.display().to_string();
-        move |error| Failure::refused(format!("{shown}: {error}"))
+        let file = file.to_owned();
+        move |error| Failure::refused(file_fault(&file, &error))
     };
     let key = Zeroizing::new(fs::read(key_file).map_err(unread(key_file))?);
     let ca = fs::read(&broker.ca_file).map_err(unread(&broker.ca_file))?;

@@ -3,6 +3,7 @@
 
 use crate::cli::Failure;
 use crate::cli::check::Owner;
+use crate::cli::file_fault::file_fault;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, fchown};
@@ -113,8 +114,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
-    let hint = if error.kind() == io::ErrorKind::PermissionDenied { "; use sudo" } else { "" };
-    Failure::failed(format!("{}: {error}{hint}", path.display()))
+    Failure::failed(file_fault(path, error))
 }
 
 fn beside(path: &Path, more: &str) -> PathBuf {

@@ -7,6 +7,7 @@ use super::text::{
     usual_baud,
 };
 use super::{Arguments, identity};
+use crate::cli::file_fault::file_fault;
 use crate::cli::machine::Machine;
 use crate::cli::{Failure, tell};
 use crate::engine::name::Name;
@@ -120,7 +121,8 @@ pub(super) fn read(file: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     if file == Path::new("-") {
         return paste(what);
     }
-    fs::read(file).map_err(|error| Failure::refused(format!("{what}: {}: {error}", file.display())))
+    fs::read(file)
+        .map_err(|error| Failure::refused(format!("{what}: {}", file_fault(file, &error))))
 }
 
 fn receivers(arguments: &Arguments, asking: &Asking) -> Result<Vec<Receiver>, Failure> {

@@ -1,6 +1,6 @@
 //! Every member of an answer as indented lines.
 
-use super::shown;
+use crate::cli::control_client::shown;
 use serde_json::Value;
 
 pub(super) fn outline(value: &Value) -> String {

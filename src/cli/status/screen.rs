@@ -1,6 +1,6 @@
 //! A status as text of 80 columns and, with the prompt, 24 lines. Pure.
 
-use super::shown;
+use crate::cli::control_client::shown;
 use crate::health::{Trouble, items, troubles};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -170,6 +170,10 @@ fn brokers(status: &Value, now_s: i64) -> Vec<String> {
 }
 
 fn centre(status: &Value) -> String {
+    let brokers = items(status, "brokers");
+    if !brokers.is_empty() && brokers.iter().all(|broker| broker["connected"] == false) {
+        return "cannot be reached: no broker is connected".to_owned();
+    }
     let events = match &status["centre_heard"] {
         Value::Bool(true) => "answers events",
         Value::Bool(false) => "DOES NOT ANSWER events",

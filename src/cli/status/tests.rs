@@ -87,6 +87,16 @@ running   for 3 days, version 0.1.0
     );
 }
 
+#[test]
+fn of_a_centre_that_no_broker_reaches_nothing_good_is_said() {
+    let one = [("/brokers/0/connected", json!(false))];
+    assert!(shown(&with(&one)).contains("centre    answers events"));
+    let both = [("/brokers/0/connected", json!(false)), ("/brokers/1/connected", json!(false))];
+    let text = shown(&with(&both));
+    assert!(text.contains("centre    cannot be reached: no broker is connected"), "{text}");
+    assert!(!text.contains("answers events"), "{text}");
+}
+
 /// What is changed, whether it cannot wait, what the screen says, and to do.
 type Planted = (&'static [(&'static str, fn() -> Value)], bool, &'static str, &'static str);
 

@@ -2,6 +2,7 @@
 //! loses nothing: JSON, one line a fact, appended.
 
 use super::super::Failure;
+use super::super::file_fault::file_fault;
 use super::walk::{FORMAT, Line, Walk};
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// A walk test of eight hours that hears a frame a second has some 6 MiB.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What to do about a file that is none.
+const NAME_IT: &str = "name the file ending in .jsonl that `survey` kept";
 
 /// Open for appending.
 #[derive(Debug)]
@@ -76,10 +80,10 @@ fn parse(bytes: &[u8]) -> Result<(Walk, Option<u64>), String> {
     let whole = std::str::from_utf8(&bytes[..whole]).map_err(|error| error.to_string())?;
     let mut lines = whole.lines().zip(1..).map(|(line, number)| {
         serde_json::from_str(line)
-            .map_err(|error| format!("line {number} is none of a walk test: {error}"))
+            .map_err(|error| format!("line {number} is none of a walk test ({error}): {NAME_IT}"))
     });
     let Some(Line::Walk(head)) = lines.next().transpose()? else {
-        return Err("this is no walk test: `survey` writes them".to_owned());
+        return Err(format!("this is no walk test: {NAME_IT}"));
     };
     if head.format != FORMAT {
         return Err(format!("it has format {}, and this command reads {FORMAT}", head.format));
@@ -92,7 +96,7 @@ fn parse(bytes: &[u8]) -> Result<(Walk, Option<u64>), String> {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("{}: {error}", path.display()))
+    Failure::failed(file_fault(path, error))
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ impl Daemon {
                 wait_ms.div_ceil(1000)
             ) }),
             Err(TestRefusal::NoBroker) => json!({
-                "error": "no broker is connected, so no test alarm was sent"
+                "error": "no broker is connected, so no test alarm was sent; `pendant-gateway status` \
+                          says what is wrong with each"
             }),
         }
     }
