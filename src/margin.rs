@@ -30,7 +30,7 @@ pub struct Heard {
     pub rssi_dbm: Option<i16>,
     /// Signal-to-noise ratio, dB.
     pub snr_db: Option<f64>,
-    /// LoRa spreading factor.
+    /// LoRa spreading factor, 5 to 12.
     pub spreading_factor: Option<u8>,
     /// LoRa bandwidth, Hz.
     pub bandwidth_hz: Option<u32>,

@@ -41,9 +41,9 @@ pub struct Band {
 /// they are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
-    /// From pendants.
+    /// Carrier from pendants, Hz.
     pub uplink_hz: u32,
-    /// To pendants.
+    /// Carrier to pendants, Hz.
     pub downlink_hz: u32,
 }
 
@@ -105,14 +105,15 @@ impl Region {
         Channels { uplink_hz, downlink_hz }
     }
 
-    /// What holds for transmissions on this carrier; `None`: none are allowed.
+    /// What holds for transmissions on this carrier (its middle and its width, Hz); `None`:
+    /// none are allowed.
     pub fn band(self, frequency_hz: u32, bandwidth_hz: u32) -> Option<Band> {
         let low = frequency_hz.checked_sub(bandwidth_hz / 2)?;
         let high = frequency_hz.checked_add(bandwidth_hz / 2)?;
         self.bands(bandwidth_hz).into_iter().find(|band| low >= band.low_hz && high <= band.high_hz)
     }
 
-    /// All bands for this bandwidth.
+    /// All bands, for transmissions of this bandwidth, Hz.
     pub fn bands(self, bandwidth_hz: u32) -> Vec<Band> {
         let wide = bandwidth_hz >= WIDE_HZ;
         let single = |low_hz, high_hz, eirp_dbm_max, dwell_max| {

@@ -139,12 +139,12 @@ pub enum Kind {
     GatewayTest,
 }
 
-/// SIA DC-05 and Contact ID codes (facts of the domain; no conformance claimed).
+/// Codes of the two formats that alarm receivers take (no conformance claimed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlarmCodes {
-    /// SIA DC-05 two-letter code.
+    /// Two letters of the SIA format (ANSI/SIA DC-03).
     pub sia: &'static str,
-    /// Ademco Contact ID event code.
+    /// Three digits of Ademco Contact ID (SIA DC-05).
     pub contact_id: u16,
 }
 

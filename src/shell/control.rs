@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Conversations at once; the next waits.
 const CONVERSATIONS_MAX: usize = 8;
-/// A line is a question of a few words.
+/// Longest line, bytes: a question of a few words.
 pub const LINE_BYTES_MAX: u64 = 4096;
 /// A conversation that says nothing is ended.
 const SILENCE_MAX: Duration = Duration::from_secs(5);

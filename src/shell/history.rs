@@ -46,9 +46,9 @@ const SET_ASIDE_MAX: u32 = 3;
 /// How much may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Bytes of the folder. Exceeded for a moment while it is written anew.
+    /// Most bytes of the folder. Exceeded for a moment while it is written anew.
     pub bytes_max: u64,
-    /// Days.
+    /// Most days for which a row is kept.
     pub days_max: u32,
 }
 

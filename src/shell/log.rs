@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
-/// Longest time for another level: nobody wants a forgotten debug log.
+/// Longest time for another level, seconds: nobody wants a forgotten debug log.
 pub const OTHER_LEVEL_S_MAX: u64 = 24 * 3600;
 
 /// Another level for a while, or the configured one again.
@@ -27,7 +27,7 @@ pub struct LogOrder {
     /// Which; the configured one if left out.
     #[serde(default)]
     pub level: Option<LogLevel>,
-    /// For so many seconds.
+    /// For so many seconds, at most [`OTHER_LEVEL_S_MAX`].
     pub seconds: u64,
 }
 

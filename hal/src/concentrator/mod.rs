@@ -36,7 +36,7 @@ pub struct ConcentratorSettings {
     pub bandwidth_hz: u32,
     /// Denominator of the coding rate of answers, 4/n, 5 to 8.
     pub coding_rate_denominator: u8,
-    /// Spreading factor of answers to frames that did not say theirs.
+    /// Spreading factor, 5 to 12, of answers to frames that did not say theirs.
     pub spreading_factor: u8,
     /// Power at the concentrator's output, dBm.
     pub power_dbm: i8,

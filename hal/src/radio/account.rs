@@ -144,9 +144,9 @@ pub struct Balance {
 /// Airtime of a band in the last hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Airtime {
-    /// Spent.
+    /// Time on the air that was used.
     pub spent: Duration,
-    /// Allowed.
+    /// Time on the air that the region allows in any hour.
     pub allowed: Duration,
 }
 

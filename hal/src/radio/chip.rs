@@ -187,7 +187,8 @@ impl<B: Bus> Sx127x<B> {
     }
 }
 
-/// The chip has no SF5, and no explicit header at SF6. At SF11 the driver leaves
+/// Spreading factors that an SX127x can be set to here. The chip has no SF5, and no explicit
+/// header at SF6 (SX1276/77/78/79 datasheet rev 7, section 4.1.1.2). At SF11 the driver leaves
 /// the low data rate optimisation off (it takes 16.4 ms for 16), so that neither
 /// an SX126x nor a pendant would hear it.
 pub const SX127X_SPREADING_FACTORS: [u8; 5] = [7, 8, 9, 10, 12];

@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 /// longest frame takes 265.
 pub const ENCODED_BYTES_MAX: usize = 320;
 
-/// The delimiter.
+/// Ends every packet, and stands in none.
 pub const DELIMITER: u8 = 0;
 
 /// What came between two delimiters.

@@ -54,7 +54,7 @@ pub struct Message {
     pub stat0: u8,
     /// How loud the receiver heard it, in a unit of its own.
     pub level: u8,
-    /// And how far above the noise.
+    /// How far that was above the noise, in the same unit.
     pub margin: u8,
 }
 

@@ -14,14 +14,14 @@ const SHADOW_M: f64 = 10.0;
 /// A place on the site, metres.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Position {
-    /// To the east.
+    /// Metres to the east.
     pub x_m: f64,
-    /// To the north.
+    /// Metres to the north.
     pub y_m: f64,
 }
 
 impl Position {
-    /// A place.
+    /// A place, metres to the east and to the north.
     pub fn new(x_m: f64, y_m: f64) -> Self {
         Self { x_m, y_m }
     }

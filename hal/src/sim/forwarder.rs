@@ -86,7 +86,8 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// One that calls at `server` and whose counter stands at `counter_start`.
+    /// One that calls at `server` and whose counter stands at `counter_start`,
+    /// microseconds.
     ///
     /// # Errors
     /// No UDP port can be had.

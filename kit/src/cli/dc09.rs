@@ -64,9 +64,9 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Codes {
-    /// SIA DC-05 (SIA-DCS)
+    /// The SIA format, DC-03 (SIA-DCS)
     Sia,
-    /// Contact ID (ADM-CID)
+    /// Contact ID, DC-05 (ADM-CID)
     ContactId,
 }
 

@@ -26,7 +26,7 @@ const QUIET: [&str; 13] = [
 const ALARM: (&str, u16) = ("UA", 140);
 /// Untyped trouble, system trouble.
 const TROUBLE: (&str, u16) = ("UT", 300);
-/// Codes of SIA DC-05 that end what another began; Contact ID tells them by its qualifier.
+/// Codes of the SIA format that end what another began; Contact ID tells them by its qualifier.
 const RESTORALS: [&str; 5] = ["TR", "XR", "UJ", "YK", "XH"];
 /// Largest zone of Contact ID.
 const CONTACT_ID_ZONE_MAX: u32 = 999;
@@ -36,9 +36,9 @@ const WORD_BYTES_MAX: usize = 32;
 /// What codes are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// SIA DC-05 in `SIA-DCS`.
+    /// The SIA format (DC-03) in `SIA-DCS`.
     Sia,
-    /// Contact ID in `ADM-CID`.
+    /// Contact ID (DC-05) in `ADM-CID`.
     ContactId,
 }
 

@@ -7,9 +7,9 @@ use std::fmt;
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// An event with a code of SIA DC-05.
+    /// An event with a code of the SIA format (DC-03).
     Sia,
-    /// An event with a code of Contact ID.
+    /// An event with a code of Contact ID (DC-05).
     ContactId,
     /// No event: the line is there.
     Null,

@@ -47,7 +47,7 @@ pub struct AirReport {
     pub pendants: usize,
     /// What became of their transmissions.
     pub account: Account,
-    /// Fewer answered transmissions than this are not as expected, hundredths.
+    /// Fewer answered transmissions than this are not as expected, percent.
     pub answered_percent_min: Option<f64>,
     /// Pendants that could not go on, and why.
     pub broken: Vec<String>,

@@ -43,7 +43,7 @@ pub struct SiteScenario {
     pub lasts: Duration,
     /// Everything that is chance follows from it.
     pub seed: u64,
-    /// Fewer answered transmissions than this are not as expected.
+    /// Fewer answered transmissions than this are not as expected, percent.
     pub answered_percent_min: Option<f64>,
     /// Who disturbs.
     pub jammers: Vec<JammerSettings>,

@@ -73,13 +73,13 @@ pub struct ForwarderSettings {
     pub region: PlanName,
     /// Of US915: the eight channels that are heard.
     pub sub_band: Option<u8>,
-    /// Transmissions that the gateway does not hear, hundredths.
+    /// Transmissions that the gateway does not hear, percent.
     #[serde(default)]
     pub uplinks_lost_percent: u8,
-    /// Answers that the device does not hear, hundredths.
+    /// Answers that the device does not hear, percent.
     #[serde(default)]
     pub downlinks_lost_percent: u8,
-    /// Answers that it refuses first as too late, hundredths.
+    /// Answers that it refuses first as too late, percent.
     #[serde(default)]
     pub too_late_percent: u8,
     /// Everything that is chance follows from it.

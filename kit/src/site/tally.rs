@@ -95,7 +95,7 @@ impl Account {
         (self.answered * 1000).checked_div(self.transmissions).unwrap_or(1000)
     }
 
-    /// Transmissions for one thing said, hundredths.
+    /// Transmissions for one thing said, percent: 100 if nothing is repeated.
     #[must_use]
     pub fn transmissions_a_press_percent(&self) -> u64 {
         let said = self.said + self.under_way;

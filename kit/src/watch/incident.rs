@@ -84,9 +84,9 @@ pub struct Sighting {
     pub gateway: String,
     /// The receiver.
     pub link: Option<String>,
-    /// How strongly.
+    /// Received signal strength, dBm.
     pub rssi_dbm: Option<i64>,
-    /// How far above the noise.
+    /// Signal-to-noise ratio, dB.
     #[serde(default)]
     pub snr_db: Option<f64>,
     /// What that gateway says of it. Gateways differ if one of them has no session, or an

@@ -40,7 +40,7 @@ pub struct Person {
     pub wearer: Option<String>,
     /// When it was heard of last.
     pub heard_ms: UnixMs,
-    /// Its battery, if it says so.
+    /// Its battery, percent of full, if it says so.
     pub battery_percent: Option<u64>,
     /// The session that runs.
     pub session: Option<Session>,

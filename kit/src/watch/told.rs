@@ -21,13 +21,13 @@ use words::{act_line, answer_lines, event_lines, overdue_lines, span, stage_line
 /// How late an event is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delay {
-    /// From the event to here, as well as the clocks can tell.
+    /// From the event to here, ms, as well as the clocks can tell.
     pub here_ms: Option<u64>,
-    /// Of that at the gateway.
+    /// Of that at the gateway, ms.
     pub at_gateway_ms: Option<u64>,
     /// What the gateway's clock is worth: `ntp`, `unverified`, `unset`.
     pub clock: String,
-    /// By how much it may be wrong.
+    /// By how much it may be wrong, ms.
     pub uncertainty_ms: Option<u64>,
 }
 

@@ -64,7 +64,7 @@ pub struct Silence {
 pub struct Downlink {
     /// LoRaWAN port, 1 to 223.
     pub port: u8,
-    /// The payload before encryption.
+    /// The payload before encryption, as the maker publishes it.
     pub payload: Vec<u8>,
 }
 

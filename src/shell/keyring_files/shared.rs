@@ -37,7 +37,7 @@ const TAG_BYTES: usize = 16;
 const BLOCK_BYTES: usize = 256;
 /// Far more than a gateway serves.
 const ENROLMENTS_MAX: usize = 4000;
-/// Longest file.
+/// Longest file, bytes.
 pub const SHARED_BYTES_MAX: usize =
     MAGIC.len() + KEY_BYTES + (1 + ENROLMENTS_MAX) * BLOCK_BYTES + TAG_BYTES;
 /// Of a receiving key's text.
