@@ -82,6 +82,17 @@ fn the_hardware_layer_knows_bytes_only() {
     assert_eq!(offences("hal/src", &FORBIDDEN_IN_HAL), Vec::<String>::new());
 }
 
+/// It is built into firmware: the compiler refuses `std` as long as the first line stands, and
+/// a heap as long as nobody asks for one.
+#[test]
+fn the_protocol_needs_neither_an_operating_system_nor_a_heap() {
+    let lib = include_str!("../protocol/src/lib.rs");
+    assert!(lib.contains("\n#![no_std]\n"), "protocol/src/lib.rs begins with #![no_std]");
+    let found = offences("protocol/src", &["std::", "extern crate", "alloc::"]);
+    let outside: Vec<_> = found.iter().filter(|line| !line.contains("/tests.rs:")).collect();
+    assert!(outside.is_empty() && !found.is_empty(), "{outside:?}");
+}
+
 #[test]
 fn the_daemon_does_not_know_the_kit() {
     assert_eq!(offences("src", &["pendant_kit", "rumqttd"]), Vec::<String>::new());
@@ -140,7 +151,7 @@ const LINES_MAX: usize = 600;
 
 #[test]
 fn no_file_is_too_long_to_hold_in_the_head() {
-    let long: Vec<String> = ["src", "hal", "protocol", "kit", "tests", "benches"]
+    let long: Vec<String> = ["src", "hal", "protocol", "kit", "tests", "benches", "fuzz/targets"]
         .into_iter()
         .flat_map(sources)
         .filter(|path| !LONG_FILES.iter().any(|(long, _)| path.ends_with(long)))
