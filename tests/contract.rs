@@ -11,6 +11,7 @@ use pendant_gateway::engine::command::{
     Judgement, MessageRefusal, NUMBER_MAX, PublicKey, Reason, Standing, Verdict,
 };
 use pendant_gateway::engine::name::Name;
+use pendant_gateway::engine::payload::EVENT_WIRE_BYTES;
 use pendant_gateway::engine::seam::BrokerId;
 use pendant_gateway::engine::time::{Mono, Now, Wall};
 use pendant_protocol::PendantId;
@@ -267,4 +268,15 @@ fn the_asyncapi_document_has_the_topics_and_the_schemas() {
         assert!(ASYNCAPI.contains(&format!("$ref: ./schemas/{name}.json")), "{name}");
         assert_eq!(Schema::of(name).text["$id"], format!("urn:lonework:v1:{name}"));
     }
+}
+
+/// What waits in a file for the centre is as large as what is sent to it.
+#[test]
+fn the_document_of_exports_has_the_size_of_an_event() {
+    let document = include_str!("../docs/export.md");
+    let message = 2 + EVENT_WIRE_BYTES;
+    let part = 48 * message + 16;
+    assert!(document.contains(&format!("48 messages of {message} bytes")), "{message}");
+    let told = format!("at most {},{:03} |", part / 1000, part % 1000);
+    assert!(document.contains(&told), "{told}");
 }

@@ -28,7 +28,7 @@ const MESSAGES: u8 = 0;
 const END: u8 = 1;
 /// Length of the topic, topic, payload.
 const MESSAGE_BYTES: usize = 2 + EVENT_WIRE_BYTES;
-/// Messages in one part: 64 KiB.
+/// Messages in one part: 66 KiB.
 const PART_MESSAGES_MAX: usize = 48;
 /// Plain length of the last part.
 const END_BYTES: usize = 16 * 1024;
