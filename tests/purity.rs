@@ -3,6 +3,7 @@
 //! pendants, keys or MQTT; nobody but the kit and the tests knows the kit. Files
 //! stay short, and the proofs and files that the documents name are there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -163,6 +164,26 @@ fn no_file_is_too_long_to_hold_in_the_head() {
     assert_eq!(long, Vec::<String>::new());
 }
 
+/// Documents that may be longer, and why.
+const LONG_DOCUMENTS: [(&str, &str); 1] = [(
+    "docs/install.md",
+    "an installer takes one document along, and messages of the program name its headings",
+)];
+
+#[test]
+fn no_document_is_longer_than_a_source_without_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.join("docs"), root.join("docs/decisions"), root.to_owned()];
+    let documents = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let paths = documents.map(|document| document.expect("an entry").path());
+    let long: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .filter(|path| fs::read_to_string(path).expect("a document").lines().count() > LINES_MAX)
+        .map(|path| path.strip_prefix(root).expect("below it").to_owned())
+        .collect();
+    assert_eq!(long, LONG_DOCUMENTS.map(|(document, _)| PathBuf::from(document)));
+}
+
 /// Between backquotes in the table of promises of the README.
 fn named_in_the_promise_table(readme: &str) -> Vec<String> {
     let rows = readme.lines().filter(|line| line.starts_with("| P"));
@@ -231,7 +252,7 @@ fn miscounted(readme: &str) -> Vec<String> {
     });
     pairs
         .filter_map(|(named, after)| {
-            let told = after.strip_prefix(" (")?.split_once(" tests")?.0.parse().ok()?;
+            let told = after.strip_prefix(" (")?.split_once(" tests")?.0.parse::<usize>().ok()?;
             let there = tests(named);
             (there != told).then(|| format!("{named}: {told} are told, {there} are there"))
         })
@@ -243,6 +264,19 @@ fn the_promise_table_counts_tests_as_they_are() {
     assert_eq!(miscounted(include_str!("../README.md")), Vec::<String>::new());
     let row = "| P0 | `leaks.rs` (2 tests, both quick); `hostile/` (11 tests) | kept |";
     assert_eq!(miscounted(row), ["leaks.rs: 2 are told, 3 are there"]);
+}
+
+#[test]
+fn every_subcommand_stands_in_the_readme() {
+    let readme = include_str!("../README.md");
+    let layout = readme.split("\n## Layout\n").nth(1).expect("a section");
+    let (_, line) = layout.split_once("one file a subcommand:").expect("its line");
+    let (line, _) = line.split_once("config/").expect("the line after it");
+    let told: BTreeSet<String> = line.split_whitespace().map(str::to_owned).collect();
+    let command = pendant_gateway::cli::command();
+    let there: BTreeSet<String> =
+        command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
+    assert_eq!(told, there);
 }
 
 /// Where files stand that documents name in full.
