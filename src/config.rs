@@ -58,7 +58,7 @@ pub const DEFAULT_SOCKET: &str = "/run/pendant-gateway/control.sock";
 /// Every section of the text as an installer knows it, with the keys that it may have.
 pub const SECTIONS: &[(&str, &[&str])] = sections::HOMES;
 
-/// Longest text that is read. The shipped file has about 8 KiB; 16 links with
+/// Longest text that is read. The shipped file has about 16 KiB; 16 links with
 /// long comments stay far below.
 const TEXT_BYTES_MAX: u64 = 1024 * 1024;
 
