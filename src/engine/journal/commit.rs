@@ -85,8 +85,6 @@ impl Journal {
 
     pub(super) fn commit_failed(&mut self, fault: DiskFault, now: Mono) {
         self.running = None;
-        // The log goes on in another segment; what stands here is void by that.
-        self.leftovers = None;
         let wait_ms = match &self.failure {
             None => *RETRY_MS.start(),
             Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),
@@ -111,18 +109,24 @@ impl Journal {
         failure.reopened = true;
         self.unhurried = None;
         match self.reopen() {
-            Some(moved) => self.news.push_back(News::Moved(moved)),
+            Some(moved) => {
+                // The log goes on in another segment; what stands here is void by that.
+                self.leftovers = None;
+                self.news.push_back(News::Moved(moved));
+            }
             None => self.blank_open(),
         }
     }
 
     /// Without a free file the open frames are written again where they stand, but
     /// zeros are synced there before: bytes that differ from what the failed sync
-    /// left in a cache, and which may believe that it has them on the medium.
+    /// left in a cache, and which may believe that it has them on the medium. What a torn
+    /// commit left behind that stands in the way all the same.
     fn blank_open(&mut self) {
         let Some(&(first, _)) = self.open.front() else { return };
         let written = self.open.iter().take_while(|(lsn, _)| lsn.segment() == first.segment());
         let slots = written.take(COMMIT_SLOTS_MAX).count() as u64;
+        let slots = self.leftovers.map_or(slots, |before| before.slots.max(slots));
         self.leftovers = Some(Leftovers { first, slots });
     }
 }

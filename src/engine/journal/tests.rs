@@ -1,7 +1,7 @@
 //! What is journalled of releases, how stretches are read, and when a commit goes, waits
 //! or is tried again.
 
-use super::medium_test::{BOOT, Medium, at_ms, event, filled, journal, live, stored};
+use super::medium_test::{BOOT, Medium, at_ms, event, filled, journal, live, replay, stored};
 use super::*;
 use crate::engine::event::Kind;
 use std::collections::BTreeSet;
@@ -183,6 +183,36 @@ fn without_a_free_file_zeros_are_synced_where_the_frames_stand_before_they_are_w
     assert!(!journal.durable().covers(first), "zeros are no record of it");
     let (_, at, again) = commit(&mut journal, at_ms(500)).expect("the frames");
     assert_eq!((at, again), (first.index(), written));
+}
+
+/// A boot that ends in a power cut leaves a torn commit behind the end of the log; the next
+/// one goes on there, and its first write fails. If any of the old frames stayed behind its
+/// own, they would pass for the continuation at the start after that.
+#[test]
+fn what_a_torn_commit_left_is_written_over_also_after_a_write_that_failed() {
+    let (mut before, mut medium, places) = with(&[Kind::Panic; 3]);
+    for number in 11..31 {
+        append(&mut before, number, Haste::AtOnce);
+    }
+    let (_, at, bytes) = commit(&mut before, Mono::ZERO).expect("a commit");
+    let at = at as usize * SLOT_BYTES;
+    // All but the first of its frames reached the medium.
+    let file = medium.files.get_mut(&0).expect("the first file");
+    file[at + SLOT_BYTES..at + bytes.len()].copy_from_slice(&bytes[SLOT_BYTES..]);
+    let limits = Limits { files_max: 5, files_reserved: 5 };
+    let recovered = replay(&medium.files).finish(BOOT + 1, limits).expect("of this store");
+    let mut journal = recovered.journal;
+    assert_eq!(live(&journal), places.iter().copied().collect());
+    journal.free.clear();
+    let panic = event(Kind::Panic, BOOT + 1, 1);
+    journal.append_event(&panic, None, Haste::AtOnce).expect("room");
+    medium.fails = true;
+    medium.serve(&mut journal, Mono::ZERO);
+    medium.fails = false;
+    medium.serve(&mut journal, at_ms(500));
+    let waiting = live(&journal);
+    assert_eq!(waiting.len(), 4);
+    assert_eq!(medium.found(), waiting, "and nothing of the boot that was cut off");
 }
 
 const WAIT_MS: u64 = 5_000;
