@@ -10,6 +10,9 @@ use std::fmt;
 
 /// A boot begins no further in a segment than here: it needs a few frames at once.
 const GOES_ON_MAX: u64 = SLOTS_PER_SEGMENT - 64;
+/// Without a free file no further than here, since else it could write nothing, not even
+/// what makes one free: two frames with which it begins, and the new tail.
+const GOES_ON_LAST: u64 = SLOTS_PER_SEGMENT - 3;
 /// Ids that are passed over when the newest segments are missing: more than there
 /// can be files, so that theirs are not used again.
 const IDS_OF_THE_MISSING: u64 = 65_536;
@@ -314,7 +317,8 @@ impl Survey {
         let (id, last) = self.found.last_key_value()?;
         // A segment that was begun later, and is void, names the same end.
         let alone = *id == self.newest_id && !self.doubled.contains(id);
-        let within = cut.segment() == *id && (1..=GOES_ON_MAX).contains(&cut.index());
+        let most = if self.free.is_empty() { GOES_ON_LAST } else { GOES_ON_MAX };
+        let within = cut.segment() == *id && (1..=most).contains(&cut.index());
         if !alone || !within || !last.full_length {
             return None;
         }

@@ -3,10 +3,12 @@
 
 use super::*;
 use crate::engine::event::Kind;
-use crate::engine::journal::medium_test::{BOOT, event};
+use crate::engine::journal::Haste;
+use crate::engine::journal::medium_test::{BOOT, Medium, event};
 use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
 use crate::engine::pendant::Actual;
+use crate::engine::time::Mono;
 
 const LIMITS: Limits = Limits { files_max: 8, files_reserved: 0 };
 
@@ -227,4 +229,24 @@ fn a_commit_that_was_cut_off_is_to_be_written_over() {
     assert_eq!(leftovers(&card), None);
     card.tear(0, 4);
     assert_eq!(leftovers(&card), Some((at(1, 4), 1)));
+}
+
+/// A full journal, and the power went when little was left of its last segment.
+#[test]
+fn a_boot_without_a_free_file_goes_on_in_what_is_left_of_the_last_segment() {
+    for left in [4, 20, 63] {
+        let mut card = Card::of_files(2);
+        card.fill(first(), 0..2048);
+        card.fill(stretch(1, 2, at(2, 0)), 0..2048 - left);
+        let limits = Limits { files_max: 2, files_reserved: 0 };
+        let recovered = card.replay().finish(BOOT + 1, limits).expect("frames of this store");
+        let mut journal = recovered.journal;
+        let mut medium = Medium { files: card.files.clone(), ..Medium::default() };
+        medium.serve(&mut journal, Mono::ZERO);
+        assert!(journal.has_room_for_lane(Lane::Urgent), "{left} left: nothing is written ever");
+        let panic = event(Kind::Panic, BOOT + 1, 1);
+        let lsn = journal.append_event(&panic, None, Haste::AtOnce).expect("room");
+        medium.serve(&mut journal, Mono::ZERO);
+        assert_eq!(medium.found(), BTreeSet::from([lsn]), "{left} left");
+    }
 }

@@ -127,14 +127,16 @@ fn segments_behind_the_cut_are_free() {
 fn a_boot_goes_on_where_the_log_ends() {
     assert_eq!(leftovers(&log().plan()), Some(0));
     assert_eq!(leftovers(&Card::of_files(2).plan()), None, "there is no log");
-    let ends_at = |index| {
-        let mut card = Card::of_files(1);
+    let ends_at = |files, index| {
+        let mut card = Card::of_files(files);
         card.fill(first(), index - 1..index);
         assert_eq!(card.plan().cut, at(1, index));
         leftovers(&card.plan())
     };
-    assert_eq!([ends_at(1), ends_at(1984)], [Some(0); 2]);
-    assert_eq!([ends_at(1985), ends_at(2048)], [None; 2], "less than 64 frames are left");
+    assert_eq!([ends_at(2, 1), ends_at(2, 1984)], [Some(0); 2]);
+    assert_eq!([ends_at(2, 1985), ends_at(2, 2048)], [None; 2], "less than 64 frames are left");
+    assert_eq!([ends_at(1, 1), ends_at(1, 2045)], [Some(0); 2]);
+    assert_eq!([ends_at(1, 2046), ends_at(1, 2048)], [None; 2], "less than three are left");
 }
 
 #[test]
