@@ -8,7 +8,7 @@
 
 use super::slot::{SLOTS_PER_SEGMENT, Written};
 use super::space::{Room, SEGMENT_SLOTS};
-use super::{Journal, Lsn, News, NoRoom, READ_SLOTS_MAX, ReadFor, Shed};
+use super::{Journal, Lsn, News, NoRoom, OPEN_MAX, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Detail, Event, Lane};
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::pendant::PendantState;
@@ -149,10 +149,18 @@ impl Journal {
             return;
         }
         let mut cleaning = Cleaning::of(id);
+        let live = u64::from(self.segments[&id].live.count());
+        let mut carried = live;
         if let Some(least) = least {
             let (until, stays) = self.given_up_until(id, least);
+            carried = stays.max(CARRIED_MIN).min(live);
             cleaning.held = (stays <= CARRIED_MIN).then(Vec::new);
             cleaning.giving_up = Some(GivingUp { least, until, by_pendant: BTreeMap::new() });
+        }
+        // A round that cannot be ended, since one before it was cut off, would only take the
+        // room in which another can when less waits.
+        if carried + self.states.count_in_segment(id) >= self.spare() {
+            return;
         }
         self.cleaning = Some(cleaning);
         self.clean_from(Lsn::first_of(id));
@@ -172,10 +180,11 @@ impl Journal {
         frames.div_ceil(SEGMENT_SLOTS) < segments
     }
 
-    /// Whether cleaning may begin: none is under way, and none waits for the disk.
+    /// Whether cleaning may begin: none is under way, and none waits for the disk, be it
+    /// to read what is to be carried or to take it.
     pub(super) fn may_clean(&self) -> bool {
         let waits = self.unreadable.as_ref().is_some_and(|waiting| waiting.again_at.is_some());
-        self.cleaning.is_none() && !waits
+        self.cleaning.is_none() && !waits && self.open.len() < OPEN_MAX
     }
 
     /// The disk does not give a frame that is to be carried forward. That may pass:

@@ -69,15 +69,19 @@ impl Journal {
         if self.free.len() > PLENTY_SEGMENTS {
             return true;
         }
-        let in_head =
-            if self.head.index() == 0 { 0 } else { SLOTS_PER_SEGMENT - self.head.index() };
-        let spare = self.free.len() as u64 * SEGMENT_SLOTS + in_head;
         let kept = match room {
             Room::Cleaning => 0,
             Room::Urgent => self.cleaning_needs(),
             Room::Routine => self.cleaning_needs() + SEGMENT_SLOTS,
         };
-        spare > kept
+        self.spare() > kept
+    }
+
+    /// Frames that the files at hand still take.
+    pub(super) fn spare(&self) -> u64 {
+        let in_head =
+            if self.head.index() == 0 { 0 } else { SLOTS_PER_SEGMENT - self.head.index() };
+        self.free.len() as u64 * SEGMENT_SLOTS + in_head
     }
 
     /// Most frames that cleaning the oldest segment will write.

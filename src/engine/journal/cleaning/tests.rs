@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::event::Kind;
 use crate::engine::journal::medium_test::{
-    BOOT, Medium, event, filled, journal, live, of, state, stored, with_live,
+    BOOT, Medium, at_ms, event, filled, journal, live, of, state, stored, with_live,
 };
 use crate::engine::journal::{Haste, Limits};
 
@@ -349,4 +349,27 @@ fn a_file_is_free_once_what_was_carried_and_then_the_new_tail_are_durable() {
     journal.durable = told;
     journal.advance_cleaning();
     assert_eq!((journal.free.back(), journal.cleaning.is_some()), (Some(&0), false));
+}
+
+/// A card that has become read-only: what is carried fills the frames that wait for it,
+/// and the round is given up. Begun anew at once it would read for as long as that lasts.
+#[test]
+fn a_journal_that_fails_and_takes_no_more_frames_reads_nothing_to_clean() {
+    let (mut journal, mut medium) = (journal(6, 2), Medium::default());
+    medium.serve(&mut journal, Mono::ZERO);
+    let places = stored(&mut journal, &mut medium, &[Kind::Panic; 4_500]);
+    journal.release(&places[..1_100].iter().copied().collect());
+    medium.serve(&mut journal, Mono::ZERO);
+    medium.fails = true;
+    for number in 5_000..5_200 {
+        let panic = event(Kind::Panic, BOOT, number);
+        journal.append_event(&panic, None, Haste::AtOnce).expect("room");
+    }
+    // Serving it asserts that it comes to rest.
+    (0..200).for_each(|turn| medium.serve(&mut journal, at_ms(turn * 1_000)));
+    assert!(journal.has_failed() && !journal.has_room_for_lane(Lane::Urgent));
+    medium.fails = false;
+    (200..300).for_each(|turn| medium.serve(&mut journal, at_ms(turn * 1_000)));
+    assert_eq!((journal.live(), journal.has_failed()), (4_500 - 1_100 + 200, false));
+    assert_eq!(medium.found(), live(&journal));
 }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::event::Kind;
 use crate::engine::journal::Haste;
-use crate::engine::journal::medium_test::{BOOT, Medium, event};
+use crate::engine::journal::medium_test::{BOOT, Medium, event, live};
 use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
 use crate::engine::pendant::Actual;
@@ -249,4 +249,26 @@ fn a_boot_without_a_free_file_goes_on_in_what_is_left_of_the_last_segment() {
         medium.serve(&mut journal, Mono::ZERO);
         assert_eq!(medium.found(), BTreeSet::from([lsn]), "{left} left");
     }
+}
+
+/// The power went while the oldest segment was cleaned, and there is less room left than
+/// that takes from the beginning.
+#[test]
+fn a_round_that_cannot_be_ended_is_begun_when_less_waits() {
+    let mut card = Card::of_files(2);
+    card.fill(first(), 0..1_998);
+    (1..=50).for_each(|number| say_event(&mut card, first(), 1_997 + number, number));
+    let second = stretch(1, 2, at(2, 0));
+    card.fill(second, 0..1_990);
+    (1..=40).for_each(|number| say_event(&mut card, second, 1_989 + number, number));
+    let limits = Limits { files_max: 2, files_reserved: 0 };
+    let recovered = card.replay().finish(BOOT + 1, limits).expect("frames of this store");
+    let mut journal = recovered.journal;
+    let mut medium = Medium { files: card.files.clone(), ..Medium::default() };
+    medium.serve(&mut journal, Mono::ZERO);
+    let waiting = live(&journal);
+    assert_eq!((waiting.len(), journal.head), (90, at(2, 2_032)));
+    journal.release(&waiting);
+    medium.serve(&mut journal, Mono::ZERO);
+    assert!(journal.has_room_for_lane(Lane::Urgent), "nothing is written ever");
 }

@@ -184,7 +184,13 @@ fn what_is_had_cheaply_is_recycled_before_the_journal_grows() {
     assert_eq!(does(&mut with_live(filled(8, 2, 6, 2), 1024)), (None, true));
     assert_eq!(does(&mut with_live(filled(8, 2, 6, 2), 1025)), (Some(6), false));
     // Without any that is free a failing journal could not be begun anew.
-    assert_eq!(does(&mut with_live(filled(8, 2, 6, 0), 1024)), (Some(6), true));
+    let with_left = |left: u64| {
+        let mut journal = with_live(filled(8, 2, 6, 0), 1024);
+        journal.head = Lsn(journal.head.0 - left);
+        journal
+    };
+    assert_eq!(does(&mut with_left(1025)), (Some(6), true));
+    assert_eq!(does(&mut with_left(1024)), (Some(6), false), "the new tail would find no room");
     // What is reserved must be there, whatever could be recycled.
     assert_eq!(does(&mut with_live(filled(8, 7, 6, 2), 1)), (Some(6), false));
 }
