@@ -13,7 +13,7 @@ use super::seam::{Later, LinkId, Transmit, TransmitId, Wave};
 use super::settings::Chance;
 use super::time::Mono;
 use pendant_protocol::PendantId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// When a pendant listens, counted from the end of its frame, and to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +169,9 @@ pub(super) struct Windows {
 #[derive(Default)]
 pub(super) struct Custody {
     waiting: VecDeque<Waiting>,
+    /// The centre's word for some of them, which comes once: it counts if the journal
+    /// fails, also if it fails later.
+    receipted: BTreeMap<EventId, Receipted>,
 }
 
 impl Custody {
@@ -177,6 +180,7 @@ impl Custody {
     pub(super) fn take(&mut self, waiting: Waiting) {
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
+            self.forget_words();
         }
         self.waiting.push_back(waiting);
     }
@@ -201,16 +205,30 @@ impl Custody {
 
     /// What the journal has made safe.
     pub(super) fn assured_by_journal(&mut self, durable: Durable) -> Vec<Released> {
-        self.sift(|waiting| Assured::by_journal(waiting, durable))
+        let released = self.sift(|waiting| Assured::by_journal(waiting, durable));
+        self.forget_words();
+        released
     }
 
-    /// What the centre has made safe and the journal could not.
-    pub(super) fn assured_by_centre(
-        &mut self,
-        receipted: Receipted,
-        journal_failed: bool,
-    ) -> Vec<Released> {
-        self.sift(|waiting| Assured::by_centre(waiting, receipted, journal_failed))
+    /// The centre has an event.
+    pub(super) fn receipted(&mut self, receipted: Receipted) {
+        if self.waiting.iter().any(|waiting| waiting.event == receipted.event()) {
+            self.receipted.insert(receipted.event(), receipted);
+        }
+    }
+
+    /// What the centre has made safe and the journal could not, with the centre's word.
+    pub(super) fn assured_by_centre(&mut self, journal_failed: bool) -> Vec<(Released, Receipted)> {
+        let words = std::mem::take(&mut self.receipted);
+        let released = self.sift(|waiting| match words.get(&waiting.event) {
+            Some(word) => Assured::by_centre(waiting, *word, journal_failed),
+            None => Err(waiting),
+        });
+        let with_word = |released: Released| words.get(&released.event()).map(|it| (released, *it));
+        let released = released.into_iter().filter_map(with_word).collect();
+        self.receipted = words;
+        self.forget_words();
+        released
     }
 
     /// The journal has room for an event after all.
@@ -231,6 +249,7 @@ impl Custody {
     /// An event is lost for want of room: nobody is answered for it.
     pub(super) fn give_up(&mut self, event: EventId) {
         self.waiting.retain(|waiting| waiting.event != event);
+        self.receipted.remove(&event);
     }
 
     pub(super) fn moved(&mut self, moved: &BTreeMap<Lsn, Lsn>) {
@@ -238,6 +257,14 @@ impl Custody {
             if let Some(lsn) = &mut waiting.lsn {
                 *lsn = moved.get(lsn).copied().unwrap_or(*lsn);
             }
+        }
+    }
+
+    /// The centre's word is kept for what waits, and for nothing else.
+    fn forget_words(&mut self) {
+        if !self.receipted.is_empty() {
+            let waits: BTreeSet<EventId> = self.waiting.iter().map(|it| it.event).collect();
+            self.receipted.retain(|event, _| waits.contains(event));
         }
     }
 
@@ -317,6 +344,27 @@ mod tests {
         // A failed journal is begun anew: what was open stands elsewhere.
         custody.moved(&BTreeMap::from([(Lsn(5), Lsn(9))]));
         assert_eq!(lsns(&custody), [None, Some(Lsn(9)), Some(Lsn(7))]);
+    }
+
+    #[test]
+    fn the_centre_s_word_is_kept_for_what_waits_and_no_longer() {
+        let mut custody = Custody::default();
+        [1, 2, 3].into_iter().for_each(|n| custody.take(waiting(n, Some(Lsn(n.into())))));
+        [1, 2, 3, 4].into_iter().for_each(|n| custody.receipted(Receipted::of(event(n))));
+        assert_eq!(custody.receipted.len(), 3, "nothing waits for the fourth");
+        assert!(custody.assured_by_centre(false).is_empty(), "the journal works");
+        custody.give_up(event(1));
+        assert_eq!(custody.receipted.len(), 2);
+        // A repetition takes its place, and is answered on the same word.
+        assert!(custody.postpone(&waiting(2, None)));
+        let released = custody.assured_by_centre(true).into_iter();
+        let released = released.map(|(released, word)| (released.event(), word.event()));
+        assert_eq!(released.collect::<Vec<_>>(), [2, 3].map(|n| (event(n), event(n))));
+        assert!(custody.receipted.is_empty());
+        custody.take(waiting(5, None));
+        custody.receipted(Receipted::of(event(5)));
+        (0..1_024).for_each(|n| custody.take(waiting(100 + n, None)));
+        assert!(custody.receipted.is_empty(), "it gave way");
     }
 
     #[test]

@@ -87,6 +87,11 @@ pub(super) struct Receipted {
 }
 
 impl Receipted {
+    #[cfg(test)]
+    pub(super) fn of(event: EventId) -> Self {
+        Self { event }
+    }
+
     pub(super) fn event(self) -> EventId {
         self.event
     }

@@ -172,6 +172,28 @@ fn while_there_is_no_journal_the_centre_s_receipt_is_custody_also_for_repetition
     assert_eq!(rig.downlinks[0].frame, rig.downlinks[1].frame);
 }
 
+/// A dying card hangs before it fails: the centre has long receipted what was being synced.
+/// It must not have to do that again for a repetition to be answered.
+#[test]
+fn a_receipt_that_came_before_the_sync_failed_is_custody_as_well() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = with_one_receiver(&pendant);
+    rig.disk.commit_us = 10_000_000;
+    rig.disk.fault = Some(DiskFault::Io);
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(3_000);
+    rig.frame(0, &frame);
+    rig.run_ms(6_000);
+    assert_eq!((rig.count("panic"), rig.count("journal_failed")), (1, 0));
+    assert!(rig.downlinks.is_empty(), "it may become durable yet");
+    rig.run_ms(2_000);
+    assert_eq!(rig.count("journal_failed"), 1);
+    rig.frame(0, &frame);
+    rig.run_ms(10);
+    assert!(rig.answer_to(&mut pendant).is_some(), "the centre has it, and nobody says so");
+}
+
 /// The state that is written beside one event holds what came of the other too.
 #[test]
 fn what_a_broker_took_while_there_was_no_journal_is_answered_as_soon_as_there_is_one() {

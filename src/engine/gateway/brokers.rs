@@ -105,9 +105,14 @@ impl Gateway {
     fn receipt(&mut self, broker: BrokerId, event: Telling, now: Now) {
         let Some(receipted) = self.delivery.receipted(broker, event) else { return };
         self.reached(event, now);
-        let failed = self.journal.has_failed();
-        for released in self.custody.assured_by_centre(receipted, failed) {
-            self.receipted.insert(event.id, receipted);
+        self.custody.receipted(receipted);
+        self.release_receipted(now);
+    }
+
+    /// What the centre has is answered, as far as the journal cannot vouch for it.
+    pub(super) fn release_receipted(&mut self, now: Now) {
+        for (released, word) in self.custody.assured_by_centre(self.journal.has_failed()) {
+            self.receipted.insert(word.event(), word);
             if self.receipted.len() > RECEIPTED_MAX {
                 self.receipted.pop_first();
             }

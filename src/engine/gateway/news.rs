@@ -106,6 +106,8 @@ impl Gateway {
             }
             News::Failed(fault) => {
                 self.notice(Notice::JournalFailed { fault });
+                // What was being synced the centre may have had for long.
+                self.release_receipted(now);
                 self.tell(Kind::JournalFailed, Detail::None, now);
             }
             News::Restored => {
