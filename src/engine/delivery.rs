@@ -20,7 +20,7 @@ mod window;
 use super::event::{Event, EventId, Lane, Telling};
 use super::journal::{Journal, Lsn};
 use super::payload::Voice;
-use super::seam::{BrokerId, Publish, PublishId};
+use super::seam::{BROKERS_MAX, BrokerId, Publish, PublishId};
 use super::settings::DeliverySettings;
 use super::time::{Mono, Now};
 use apart::Apart;
@@ -128,8 +128,9 @@ pub(super) struct Delivery {
     memory: VecDeque<Event>,
     /// Something of a lane stands in memory only, here or in an open offer.
     homeless: [bool; 3],
-    /// A broker refused one of those in memory: not before this moment.
-    memory_after: Option<Mono>,
+    /// A broker refused one of those in memory, or hung up on it: to that broker none of
+    /// them before this moment.
+    memory_after: [Option<Mono>; BROKERS_MAX],
     apart: Apart,
     to_release: BTreeSet<Lsn>,
     release_at: Mono,
@@ -154,7 +155,7 @@ impl Delivery {
             followed: None,
             memory: VecDeque::new(),
             homeless: [false; 3],
-            memory_after: None,
+            memory_after: [None; BROKERS_MAX],
             apart: Apart::default(),
             to_release: BTreeSet::new(),
             release_at: now.plus_ms(settings.release_interval_ms),
@@ -331,7 +332,9 @@ impl Delivery {
         let receipts = receipts.into_iter().flatten().map(|(until, _)| *until).filter(|_| up);
         let release = (!self.to_release.is_empty()).then_some(self.release_at);
         let apart = self.apart.next_due().filter(|_| up);
-        let memory = self.memory_after.filter(|_| up && !self.memory.is_empty());
+        let memory = BrokerId::all().zip(&self.lines).filter(|(_, line)| line.up);
+        let memory = memory.filter_map(|(broker, _)| self.memory_after[broker.index()]).min();
+        let memory = memory.filter(|_| !self.memory.is_empty());
         let pace = self.paced.then(|| self.pace.opens());
         let pauses = self.lines.iter().filter_map(Line::paused_until);
         [release, apart, memory, pace].into_iter().flatten().chain(receipts).chain(pauses).min()
@@ -343,7 +346,9 @@ impl Delivery {
             self.handle_receipts(now);
         }
         self.lines.iter_mut().for_each(|line| line.handle_time(now));
-        self.memory_after.take_if(|after| *after <= now);
+        for after in &mut self.memory_after {
+            after.take_if(|after| *after <= now);
+        }
         while let Some(lsn) = self.apart.take_due(now) {
             self.backlog.look_again_from(lsn);
         }
@@ -379,9 +384,8 @@ impl Delivery {
             let up = self.up();
             let waits = |lsn| self.apart.is_apart_from(lsn, up);
             self.backlog.fetch(journal, waits);
-            let may = self.memory_after.is_none_or(|after| after <= now.mono);
-            let in_memory = may && !self.memory.is_empty();
-            let waits = self.backlog.has_ready() || in_memory;
+            let memory_to = self.memory_to(first, now.mono);
+            let waits = self.backlog.has_ready() || memory_to.is_some();
             if waits || self.backlog.is_reading() {
                 self.pace.wake(now.mono);
             } else {
@@ -399,9 +403,11 @@ impl Delivery {
                 self.paced = true;
                 return None;
             }
-            if let Some(event) = may.then(|| self.memory.pop_front()).flatten() {
+            if let Some((broker, event)) =
+                memory_to.and_then(|to| Some((to, self.memory.pop_front()?)))
+            {
                 let place = Place::Memory(Box::new(event.clone()));
-                return self.offer_old(&event, place, first, voice, now);
+                return self.offer_old(&event, place, broker, voice, now);
             }
             let (lsn, event) = self.backlog.pop()?;
             if !journal.is_live(lsn) {
@@ -445,6 +451,20 @@ impl Delivery {
             self.backlog.give_back(lsn);
         }
         other
+    }
+
+    /// Where an event goes that only memory holds, if one may go now. What the first broker
+    /// refused may go to another.
+    fn memory_to(&self, first: BrokerId, now: Mono) -> Option<BrokerId> {
+        let may =
+            |broker: BrokerId| self.memory_after[broker.index()].is_none_or(|after| after <= now);
+        let admits = |line: &Line| line.takes_fresh() && line.admits_backlog(now);
+        let other = || {
+            let mut lines = BrokerId::all().zip(&self.lines);
+            lines.find(|(broker, line)| may(*broker) && admits(line)).map(|(broker, _)| broker)
+        };
+        let to = if may(first) { Some(first) } else { other() };
+        to.filter(|_| !self.memory.is_empty())
     }
 
     fn offer_old(

@@ -144,6 +144,30 @@ fn what_the_first_refuses_goes_to_the_second_and_holds_up_nothing() {
     assert_eq!(kept(&mut rig), 0);
 }
 
+/// With a dead disk nothing but memory holds it, and there it has as much right to the
+/// second broker.
+#[test]
+fn what_the_first_refuses_goes_to_the_second_also_while_there_is_no_journal() {
+    for answer in [Answer::Refuse(0x97), Answer::Close] {
+        let mut pendant = Pendant::new(1);
+        let mut rig = Rig::off(&[&pendant]);
+        rig.add_broker("second");
+        rig.disk.files_max = Some(0);
+        rig.start();
+        rig.run_ms(200);
+        rig.brokers[0].answer = match answer {
+            Answer::Close => {
+                |publish| if is(publish, "panic") { Answer::Close } else { Answer::Take }
+            }
+            _ => |publish| if is(publish, "panic") { Answer::Refuse(0x97) } else { Answer::Take },
+        };
+        rig.frame(0, &pendant.say(PANIC));
+        rig.run_ms(10_000);
+        assert_eq!(through(&rig, SECOND, 0).iter().filter(|kind| **kind == "panic").count(), 1);
+        assert_eq!(through(&rig, FIRST, 0).iter().filter(|kind| **kind == "panic").count(), 0);
+    }
+}
+
 #[test]
 fn what_no_broker_takes_waits_and_holds_up_nothing() {
     let mut pendant = Pendant::new(1);

@@ -4,6 +4,7 @@ use super::apart::APART_MS;
 use super::line::Line;
 use super::{AWAITING_MAX, Delivery, DeliveryNews, NO_SUBSCRIBERS};
 use crate::engine::event::Telling;
+use crate::engine::journal::Lsn;
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{BrokerId, PublishId};
 use crate::engine::time::Mono;
@@ -44,8 +45,8 @@ impl Delivery {
         let Some(line) = self.lines.get_mut(broker.index()) else { return };
         let (events, culprit) = line.lost();
         let culprit = culprit.and_then(|event| self.sent.get(&event));
-        if let Some((lsn, replayed)) = culprit.and_then(|sent| Some((sent.lsn()?, sent.replayed))) {
-            self.set_apart(lsn, broker, replayed, now);
+        if let Some((lsn, replayed)) = culprit.map(|sent| (sent.lsn(), sent.replayed)) {
+            self.not_there(lsn, broker, replayed, now);
         }
         for event in events.into_iter().filter(|_| !planted(Mutant::LoseOpenOffers)) {
             self.offer_ended(event, broker);
@@ -143,10 +144,15 @@ impl Delivery {
             }
             return;
         }
+        self.not_there(lsn, broker, replayed, now);
+        self.offer_ended(event, broker);
+    }
+
+    /// A broker does not take an event: to that one it goes later again.
+    fn not_there(&mut self, lsn: Option<Lsn>, broker: BrokerId, replayed: bool, now: Mono) {
         match lsn {
             Some(lsn) => self.set_apart(lsn, broker, replayed, now),
-            None => self.memory_after = Some(now.plus_ms(*APART_MS.start())),
+            None => self.memory_after[broker.index()] = Some(now.plus_ms(*APART_MS.start())),
         }
-        self.offer_ended(event, broker);
     }
 }

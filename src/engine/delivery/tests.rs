@@ -193,7 +193,7 @@ fn what_was_refused_out_of_memory_is_tried_again_after_a_minute() {
     rig.delivery.handle_time(&mut rig.journal, at_ms(60_000));
     assert_eq!(rig.delivery.next_deadline(), None, "the wait is over");
     // Without a broker nothing can be tried.
-    rig.delivery.memory_after = Some(at_ms(90_000));
+    rig.delivery.memory_after[0] = Some(at_ms(90_000));
     assert_eq!(rig.delivery.next_deadline(), Some(at_ms(90_000)));
     rig.delivery.broker_down(FIRST, at_ms(60_000));
     assert_eq!(rig.delivery.next_deadline(), None);
@@ -211,7 +211,7 @@ fn a_backlog_with_a_rate_that_is_empty_asks_for_nothing() {
     assert_eq!(rig.delivery.next_deadline(), None);
     // Nor does one of which nothing may be tried yet.
     rig.delivery.memory.push_back(panic(1));
-    rig.delivery.memory_after = Some(at_ms(60_000));
+    rig.delivery.memory_after[0] = Some(at_ms(60_000));
     assert!(rig.next(10_000).is_none());
     assert_eq!(rig.delivery.next_deadline(), Some(at_ms(60_000)));
 }
