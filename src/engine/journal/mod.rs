@@ -202,9 +202,11 @@ impl Journal {
         answered: &Answered,
         changes: Vec<Change>,
     ) -> Result<Lsn, NoRoom> {
+        // In this order, also where a segment ends between them: a command that is known as
+        // let through is answered as done.
+        self.append(&Written::Ordered(changes), Room::Urgent)?;
         self.answered = answered.clone();
-        self.append(&Written::Answered(answered.clone()), Room::Urgent)?;
-        self.append(&Written::Ordered(changes), Room::Urgent)
+        self.append(&Written::Answered(answered.clone()), Room::Urgent)
     }
 
     /// Marks events as needing no keeping any more, and journals that.

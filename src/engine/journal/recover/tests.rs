@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::event::Kind;
 use crate::engine::journal::Haste;
-use crate::engine::journal::medium_test::{BOOT, Medium, event, live};
+use crate::engine::journal::medium_test::{self, BOOT, Medium, event, journal, live};
 use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
 use crate::engine::pendant::Actual;
@@ -271,4 +271,39 @@ fn a_round_that_cannot_be_ended_is_begun_when_less_waits() {
     journal.release(&waiting);
     medium.serve(&mut journal, Mono::ZERO);
     assert!(journal.has_room_for_lane(Lane::Urgent), "nothing is written ever");
+}
+
+/// The power goes between two commits. What is known as let through is not carried out
+/// again, and is answered as done.
+#[test]
+fn no_command_is_known_as_let_through_without_what_it_changed() {
+    let let_through: Answered = postcard::from_bytes(&[&[1][..], &[7; 16], &[0]].concat())
+        .expect("one command that was carried out");
+    let change = Change {
+        pendant: pendant().get(),
+        alert: None,
+        actual: Actual { covert_incident: None, tracked: true },
+    };
+    // They stand in two commits; then in two segments.
+    for before in [253, 2_045] {
+        let (mut journal, mut medium) = (journal(5, 5), Medium::default());
+        medium.serve(&mut journal, Mono::ZERO);
+        let panic = |number| event(Kind::Panic, BOOT, number);
+        journal.append_event(&panic(1), Some(&state()), Haste::AtOnce).expect("room");
+        for number in 2..=before {
+            if number % 256 == 0 && before > 256 {
+                medium.serve(&mut journal, Mono::ZERO);
+            }
+            journal.append_event(&panic(number), None, Haste::AtOnce).expect("room");
+        }
+        journal.append_orders(&let_through, vec![change]).expect("room");
+        loop {
+            let found = medium_test::replay(&medium.files).finish(BOOT + 1, LIMITS);
+            let found = found.expect("frames of this store");
+            let is_changed = found.states.get(&pendant()).is_some_and(|it| it.actual.tracked);
+            assert!(is_changed || found.answered == Answered::default(), "{before}");
+            let Some(operation) = journal.poll_operation(Mono::ZERO) else { break };
+            journal.handle(medium.carry_out(operation), Mono::ZERO);
+        }
+    }
 }
