@@ -423,14 +423,14 @@ impl Gateway {
     fn pump(&mut self, now: Now) {
         loop {
             self.say_start(now);
+            // First what memory gave up: no state that is kept from here on may speak of it.
+            self.take_delivery_news(now);
             self.house_homeless();
             self.say_dropped(now);
             while let Some(news) = self.journal.poll_news() {
                 self.journal_news(news, now);
             }
-            while let Some(news) = self.delivery.poll_news() {
-                self.delivery_news(news, now);
-            }
+            self.take_delivery_news(now);
             self.carry_states();
             let publish = self.delivery.poll(&mut self.journal, &self.voice, now);
             let operation = self.journal.poll_operation(now.mono);
@@ -443,6 +443,12 @@ impl Gateway {
         if self.stopping && self.journal.is_settled() {
             self.stopping = false;
             self.outputs.push_back(Output::Stopped);
+        }
+    }
+
+    fn take_delivery_news(&mut self, now: Now) {
+        while let Some(news) = self.delivery.poll_news() {
+            self.delivery_news(news, now);
         }
     }
 

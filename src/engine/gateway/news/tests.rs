@@ -4,7 +4,8 @@
 use super::super::tests::{fresh, now, served, with_room};
 use super::*;
 use crate::engine::event::{Freshness, HeardFrame};
-use crate::engine::journal::medium_test::{BOOT, Medium, event, of, state};
+use crate::engine::journal::Limits;
+use crate::engine::journal::medium_test::{BOOT, Medium, event, of, replay, state};
 use crate::engine::pendant::{Reply, Supervision};
 use crate::engine::seam::LinkId;
 
@@ -102,6 +103,26 @@ fn what_memory_gave_up_is_counted_and_its_frame_is_answered_no_more() {
     let (dropped, replies) = give_up(said(Kind::Panic, 9));
     let urgent = shed(Lane::Urgent, 9, 10, 2);
     assert_eq!((dropped, replies), ([urgent, None, routine], [None, Some(10)]));
+}
+
+/// There is room at last, and the state is written beside the event that came after it.
+#[test]
+fn what_memory_gave_up_is_answered_no_more_after_a_restart_either() {
+    let mut gateway = fresh();
+    let reply = |counter| Some(Reply { counter, tag: 5, frame: [0; 24] });
+    gateway.states.insert(pendant(), PendantState { replies: [reply(9), reply(10)], ..heard() });
+    gateway.volatile.insert(pendant());
+    only_in_memory(&mut gateway, &said(Kind::Panic, 9));
+    for number in 100..355 {
+        only_in_memory(&mut gateway, &of(2, event(Kind::Panic, BOOT, number)));
+    }
+    only_in_memory(&mut gateway, &said(Kind::Panic, 10));
+    let mut medium = Medium::default();
+    served(&mut gateway, &mut medium);
+    let limits = Limits { files_max: 8, files_reserved: 0 };
+    let found = replay(&medium.files).finish(BOOT + 1, limits).expect("of this store");
+    let replies = found.states[&pendant()].replies.map(|reply| reply.map(|reply| reply.counter));
+    assert_eq!(replies, [None, Some(10)]);
 }
 
 #[test]
