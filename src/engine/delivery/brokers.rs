@@ -105,6 +105,7 @@ impl Delivery {
             self.awaiting += 1;
             self.deadlines.push_back((until, event));
             self.escalations.push_back((now.plus_ms(self.settings.escalate_after_ms), event));
+            self.drop_done();
         }
         while self.awaiting > AWAITING_MAX {
             let Some((until, oldest)) = self.deadlines.pop_front() else { break };

@@ -1,11 +1,14 @@
 //! Receipts: what they release, what they say of the broker through which they
 //! come, and what follows when they stay away.
 
-use super::{Delivery, DeliveryNews, Line, Receipted};
+use super::{AWAITING_MAX, Delivery, DeliveryNews, Line, Receipted};
 use crate::engine::event::Telling;
 use crate::engine::seam::BrokerId;
 use crate::engine::time::Mono;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Most waits that are noted, of events that are done and others.
+const WAITS_MAX: usize = 4 * AWAITING_MAX;
 
 impl Delivery {
     /// The centre has an event, as told by one boot, and says so through this broker.
@@ -67,6 +70,19 @@ impl Delivery {
         }
     }
 
+    /// Drops what is done out of what is waited for, when that is most of it. It would else
+    /// stay until its time has come, and a receipt may be waited for for an hour.
+    pub(super) fn drop_done(&mut self) {
+        if self.deadlines.len().max(self.escalations.len()) <= WAITS_MAX {
+            return;
+        }
+        let waits = |event: &Telling| self.sent.get(event).and_then(|sent| sent.until);
+        self.deadlines.retain(|(until, event)| waits(event) == Some(*until));
+        // One that is offered again and again has several, of which the first counts.
+        let mut noted = BTreeSet::new();
+        self.escalations.retain(|(_, event)| waits(event).is_some() && noted.insert(*event));
+    }
+
     /// An event has waited too long: who took it is not relied on any more, and
     /// all that waits through such brokers alone is offered to another.
     fn escalate(&mut self, event: Telling) {
@@ -100,7 +116,6 @@ mod tests {
     use crate::engine::journal::Lsn;
     use crate::engine::settings::DeliverySettings;
     use crate::engine::time::Wall;
-    use std::collections::BTreeSet;
 
     fn event(number: u64) -> Event {
         Event {

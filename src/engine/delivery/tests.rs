@@ -424,3 +424,65 @@ fn the_oldest_goes_back_when_more_wait_for_receipts_than_may() {
     }
     assert_eq!(take(AWAITING_MAX + 1), (AWAITING_MAX, false));
 }
+
+/// What is done leaves nothing behind, however long a receipt is waited for: at 200 events
+/// a second and for an hour, that would be 50 MB.
+#[test]
+fn what_the_centre_has_is_waited_for_no_more() {
+    for (receipt_wait_ms, escalate_after_ms) in [(3_600_000, 60_000), (5_000, 3_600_000)] {
+        let mut rig = Rig::up(DeliverySettings { receipt_wait_ms, escalate_after_ms, ..SETTINGS });
+        let mut take = |number: u64| {
+            for (_, publish) in rig.fresh(&panic(number), None, number) {
+                assert!(rig.delivery.taken(FIRST, publish, at_ms(number)).is_none());
+            }
+            if number > 0 {
+                assert!(rig.delivery.receipted(FIRST, panic(number).telling()).is_some());
+                rig.delivery.handle_time(&mut rig.journal, at_ms(number.min(4_999)));
+            }
+            rig.delivery.deadlines.len().max(rig.delivery.escalations.len())
+        };
+        let most = (0..20_000).map(&mut take).max();
+        assert_eq!(most, Some(4 * AWAITING_MAX), "{receipt_wait_ms}");
+        let next = receipt_wait_ms.min(escalate_after_ms);
+        assert_eq!(rig.delivery.next_deadline(), Some(at_ms(next)), "the first is waited for");
+        rig.delivery.handle_time(&mut rig.journal, at_ms(receipt_wait_ms));
+        assert_eq!(numbers(rig.delivery.memory.iter()), [0]);
+    }
+}
+
+/// One that nobody receipts is escalated by its first offer, however often it went out since.
+#[test]
+fn what_is_offered_again_and_again_is_noted_once_when_much_is() {
+    let mut rig = Rig::up(SETTINGS);
+    for ms in 0..=4 * AWAITING_MAX as u64 {
+        let (_, publish) = rig.fresh(&panic(1), None, ms)[0];
+        assert!(rig.delivery.taken(FIRST, publish, at_ms(ms)).is_none());
+    }
+    assert_eq!(rig.delivery.escalations.len(), 1);
+    assert_eq!(rig.delivery.escalations[0].0, at_ms(60_000));
+    assert_eq!(rig.delivery.deadlines.len(), 1);
+    assert_eq!(rig.delivery.deadlines[0].0, at_ms(4 * AWAITING_MAX as u64 + 1_000));
+}
+
+/// The event at which the only broker hangs up is found, also where it has no place in the
+/// journal.
+#[test]
+fn what_only_memory_holds_and_ends_connections_holds_up_nothing() {
+    let mut rig = Rig::up(SETTINGS);
+    rig.stored(&[Kind::Panic]);
+    rig.delivery.memory.push_back(panic(9));
+    let mut ms = 0;
+    for connection in 0..4 {
+        let (_, publish, number) = rig.next(ms).expect("something is offered");
+        if number == 1 {
+            assert!(connection >= 2, "it is not known yet what ends the connections");
+            assert!(rig.delivery.taken(FIRST, publish, at_ms(ms)).is_none());
+            assert_eq!(numbers(rig.delivery.memory.iter()), [9], "it is kept");
+            return;
+        }
+        rig.delivery.broker_down(FIRST, at_ms(ms));
+        ms += 1_000;
+        rig.delivery.broker_up(FIRST, u16::MAX, at_ms(ms));
+    }
+    unreachable!("the journal's event is never offered");
+}
