@@ -46,6 +46,17 @@ async fn an_enrolment_counts_at_once_and_a_revocation_too() {
         .await;
 }
 
+/// Huge pages would be given to it where a few bytes are used.
+#[tokio::test]
+async fn it_takes_memory_in_small_pages() {
+    let mut world = World::new(None).await;
+    let _wire = world.site.wire();
+    world.site.start().await;
+    let status = format!("/proc/{}/status", world.site.process());
+    let status = std::fs::read_to_string(status).expect("it runs");
+    assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
+}
+
 #[tokio::test]
 async fn a_second_gateway_on_the_same_store_is_refused_with_a_reason() {
     let mut world = World::new(None).await;
