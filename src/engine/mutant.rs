@@ -18,6 +18,8 @@ pub enum Mutant {
     RepeatBoot,
     /// An event's id depends on chance.
     ChanceInEventId,
+    /// Every downlink has the same salt, so that its nonce comes again with another text.
+    RepeatSalt,
     /// A refused event is given up.
     DropRefused,
     /// An offer to which nobody subscribes counts as delivered.
@@ -55,13 +57,14 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulation of native pendants must see.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AnswerBeforeSync,
         Self::SyncAgainInPlace,
         Self::ReleaseOnPuback,
         Self::ForgetWindow,
         Self::RepeatBoot,
         Self::ChanceInEventId,
+        Self::RepeatSalt,
         Self::DropRefused,
         Self::UnheardIsDelivered,
         Self::LoseOpenOffers,

@@ -38,6 +38,9 @@ pub enum Promise {
     Sound,
 }
 
+/// Two different downlinks with one nonce: by a fault, or by chance.
+pub const SAME_NONCE: &str = "two downlinks with one nonce";
+
 /// The first thing that was found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blame {
@@ -276,7 +279,7 @@ impl Judge {
     pub fn answered_with(&mut self, at_us: u64, frame: &FrameBytes) {
         let header: [u8; 8] = frame[..8].try_into().expect("8 bytes");
         if self.downlinks.insert(header, *frame).is_some_and(|before| before != *frame) {
-            self.blame(at_us, Promise::NobodyElse, "two downlinks with one nonce");
+            self.blame(at_us, Promise::NobodyElse, SAME_NONCE);
         }
     }
 

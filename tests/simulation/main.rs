@@ -80,9 +80,9 @@ fn every_mutant_is_found() {
         hunt::hunt(0..ORDINARY, |seed| {
             plant(Some(mutant));
             // A fault may also show by an assertion of the engine.
-            let lived = std::panic::catch_unwind(|| run::live(&Swarm::of(seed), Trace::default()));
+            let lived = std::panic::catch_unwind(|| run::blame(&Swarm::of(seed)));
             plant(None);
-            lived.map_or(Some("it panics".to_owned()), |outcome| Some(outcome.blame?.to_string()))
+            lived.map_or(Some("it panics".to_owned()), |blame| Some(blame?.to_string()))
         })
     };
     for mutant in Mutant::ALL {

@@ -118,6 +118,8 @@ impl Fault {
 #[derive(Clone)]
 pub struct Swarm {
     pub seed: u64,
+    /// Another number lets the engine draw other numbers; all else remains as it is.
+    pub draws: u8,
     pub pendants: u32,
     pub receivers: u8,
     pub brokers: u8,
@@ -156,6 +158,7 @@ impl Swarm {
         }
         Self {
             seed,
+            draws: 0,
             pendants: u32::try_from(chance.within(1..5)).expect("few"),
             receivers: u8::try_from(chance.within(1..4)).expect("few"),
             brokers: chance.pick(&[1, 1, 2, 3]),

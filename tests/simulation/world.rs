@@ -332,6 +332,7 @@ impl World {
             }
             let mut seed = [0; 32];
             seed.fill_with(|| self.fate.next().to_le_bytes()[0]);
+            seed[0] ^= self.swarm.draws;
             let now = self.now(self.now_us);
             Gateway::recover(self.settings.clone(), &self.keyring, Seed(seed), now, replay)
         });

@@ -66,7 +66,7 @@ impl Gateway {
             self.instructions.remove(&pendant);
         }
         let number = self.next_number(decision.kind.lane());
-        let salt = self.chance.salt();
+        let salt = if planted(Mutant::RepeatSalt) { 7 } else { self.chance.salt() };
         let mut record = record(decision, hearing, (self.boot, number), self.settings.slot, salt);
         self.supervise(&mut record, supervision, restored, now);
         #[cfg(feature = "leaks")]
