@@ -1,8 +1,8 @@
 //! Brokers and the monitoring centre behind them, with all that they do wrong.
 
+use super::blame::Promise;
 use super::centre::Event;
 use super::chance::Chance;
-use super::judge::Promise;
 use super::swarm::Fault;
 use super::world::{Due, World};
 use pendant_gateway::engine::OFFERS_MAX;

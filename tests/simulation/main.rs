@@ -29,6 +29,7 @@ mod rig;
 mod schema;
 
 mod air;
+mod blame;
 mod broker;
 mod centre;
 mod chance;

@@ -1,6 +1,6 @@
 //! One seed from its beginning to the verdict, and many of them.
 
-use super::judge::{Blame, Promise, SAME_NONCE};
+use super::blame::{Blame, Promise, SAME_NONCE};
 use super::swarm::{Fault, Swarm};
 use super::trace::Trace;
 use super::world::World;

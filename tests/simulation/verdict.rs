@@ -1,6 +1,7 @@
 //! What must hold when everything has healed and the time for it has passed.
 
-use super::judge::{Answered, Judge, Promise, Said, says_session};
+use super::blame::Promise;
+use super::judge::{Answered, Judge, Said, says_session};
 use super::reader::Press;
 use pendant_protocol::{Body, Outcome};
 use std::collections::BTreeSet;

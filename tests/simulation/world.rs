@@ -5,10 +5,11 @@
 //! judge's to say.
 
 use super::air::Air;
+use super::blame::Promise;
 use super::broker::{Broker, Centre, FromBroker, Receipt};
 use super::chance::Chance;
 use super::disk::Disk;
-use super::judge::{Judge, Promise};
+use super::judge::Judge;
 use super::reader::Press;
 use super::swarm::{Fault, Swarm};
 use super::trace::Trace;
