@@ -130,6 +130,7 @@ impl Gateway {
                 self.tell(kind, Detail::None, now);
             }
             News::Unreadable(lsn) => self.delivery.unreadable(lsn, now.mono),
+            News::AgeGoes => self.tick(now),
             News::Damaged(slots) => {
                 self.notice(Notice::JournalDamage { slots });
                 self.tell(Kind::JournalDamage, Detail::Damage { slots }, now);

@@ -33,7 +33,7 @@ pub(super) struct Timers {
     silent_until: Option<Mono>,
     /// How many fell silent together last.
     group: usize,
-    tick_at: Mono,
+    pub(super) tick_at: Mono,
 }
 
 impl Timers {

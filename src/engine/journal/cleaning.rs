@@ -163,6 +163,9 @@ impl Journal {
             return;
         }
         self.cleaning = Some(cleaning);
+        if id >= self.tick_in {
+            self.news.push_back(News::AgeGoes);
+        }
         self.clean_from(Lsn::first_of(id));
     }
 

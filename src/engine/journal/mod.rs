@@ -92,6 +92,8 @@ pub(super) enum News {
     Unreadable(Lsn),
     /// Frames were read back and are not what was written; their events are lost.
     Damaged(u64),
+    /// The newest age goes with the segment that is being cleaned: write it anew.
+    AgeGoes,
 }
 
 /// Numbers of one (boot, lane) that were given up, or lost.
@@ -139,6 +141,8 @@ pub(super) struct Journal {
     limits: Limits,
     opened: Opened,
     answered: Answered,
+    /// The segment of the newest age, where it was written first.
+    tick_in: u64,
     segments: BTreeMap<u64, Segment>,
     free: VecDeque<u32>,
     vacant: Vec<u32>,
@@ -192,7 +196,12 @@ impl Journal {
 
     /// Records the gateway's age. False if there was no room for it.
     pub(super) fn append_tick(&mut self, tick: Tick) -> bool {
-        planted(Mutant::ForgetAge) || self.append(&Written::Tick(tick), Room::Urgent).is_ok()
+        if planted(Mutant::ForgetAge) {
+            return true;
+        }
+        let lsn = self.append(&Written::Tick(tick), Room::Urgent);
+        self.tick_in = lsn.as_ref().map_or(self.tick_in, |lsn| lsn.segment());
+        lsn.is_ok()
     }
 
     /// Records what a message of the centre led to: always two frames, whatever

@@ -389,6 +389,7 @@ impl Replay {
             limits,
             opened: Opened { previous, ..first_opened() },
             answered: self.answered.clone(),
+            tick_in: 0,
             segments: self.segments,
             free: self.plan.free.iter().copied().collect(),
             vacant: self.plan.vacant.clone(),

@@ -3,6 +3,7 @@
 
 use super::super::tests::{fresh, now, served, with_room};
 use super::*;
+use crate::engine::age::TICK_MS;
 use crate::engine::event::{Freshness, HeardFrame};
 use crate::engine::journal::Limits;
 use crate::engine::journal::medium_test::{BOOT, Medium, event, of, replay, state};
@@ -143,4 +144,12 @@ fn what_memory_gave_up_is_told_once_the_journal_takes_it() {
     served(&mut gateway, &mut medium);
     assert!(gateway.journal.has_failed() && gateway.journal.has_room());
     assert_eq!(told(&mut gateway), 0, "it cannot be written");
+}
+
+#[test]
+fn the_age_is_written_anew_when_it_would_go() {
+    let mut gateway = with_room();
+    let at_20_s = now(20_000);
+    gateway.journal_news(News::AgeGoes, at_20_s);
+    assert_eq!(gateway.timers.tick_at, at_20_s.mono.plus_ms(TICK_MS));
 }

@@ -2,11 +2,13 @@
 //! when a file is free.
 
 use super::*;
+use crate::engine::age::{Age, Tick};
 use crate::engine::event::Kind;
 use crate::engine::journal::medium_test::{
     BOOT, Medium, at_ms, event, filled, journal, live, of, state, stored, with_live,
 };
 use crate::engine::journal::{Haste, Limits};
+use crate::engine::time::Wall;
 
 /// A round in which this lane and those below it are given up, up to a position.
 fn giving_up(least: Lane, until: Lsn) -> Cleaning {
@@ -372,4 +374,20 @@ fn a_journal_that_fails_and_takes_no_more_frames_reads_nothing_to_clean() {
     (200..300).for_each(|turn| medium.serve(&mut journal, at_ms(turn * 1_000)));
     assert_eq!((journal.live(), journal.has_failed()), (4_500 - 1_100 + 200, false));
     assert_eq!(medium.found(), live(&journal));
+}
+
+/// Else a start after that would take up an older age, and be late with all that is due.
+#[test]
+fn the_newest_age_is_asked_for_when_its_segment_is_cleaned() {
+    let asks = |tick_in| {
+        let mut journal = with_live(filled(8, 2, 6, 2), 1024);
+        journal.tick_in = tick_in;
+        journal.start_cleaning();
+        assert!(journal.cleaning.is_some());
+        std::iter::from_fn(|| journal.poll_news()).any(|news| matches!(news, News::AgeGoes))
+    };
+    assert_eq!([0, 1, 2].map(asks), [true, true, false]);
+    let mut journal = with_live(filled(8, 2, 6, 2), 1024);
+    assert!(journal.append_tick(Tick { age: Age::default(), wall: Wall::Unset }));
+    assert_eq!(journal.tick_in, journal.open.back().expect("it waits").0.segment());
 }
