@@ -378,9 +378,8 @@ impl Replay {
         }
         let ciphers = BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]);
         let goes_on = self.plan.goes_on;
-        let leftovers = goes_on
-            .filter(|goes_on| goes_on.leftovers > 0)
-            .map(|goes_on| Leftovers { first: self.plan.cut, slots: goes_on.leftovers });
+        let left = goes_on.map_or(0, |goes_on| goes_on.leftovers);
+        let leftovers = (left > 0).then_some(Leftovers { first: self.plan.cut, slots: left });
         let head = if goes_on.is_some() { self.plan.cut } else { Lsn::first_of(next) };
         let mut journal = Journal {
             store: self.store,
