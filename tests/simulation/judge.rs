@@ -43,8 +43,8 @@ pub struct Life {
     /// Its journal had no room for something.
     pub overflowed: bool,
     pub journal_failed: bool,
-    /// It cannot be written now, or could not until then.
-    failing: bool,
+    /// Since when it cannot be written, or until when it could not.
+    pub failing_since_us: Option<u64>,
     restored_us: u64,
     /// Reasons with which the broker refused, and when first.
     pub refusals: BTreeMap<u8, u64>,
@@ -216,8 +216,10 @@ impl Judge {
         let durable = self.durable.contains_key(&press);
         let heard_us = self.said.get(&press).map_or(0, |said| said.heard[0]);
         // What was answered beside a failure may have been so by the centre's word.
-        let by_journal =
-            self.lives.last().is_some_and(|life| !life.failing && life.restored_us < heard_us);
+        let by_journal = self
+            .lives
+            .last()
+            .is_some_and(|life| life.failing_since_us.is_none() && life.restored_us < heard_us);
         let receipted =
             self.named.get(&frame_name(press)).is_some_and(|id| self.receipts.contains(id));
         let told = self.lives.iter().any(|life| life.overflowed || life.journal_failed);
@@ -294,7 +296,7 @@ impl Judge {
             ended_us: None,
             overflowed: false,
             journal_failed: false,
-            failing: false,
+            failing_since_us: None,
             restored_us: 0,
             refusals: BTreeMap::new(),
             lines: BTreeSet::new(),
@@ -315,10 +317,10 @@ impl Judge {
             Notice::JournalOverflow => life.overflowed = true,
             Notice::JournalFailed { .. } => {
                 life.journal_failed = true;
-                life.failing = true;
+                life.failing_since_us.get_or_insert(at_us);
             }
             Notice::JournalRestored => {
-                life.failing = false;
+                life.failing_since_us = None;
                 life.restored_us = at_us;
             }
             Notice::CentreMessages { come } => life.centre_lost = !come,

@@ -188,9 +188,10 @@ impl Judge {
             if ended_us < set_us || (keeps && ended_us > due_us + SETTLE_MS * 1000) {
                 continue;
             }
-            // Nor can one that found no room for its age.
+            // Nor can one that found no room for its age, or whose disk took none to its end.
             if !trusted || !keeps {
-                due_us += pair[1].began_us - ended_us + TICK_MS * 1000;
+                let failing_us = pair[0].failing_since_us.map_or(0, |since_us| ended_us - since_us);
+                due_us += pair[1].began_us - ended_us + TICK_MS * 1000 + failing_us;
             }
             due_us = due_us.max(pair[1].began_us);
         }
