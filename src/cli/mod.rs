@@ -30,8 +30,8 @@ mod tr005;
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::engine::name::Name;
 use clap::{CommandFactory, Parser, Subcommand};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -114,6 +114,11 @@ struct Failure {
 impl Failure {
     fn failed(text: impl ToString) -> Self {
         Self { exit: Exit::Failed, text: text.to_string() }
+    }
+
+    /// A file that the command needs cannot be had.
+    fn of_file(path: &Path, error: &io::Error) -> Self {
+        Self::failed(file_fault::file_fault(path, error))
     }
 
     /// The command line, or what was given to it, is wrong.

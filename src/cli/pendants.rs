@@ -3,7 +3,6 @@
 //! its signs mean. Whoever reads an installer's screen would know the silent ones.
 
 use super::bought::kind;
-use super::file_fault::file_fault;
 use super::{Exit, Failure, Json, bind, print, print_json, tell};
 use crate::config::{Config, devices};
 use crate::engine::device::Profile;
@@ -180,7 +179,7 @@ fn load(config: &Config) -> Result<LoadedKeyring, Failure> {
     };
     KeyringFiles::new(&store.directory, &key)
         .load()
-        .map_err(|error| Failure::failed(file_fault(&store.directory, &error)))
+        .map_err(|error| Failure::of_file(&store.directory, &error))
 }
 
 /// Writes a new file of mode 0600, on the disk before this returns.

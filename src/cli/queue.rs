@@ -4,7 +4,6 @@
 //! What is shown on site are counts and places (P5); what the events say goes into
 //! the export, which only the centre can open.
 
-use super::file_fault::file_fault;
 use super::progress::Progress;
 use super::{Exit, Failure, Json, print, print_json, tell};
 use crate::config::Config;
@@ -132,7 +131,7 @@ fn export(
         });
     };
     let centre = ExportKey::read(key_file).map_err(Failure::failed)?;
-    let named = |error: io::Error| named(&arguments.out, &error);
+    let named = |error: io::Error| Failure::of_file(&arguments.out, &error);
     let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&arguments.out);
     let mut out = out.map_err(named)?;
     let mut bar = Progress::new("exporting");
@@ -153,10 +152,6 @@ fn export(
     Ok(exit(&findings))
 }
 
-fn named(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(file_fault(path, error))
-}
-
 /// One try: the file is begun anew.
 fn write_export(
     config: &Config,
@@ -166,7 +161,7 @@ fn write_export(
     (out, path): (&mut File, &Path),
     progress: journal_files::Progress<'_>,
 ) -> Result<(u64, Findings), Failure> {
-    let named = |error: io::Error| named(path, &error);
+    let named = |error: io::Error| Failure::of_file(path, &error);
     let settings = settings(config).map_err(Failure::failed)?;
     let now = Clock::start().now();
     out.set_len(0).and_then(|()| out.rewind()).map_err(named)?;

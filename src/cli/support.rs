@@ -10,7 +10,6 @@ mod log;
 mod surroundings;
 
 use super::control_client::{Ask, ControlError, ask};
-use super::file_fault::file_fault;
 use super::{Exit, Failure, check, print, queue, status, survey, tell};
 use crate::config::{Config, ConfigErrors, DEFAULT_SOCKET};
 use crate::shell::journal_words;
@@ -46,7 +45,7 @@ pub(super) fn support(path: &Path, arguments: &Arguments) -> Result<Exit, Failur
         print(&text)?;
         return Ok(Exit::Done);
     }
-    let named = |error| Failure::failed(file_fault(&arguments.out, &error));
+    let named = |error| Failure::of_file(&arguments.out, &error);
     let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&arguments.out);
     let mut out = out.map_err(named)?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(named)?;

@@ -249,7 +249,7 @@ fn make_request(config: &Config, placer: Placer) -> Result<(String, PathBuf), Fa
             placer.write(file, key.as_bytes(), Kind::Secret)?;
             key
         }
-        Err(error) => return Err(Failure::failed(file_fault(file, &error))),
+        Err(error) => return Err(Failure::of_file(file, &error)),
     };
     let pem = identity::request(&key, config.gateway.as_str())?;
     let request = file.with_extension("csr");

@@ -3,7 +3,6 @@
 
 use crate::cli::Failure;
 use crate::cli::check::Owner;
-use crate::cli::file_fault::file_fault;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, fchown};
@@ -45,13 +44,13 @@ impl Placer {
 
     /// Writes a file; what was there before becomes `NAME.bak`.
     pub(super) fn write(self, path: &Path, bytes: &[u8], kind: Kind) -> Result<(), Failure> {
-        keep(path).map_err(|error| failure(path, &error))?;
+        keep(path).map_err(|error| Failure::of_file(path, &error))?;
         self.write_over(path, bytes, kind)
     }
 
     /// Writes a file; what was there before is gone.
     pub(super) fn write_over(self, path: &Path, bytes: &[u8], kind: Kind) -> Result<(), Failure> {
-        self.try_write(path, bytes, kind).map_err(|error| failure(path, &error))
+        self.try_write(path, bytes, kind).map_err(|error| Failure::of_file(path, &error))
     }
 
     fn try_write(self, path: &Path, bytes: &[u8], kind: Kind) -> io::Result<()> {
@@ -91,7 +90,7 @@ impl Placer {
             }
             Ok(())
         };
-        make().map_err(|error| failure(path, &error))
+        make().map_err(|error| Failure::of_file(path, &error))
     }
 }
 
@@ -111,10 +110,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn failure(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(file_fault(path, error))
 }
 
 fn beside(path: &Path, more: &str) -> PathBuf {

@@ -3,7 +3,6 @@
 
 mod tables;
 
-use super::super::file_fault::file_fault;
 use super::super::{Exit, Failure, print, print_json};
 use super::places::{
     GOOD_FRAMES_MIN, GOOD_LOST_PERCENT, GOOD_MARGIN_DB, Place, Receiver, Summary, Verdict,
@@ -50,7 +49,7 @@ pub(super) fn report(arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// Writes it, in place of an older one.
 pub(super) fn write(walk: &Walk, path: &Path) -> Result<(), Failure> {
-    std::fs::write(path, html(walk)).map_err(|error| Failure::failed(file_fault(path, &error)))
+    std::fs::write(path, html(walk)).map_err(|error| Failure::of_file(path, &error))
 }
 
 fn as_json(walk: &Walk) -> Value {

@@ -2,7 +2,6 @@
 //! loses nothing: JSON, one line a fact, appended.
 
 use super::super::Failure;
-use super::super::file_fault::file_fault;
 use super::walk::{FORMAT, Line, Walk};
 use std::fs::File;
 use std::io::{self, Write};
@@ -30,7 +29,7 @@ impl WorkFile {
                 "{} exists already; go on with it by --resume, or name another by --out",
                 path.display()
             )),
-            _ => failed(path, &error),
+            _ => Failure::of_file(path, &error),
         })?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -38,9 +37,12 @@ impl WorkFile {
     /// One to go on with, and the walk so far. Half a line at its end is cut off.
     pub(super) fn resume(path: &Path) -> Result<(Self, Walk), Failure> {
         let (walk, torn_at) = read(path)?;
-        let file = File::options().append(true).open(path).map_err(|error| failed(path, &error))?;
+        let file = File::options()
+            .append(true)
+            .open(path)
+            .map_err(|error| Failure::of_file(path, &error))?;
         if let Some(whole_bytes) = torn_at {
-            file.set_len(whole_bytes).map_err(|error| failed(path, &error))?;
+            file.set_len(whole_bytes).map_err(|error| Failure::of_file(path, &error))?;
         }
         Ok((Self { path: path.to_owned(), file }, walk))
     }
@@ -56,21 +58,21 @@ impl WorkFile {
             text += &serde_json::to_string(line).map_err(Failure::failed)?;
             text.push('\n');
         }
-        self.file.write_all(text.as_bytes()).map_err(|error| failed(&self.path, &error))
+        self.file.write_all(text.as_bytes()).map_err(|error| Failure::of_file(&self.path, &error))
     }
 
     pub(super) fn sync(&self) -> Result<(), Failure> {
-        self.file.sync_data().map_err(|error| failed(&self.path, &error))
+        self.file.sync_data().map_err(|error| Failure::of_file(&self.path, &error))
     }
 }
 
 /// The walk in a file, and how many bytes of it are whole lines, if half a line follows.
 pub(super) fn read(path: &Path) -> Result<(Walk, Option<u64>), Failure> {
-    let length = std::fs::metadata(path).map_err(|error| failed(path, &error))?.len();
+    let length = std::fs::metadata(path).map_err(|error| Failure::of_file(path, &error))?.len();
     if length > BYTES_MAX {
         return Err(Failure::failed(format!("{} is too long for a walk test", path.display())));
     }
-    let bytes = std::fs::read(path).map_err(|error| failed(path, &error))?;
+    let bytes = std::fs::read(path).map_err(|error| Failure::of_file(path, &error))?;
     parse(&bytes).map_err(|fault| Failure::failed(format!("{}: {fault}", path.display())))
 }
 
@@ -93,10 +95,6 @@ fn parse(bytes: &[u8]) -> Result<(Walk, Option<u64>), String> {
         walk.apply(line?);
     }
     Ok((walk, torn_at))
-}
-
-fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(file_fault(path, error))
 }
 
 #[cfg(test)]
