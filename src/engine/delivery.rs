@@ -440,8 +440,7 @@ impl Delivery {
             let lines = BrokerId::all().zip(&self.lines);
             lines.filter(|(broker, line)| line.up && !self.apart.is_apart(lsn, *broker))
         };
-        let admits = |line: &Line| line.takes_fresh() && line.admits_backlog(now);
-        let other = others().find(|(_, line)| admits(line)).map(|(broker, _)| broker);
+        let other = self.with_room(now, |broker| !self.apart.is_apart(lsn, broker));
         if other.is_none() {
             // None that is there may be asked for it again in the same moment.
             let full: Brokers = others().map(|(broker, _)| broker).collect();
@@ -458,13 +457,15 @@ impl Delivery {
     fn memory_to(&self, first: BrokerId, now: Mono) -> Option<BrokerId> {
         let may =
             |broker: BrokerId| self.memory_after[broker.index()].is_none_or(|after| after <= now);
-        let admits = |line: &Line| line.takes_fresh() && line.admits_backlog(now);
-        let other = || {
-            let mut lines = BrokerId::all().zip(&self.lines);
-            lines.find(|(broker, line)| may(*broker) && admits(line)).map(|(broker, _)| broker)
-        };
-        let to = if may(first) { Some(first) } else { other() };
+        let to = if may(first) { Some(first) } else { self.with_room(now, may) };
         to.filter(|_| !self.memory.is_empty())
+    }
+
+    /// The first of these brokers to which an event may go that is not fresh.
+    fn with_room(&self, now: Mono, may: impl Fn(BrokerId) -> bool) -> Option<BrokerId> {
+        let admits = |line: &Line| line.takes_fresh() && line.admits_backlog(now);
+        let mut lines = BrokerId::all().zip(&self.lines);
+        lines.find(|(broker, line)| may(*broker) && admits(line)).map(|(broker, _)| broker)
     }
 
     fn offer_old(
