@@ -43,8 +43,9 @@ pub struct Life {
     /// Its journal had no room for something.
     pub overflowed: bool,
     pub journal_failed: bool,
-    /// Since when it cannot be written, or until when it could not.
+    /// Since when it cannot be written, if it cannot be.
     pub failing_since_us: Option<u64>,
+    /// Until when it could not be, before.
     restored_us: u64,
     /// Reasons with which the broker refused, and when first.
     pub refusals: BTreeMap<u8, u64>,
