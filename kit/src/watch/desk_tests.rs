@@ -5,6 +5,8 @@ use crate::watch::{OF_GATEWAY_MAX, Stage};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[path = "late_tests.rs"]
+mod late;
 #[path = "neighbour_tests.rs"]
 mod neighbours;
 

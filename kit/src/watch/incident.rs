@@ -22,7 +22,7 @@ pub type UnixMs = u64;
 const ALARMS_MAX: usize = 32;
 
 /// Kinds of the urgent lane that call for nobody by themselves.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 11] = [
     "session_started",
     "session_extended",
     "checked_in",
@@ -32,6 +32,7 @@ const QUIET: [&str; 10] = [
     "pre_alarm",
     "alert_cancelled",
     "test",
+    "gateway_test",
     "late_request",
 ];
 
