@@ -46,6 +46,10 @@ pub struct Person {
     pub session: Option<Session>,
     /// Counter of the newest frame that ended one.
     ended_by: Option<u32>,
+    /// The newest session that was told or raised as overdue, by the counter that set its
+    /// due time: what began it may come later.
+    #[serde(default)]
+    alarmed_by: Option<u32>,
     /// The newest that its wearer did for a session.
     #[serde(default)]
     act: Option<Act>,
@@ -127,7 +131,7 @@ impl Person {
             set_by: counter,
             base_ms: before.map_or(heard_ms, |before| before.base_ms),
             due_ms,
-            alarmed: false,
+            alarmed: self.alarmed_by >= Some(counter),
         });
         Some(())
     }
@@ -138,6 +142,7 @@ impl Person {
     }
 
     fn alarmed(&mut self, counter: u32) {
+        self.alarmed_by = self.alarmed_by.max(Some(counter));
         if let Some(session) = self.session.as_mut().filter(|it| it.set_by == counter) {
             session.alarmed = true;
         }
