@@ -146,6 +146,9 @@ impl Incidents {
         if let Some(number) = self.confirm(event, key) {
             return Some(Change::Confirmed(number));
         }
+        if let Some(known) = self.of_closed(event, gravity, key) {
+            return Some(known);
+        }
         let alarm = Alarm {
             id: Some(event.id.clone()),
             kind: event.data.kind.clone(),
@@ -217,6 +220,26 @@ impl Incidents {
         alarm.sightings.truncate(GATEWAYS_OF_INCIDENT_MAX);
         self.by_id.insert(event.id.clone(), number);
         Some(number)
+    }
+
+    /// An alarm that an operator has closed, told late: by a second gateway, or by the
+    /// gateway for which the desk had raised it. Nobody is called for twice, unless it is
+    /// graver than what was closed.
+    fn of_closed(&self, event: &Event, gravity: u8, key: &Key) -> Option<Change> {
+        let of_wearer = |it: &&Incident| it.pendant == key.0 && it.enrolment == key.1;
+        let closed = || self.closed.iter().rev().filter(of_wearer);
+        let is_known = |it: &Alarm| {
+            it.id.as_ref() == Some(&event.id)
+                && it.gravity >= gravity
+                && it.covert >= event.data.covert
+        };
+        if let Some(it) = closed().find(|it| it.alarms.iter().any(is_known)) {
+            return Some(Change::Seen(it.number));
+        }
+        let counter = event.data.counter.filter(|_| event.data.kind == "overdue")?;
+        let is_raised = |it: &Alarm| it.by_desk && it.counter == Some(counter);
+        let raised = closed().find(|it| it.alarms.iter().any(is_raised))?;
+        Some(Change::Confirmed(raised.number))
     }
 
     /// The incident in which the desk has raised this.

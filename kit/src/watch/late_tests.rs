@@ -21,6 +21,36 @@ fn an_overdue_that_overtakes_its_start_is_not_raised_again() {
 }
 
 #[test]
+fn what_the_gateway_tells_of_an_overdue_alarm_that_is_closed_opens_no_second() {
+    let mut it = Sayer::new();
+    it.starts(T0, "g", 5, 30);
+    it.state(T0 + MINUTE, "g", "offline");
+    let at = T0 + 30 * MINUTE + GRACE;
+    let all = it.desk.due(at, UP, GRACE);
+    assert_eq!(it.desk.raise(at, &all[0]).0, Change::Opened(1));
+    it.desk.stage(1, stage(Step::Closed, at + MINUTE));
+    let own = it.says(at + 9 * MINUTE, "g", "overdue", 5);
+    assert_eq!(change(&own), Some(Change::Confirmed(1)));
+    assert!(it.open().is_empty());
+    // A later session of the same wearer is another one.
+    let next = it.says(at + 99 * MINUTE, "g", "overdue", 6);
+    assert_eq!(change(&next), Some(Change::Opened(2)));
+}
+
+#[test]
+fn an_alarm_that_is_closed_comes_late_from_a_second_gateway() {
+    let mut it = Sayer::new();
+    it.tells(T0, "g", "panic", 5, 77, &json!({}));
+    it.desk.stage(1, stage(Step::Closed, T0 + MINUTE));
+    let late = it.tells(T0 + 2 * MINUTE, "h", "panic", 5, 77, &json!({}));
+    assert_eq!(change(&late), Some(Change::Seen(1)));
+    assert!(it.open().is_empty());
+    // Who says that it was graver is heard.
+    let graver = it.tells(T0 + 3 * MINUTE, "i", "duress", 5, 77, &json!({}));
+    assert_eq!(change(&graver), Some(Change::Opened(2)));
+}
+
+#[test]
 fn a_test_calls_for_nobody() {
     let mut it = Sayer::new();
     let of_gateway = json!({ "pendant": null, "enrolment": null, "wearer": null, "counter": null });
