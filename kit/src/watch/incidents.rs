@@ -137,7 +137,7 @@ impl Incidents {
             self.open.get(number).is_some_and(|it| it.pendant == key.0 && it.enrolment == key.1)
         };
         if let Some(number) = self.by_id.get(&event.id).copied().filter(is_same) {
-            return self.seen(number, gravity, event, key);
+            return self.seen(at_ms, number, gravity, event, key);
         }
         if gravity == 0 {
             self.quiet.hear(event, &key.1, sighting(&key.2, event));
@@ -190,7 +190,14 @@ impl Incidents {
     }
 
     /// The same id again: by another gateway, or with another meaning.
-    fn seen(&mut self, number: u64, gravity: u8, event: &Event, key: &Key) -> Option<Change> {
+    fn seen(
+        &mut self,
+        at_ms: UnixMs,
+        number: u64,
+        gravity: u8,
+        event: &Event,
+        key: &Key,
+    ) -> Option<Change> {
         self.joins(number, &event.id, sighting(&key.2, event));
         let incident = self.open.get_mut(&number)?;
         let alarm = incident.alarms.iter_mut().find(|it| it.id.as_ref() == Some(&event.id))?;
@@ -198,7 +205,8 @@ impl Incidents {
         if is_graver {
             (alarm.kind, alarm.gravity) = (event.data.kind.clone(), gravity);
             alarm.covert = event.data.covert;
-            alarm.heard_ms += 1;
+            // Who accepted it accepted less than this.
+            alarm.heard_ms = at_ms.max(alarm.heard_ms + 1);
         }
         // What one of them calls covert is not to be told on site.
         alarm.covert |= event.data.covert;

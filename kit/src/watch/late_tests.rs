@@ -51,6 +51,16 @@ fn an_alarm_that_is_closed_comes_late_from_a_second_gateway() {
 }
 
 #[test]
+fn an_alarm_that_turns_out_graver_waits_for_an_operator_again() {
+    let mut it = Sayer::new();
+    it.tells(T0, "g", "panic", 5, 77, &json!({}));
+    it.desk.stage(1, stage(Step::Accepted, T0 + MINUTE));
+    assert!(!it.open()[0].waits());
+    it.tells(T0 + 2 * MINUTE, "h", "duress", 5, 77, &json!({}));
+    assert!(it.open()[0].waits(), "what was accepted was a panic, and no duress");
+}
+
+#[test]
 fn a_test_calls_for_nobody() {
     let mut it = Sayer::new();
     let of_gateway = json!({ "pendant": null, "enrolment": null, "wearer": null, "counter": null });
