@@ -32,8 +32,30 @@ struct Edit {
     typed: String,
     /// Rows below the first.
     selected: usize,
+    /// The same as drawn last: what is between them, keys have moved.
+    drawn: usize,
     /// The number of that incident.
     number: Option<u64>,
+}
+
+impl Edit {
+    /// The selected incident stays selected wherever its row goes, also off the page, as
+    /// long as it is open: what is being typed is meant for it, and not for one that has
+    /// just come. Keys go from there.
+    fn follow(&mut self, desk: &Desk, numbers: &[u64]) {
+        if let Some(number) = self.number {
+            let row = numbers.iter().position(|it| *it == number);
+            let is_open = desk.incidents().open().any(|it| it.number == number);
+            if row.is_none() && is_open && self.selected == self.drawn {
+                return;
+            }
+            let row = row.unwrap_or(self.drawn);
+            self.selected = (row + self.selected).saturating_sub(self.drawn);
+        }
+        self.selected = self.selected.min(numbers.len().saturating_sub(1));
+        self.drawn = self.selected;
+        self.number = numbers.get(self.selected).copied();
+    }
 }
 
 type Shared = Arc<Mutex<Edit>>;
@@ -150,8 +172,7 @@ impl Screen {
         let table_rows = rows.saturating_sub(below + log_rows + 4).max(1);
         let (table, numbers) = table(desk, at_ms, table_rows);
         let mut edit = lock(&self.edit);
-        edit.selected = edit.selected.min(numbers.len().saturating_sub(1));
-        edit.number = numbers.get(edit.selected).copied();
+        edit.follow(desk, &numbers);
         let waits = desk.incidents().open().filter(|it| it.waits()).count();
         let open = desk.incidents().open().count();
         let state = if self.is_up { "connected" } else { "NOT CONNECTED" };

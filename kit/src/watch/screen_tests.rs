@@ -63,6 +63,40 @@ fn what_is_shown_the_first_time_counts_as_displayed() {
 }
 
 #[test]
+fn what_is_typed_is_meant_for_the_incident_that_was_selected() {
+    let (mut desk, mut screen) = (Desk::new(Since::Start), screen());
+    hear(&mut desk, "g", "overdue", 1);
+    screen.page(&desk, T0);
+    let selected = |screen: &Screen| lock(&screen.edit).number;
+    assert_eq!(selected(&screen), Some(1));
+    // Graver ones come above it while an operator types `closed`: and push it off the page.
+    for number in 2..12 {
+        hear(&mut desk, &format!("h{number}"), "panic", number);
+        screen.page(&desk, T0);
+        assert_eq!(selected(&screen), Some(1), "{number}");
+    }
+    let close = |desk: &mut Desk, number: u64| {
+        let step = crate::watch::Step::Closed;
+        let stage = crate::watch::Stage { step, operator: "nora".into(), at_ms: T0, note: None };
+        assert!(desk.stage(number, stage));
+    };
+    (2..12).for_each(|number| close(&mut desk, number));
+    // Keys go from where it stands now.
+    hear(&mut desk, "h2", "panic", 12);
+    screen.page(&desk, T0);
+    lock(&screen.edit).selected -= 1;
+    screen.page(&desk, T0);
+    assert_eq!(selected(&screen), Some(12), "the panic above it");
+    // One that is over is selected no more.
+    close(&mut desk, 12);
+    screen.page(&desk, T0);
+    assert_eq!(selected(&screen), Some(1));
+    close(&mut desk, 1);
+    screen.page(&desk, T0);
+    assert_eq!(selected(&screen), None);
+}
+
+#[test]
 fn keys_become_lines() {
     let (mut keys, mut edit) = (Keys::default(), Edit { number: Some(7), ..Edit::default() });
     let mut typed = |text: &str| -> Vec<String> {
