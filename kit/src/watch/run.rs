@@ -58,18 +58,27 @@ pub struct Settings {
 /// that was put forward, and never late by one that was put back.
 #[derive(Debug)]
 struct Clock {
-    start_ms: UnixMs,
-    start: Instant,
+    /// The latest that was read of the wall, and when.
+    wall_ms: UnixMs,
+    read: Instant,
 }
 
 impl Clock {
     fn new() -> Self {
-        Self { start_ms: wall_ms(), start: Instant::now() }
+        Self { wall_ms: wall_ms(), read: Instant::now() }
     }
 
-    fn now_ms(&self) -> UnixMs {
-        let passed_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(0);
-        wall_ms().max(self.start_ms + passed_ms)
+    fn now_ms(&mut self) -> UnixMs {
+        self.at(wall_ms(), Instant::now())
+    }
+
+    fn at(&mut self, wall_ms: UnixMs, now: Instant) -> UnixMs {
+        let passed_ms = u64::try_from((now - self.read).as_millis()).unwrap_or(0);
+        let counted_ms = self.wall_ms + passed_ms;
+        if wall_ms > counted_ms {
+            (self.wall_ms, self.read) = (wall_ms, now);
+        }
+        wall_ms.max(counted_ms)
     }
 }
 
@@ -122,7 +131,7 @@ pub async fn run(
         Some(Opened { store, desk, notes }) => (Some(store), desk, notes),
         None => (None, Desk::new(since), Vec::new()),
     };
-    let clock = Clock::new();
+    let mut clock = Clock::new();
     let link = Link { connected: false, since_ms: clock.now_ms() };
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     let mut run = Run {

@@ -101,3 +101,15 @@ async fn an_event_is_shown_first_and_receipted_only_when_it_is_durable() {
     let (ended, ()) = tokio::join!(run(settings, &mut lines, &mut show, stopped), story);
     assert_eq!(ended.expect("it ran"), []);
 }
+
+#[test]
+fn the_clock_never_steps_back() {
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    let mut clock = Clock { wall_ms: 1_000_000, read: start };
+    assert_eq!(clock.at(1_001_000, start + second), 1_001_000);
+    // Put forward by an hour, and back: a page that is drawn by it would stand for an hour.
+    assert_eq!(clock.at(4_602_000, start + 2 * second), 4_602_000);
+    assert_eq!(clock.at(1_003_000, start + 3 * second), 4_603_000);
+    assert_eq!(clock.at(1_004_000, start + 4 * second), 4_604_000);
+    assert_eq!(clock.at(5_000_000, start + 5 * second), 5_000_000);
+}
