@@ -129,6 +129,7 @@ impl Store {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::other("another desk uses it"))?;
         let mut files = Files { folder: folder.to_owned(), history_bytes, _lock: lock };
+        files.remove_halves()?;
         let (desk, notes, last) = files.recover(since)?;
         let log = files.begin(last + 1, &desk)?;
         let (jobs, jobs_in) = blocking::channel();
@@ -285,17 +286,27 @@ impl Files {
     fn begin(&mut self, number: u64, desk: &Desk) -> io::Result<File> {
         let path = self.path("desk", number);
         let new = path.with_extension("new");
-        let file =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let mut writer = BufWriter::with_capacity(1 << 18, file);
-        serde_json::to_writer(&mut writer, desk)?;
-        writer.into_inner()?.sync_all()?;
-        fs::rename(&new, &path)?;
+        if let Err(error) = write_snapshot(&new, &path, desk) {
+            // On a full disk its half would take the room that the next one needs.
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
         let mut options = File::options();
         let log = options.append(true).create(true).mode(0o600).open(self.path("log", number))?;
         File::open(&self.folder)?.sync_all()?;
         self.forget()?;
         Ok(log)
+    }
+
+    /// What a process that was ended in mid-snapshot has left.
+    fn remove_halves(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|it| it == "new") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is neither needed nor within the bound.
@@ -316,6 +327,15 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// Makes a snapshot durable as `new`, and gives it its name.
+fn write_snapshot(new: &Path, path: &Path, desk: &Desk) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, file);
+    serde_json::to_writer(&mut writer, desk)?;
+    writer.into_inner()?.sync_all()?;
+    fs::rename(new, path)
 }
 
 /// Does again what a log says; gives how many lines are damaged. A line that was cut off

@@ -119,6 +119,27 @@ async fn a_folder_that_cannot_be_written_is_told_and_a_snapshot_makes_up_for_it(
     assert_eq!(text(&open_when_free(folder.path()).await.desk), known);
 }
 
+#[tokio::test]
+async fn a_snapshot_that_fails_leaves_no_half_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut opened = open(folder.path());
+    take(&mut opened, 1..20).await;
+    let half = folder.path().join("desk-00000001.new");
+    fs::write(&half, "{").expect("free");
+    drop(opened);
+    let mut opened = open_when_free(folder.path()).await;
+    assert!(!half.exists());
+    // What stands in its place cannot be replaced.
+    let blocked = folder.path().join("desk-00000003");
+    fs::create_dir_all(blocked.join("x")).expect("free");
+    opened.store.snapshot(opened.desk.clone());
+    assert!(opened.store.done().await.is_err());
+    let files = fs::read_dir(folder.path()).expect("a folder");
+    let names = files.map(|it| it.expect("a file").file_name().to_string_lossy().into_owned());
+    let left: Vec<String> = names.filter(|name| name.ends_with(".new")).collect();
+    assert_eq!(left, [""; 0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
