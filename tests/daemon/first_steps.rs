@@ -212,6 +212,30 @@ async fn what_is_there_already_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_runs_as_it_was_before_sends_no_test_alarm_for_what_is_set_up_anew() {
+    let mut world = World::new(None).await;
+    let _wire = world.site.wire();
+    let mut centre = world.centre();
+    world.site.start().await;
+    next_of(&mut centre, "gateway_started").await;
+    // It goes to another site, whose centre signs anew.
+    let told = json(&set_up(&world, &["--replace"]));
+    let request = PathBuf::from(told["request_file"].as_str().expect("a path"));
+    let signed = sign(&world.site, &world.authority, &request).display().to_string();
+    let output = run_beside(&world.site, &["setup", "--certificate", &signed]).await;
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!words.contains("test alarm reached"), "{words}");
+    assert!(words.contains("goes on as it was set up before"), "{words}");
+    // Nor when what is there fits.
+    let told: Value = {
+        let output = set_up(&world, &["--replace"]);
+        json(&output)
+    };
+    assert_eq!((&told["started"], told.get("test")), (&false.into(), None), "{told}");
+}
+
+#[tokio::test]
 async fn check_says_what_is_wrong_on_the_way_to_a_broker() {
     let mut world = World::new(None).await;
     let _wire = world.site.wire();

@@ -294,9 +294,13 @@ fn finish(
         )),
         refused => refused.into(),
     })?;
+    let before = present(&config);
+    // Where the certificate before does not fit, the gateway that runs, if one does, is set
+    // up otherwise: its test alarm would go to where it was before.
+    let renewed = !is_new && before.is_some();
     let facts = match certificate {
         Some(certificate) => install(&config, certificate, arguments)?,
-        None => match present(&config) {
+        None => match before {
             Some(facts) => facts,
             None => {
                 ask_for_certificate(places, report);
@@ -324,7 +328,7 @@ fn finish(
     if !problems.is_empty() {
         return Err(ConfigErrors::Refused(problems).into());
     }
-    let ending = start::start_and_test(places.configuration, &config, !is_new)?;
+    let ending = start::start_and_test(places.configuration, &config, renewed)?;
     Ok(tell_ending(&ending, &config, places, report))
 }
 
@@ -368,10 +372,16 @@ fn install(config: &Config, certificate: &Path, arguments: &Arguments) -> Result
 fn tell_ending(ending: &Ending, config: &Config, places: &Places<'_>, report: &mut Report) -> Exit {
     let pendants = "Next: enrol the pendants (`pendant-gateway enroll --help`), then `pendant-gateway check`.\n";
     match ending {
-        Ending::NotStarted => {
+        Ending::NotStarted { runs } => {
             let run = format!("pendant-gateway --config {} run", places.configuration.display());
+            let next = match runs {
+                true => {
+                    "The gateway that runs goes on as it was set up before. Next: end it, and start it anew"
+                }
+                false => "Next: start the gateway",
+            };
             let words = format!(
-                "\nNext: start the gateway (no systemd unit of it is here): {run}\nThen send a test alarm: \
+                "\n{next} (no systemd unit of it is here): {run}\nThen send a test alarm: \
                  pendant-gateway --config {} test\n",
                 places.configuration.display()
             );

@@ -23,8 +23,8 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// How far it came.
 pub(super) enum Ending {
-    /// Nothing here starts it.
-    NotStarted,
+    /// Nothing here starts it; or one runs that nothing here starts anew.
+    NotStarted { runs: bool },
     /// It runs, and no broker is connected: what to look at.
     NoBroker(String),
     /// A test alarm was sent.
@@ -45,8 +45,8 @@ pub(super) fn start_and_test(
             tell("Starting the gateway ...");
             systemctl(&["restart", UNIT])?;
         }
-    } else if !runs {
-        return Ok(Ending::NotStarted);
+    } else if !(runs && renewed) {
+        return Ok(Ending::NotStarted { runs });
     }
     tell("Waiting for the broker ...");
     await_answer(socket).map_err(Failure::failed)?;
