@@ -236,6 +236,18 @@ async fn a_gateway_that_runs_as_it_was_before_sends_no_test_alarm_for_what_is_se
 }
 
 #[tokio::test]
+async fn a_configuration_that_somebody_edited_in_another_encoding_is_not_replaced_unasked() {
+    let world = bare().await;
+    let configuration = world.site.path("gateway.toml");
+    let edited = b"# K\xfcche\nsite = \"ward-3\"\n";
+    fs::write(&configuration, edited).expect("ours");
+    let refused = set_up(&world, &[]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && why.contains("--replace"), "{why}");
+    assert_eq!(fs::read(&configuration).expect("there"), edited);
+}
+
+#[tokio::test]
 async fn check_says_what_is_wrong_on_the_way_to_a_broker() {
     let mut world = World::new(None).await;
     let _wire = world.site.wire();

@@ -141,8 +141,12 @@ pub(super) fn setup(path: &Path, arguments: &Arguments) -> Result<Exit, Failure>
 /// The certificate, if the configuration that is there stays.
 fn second_step(places: &Places<'_>, arguments: &Arguments) -> Result<Option<PathBuf>, Failure> {
     let path = places.configuration;
-    let there = fs::read_to_string(path).ok().filter(|text| !text::is_untouched(text));
-    if there.is_none() || arguments.replace {
+    let is_edited = match fs::read(path) {
+        Ok(bytes) => std::str::from_utf8(&bytes).map_or(true, |text| !text::is_untouched(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(Failure::of_file(path, &error)),
+    };
+    if !is_edited || arguments.replace {
         return Ok(None);
     }
     let asking = Asking::new(arguments.yes);
