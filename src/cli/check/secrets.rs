@@ -57,6 +57,25 @@ pub(super) fn examine(path: &Path, config: &Config, findings: &mut Findings) {
     }
     must_read(&config.store.key_file, "store key", owner, findings);
     examine_folder(&config.store.key_file, "store key", findings);
+    examine_store(&config.store.directory, owner, findings);
+}
+
+/// What root has put back from a backup is root's.
+fn examine_store(store: &Path, owner: Owner, findings: &mut Findings) {
+    for part in ["keyring", "journal"] {
+        let folder = store.join(part);
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut all = std::iter::once(folder.clone()).chain(files.map(|file| file.path()));
+        // One says it: the remedy is for all of them.
+        let before = findings.0.len();
+        let remedy =
+            format!("give it to the gateway: chown -R pendant-gateway: {}", folder.display());
+        let is_told = |path: std::path::PathBuf| {
+            may_or_tell(&path, part, owner, &remedy, findings);
+            findings.0.len() > before
+        };
+        all.any(is_told);
+    }
 }
 
 /// What signs mean is for the gateway alone. Told for any meaning, so that the finding
@@ -78,6 +97,11 @@ fn examine_readers(path: &Path, config: &Config, findings: &mut Findings) {
 
 /// Files that are not there are told of elsewhere.
 fn must_read(path: &Path, about: &str, owner: Owner, findings: &mut Findings) {
+    let remedy = format!("give it to the gateway: chown pendant-gateway: {}", path.display());
+    may_or_tell(path, about, owner, &remedy, findings);
+}
+
+fn may_or_tell(path: &Path, about: &str, owner: Owner, remedy: &str, findings: &mut Findings) {
     let Ok(metadata) = std::fs::metadata(path) else { return };
     if may_read(owner, &metadata) {
         return;
@@ -89,7 +113,7 @@ fn must_read(path: &Path, about: &str, owner: Owner, findings: &mut Findings) {
             "the gateway's user (number {}) may not read {shown} (permissions {mode:04o})",
             owner.user
         ),
-        &format!("give it to the gateway: chown pendant-gateway: {shown}"),
+        remedy,
     );
 }
 
@@ -157,6 +181,29 @@ mod tests {
             let metadata = fs::metadata(&path).expect("there");
             assert_eq!(may_read(Owner { group, ..other }, &metadata), may, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn an_enrolment_that_was_put_back_as_somebody_else_s_is_wrong() {
+        let store = tempfile::tempdir().expect("a folder for the test");
+        let found = |owner| {
+            let mut findings = Findings::default();
+            examine_store(store.path(), owner, &mut findings);
+            findings
+        };
+        let keyring = store.path().join("keyring");
+        fs::create_dir(&keyring).expect("ours");
+        for name in ["00012f.enrolment", "000130.enrolment"] {
+            fs::write(keyring.join(name), "x").expect("ours");
+            fs::set_permissions(keyring.join(name), Permissions::from_mode(0o600)).expect("ours");
+        }
+        fs::set_permissions(&keyring, Permissions::from_mode(0o755)).expect("ours");
+        let metadata = fs::metadata(&keyring).expect("there");
+        assert!(found(Owner { user: metadata.uid(), group: metadata.gid() }).0.is_empty());
+        let other = found(Owner { user: 4_000_001, group: 4_000_001 });
+        let (grade, text, remedy) = one(&other);
+        assert!(grade == "wrong" && text.contains(".enrolment (permissions 0600)"), "{text}");
+        assert!(remedy.contains("chown -R") && remedy.ends_with("/keyring"), "{remedy}");
     }
 
     #[test]
