@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::control::{self, Asked};
 use super::disk::{self, JournalFolder};
 use super::history::{Fact, History, HistoryLimits, Sample};
-use super::keyring_files::{self, KeyringFiles};
+use super::keyring_files::{self, KeyringFiles, LoadedKeyring};
 use super::lamps::LampPanel;
 use super::links::{self, Links};
 use super::log::LogSwitch;
@@ -101,6 +101,8 @@ struct Daemon {
     teller: Teller,
     store: PathBuf,
     keyring: KeyringFiles,
+    /// As it was read last.
+    enrolled: Keyring,
     reload_wanted: bool,
     operations: std::sync::mpsc::SyncSender<DiskOp>,
     /// Not handed to the disk's thread yet.
@@ -176,7 +178,7 @@ impl Daemon {
         let key = StoreKey::read_or_make(&config.store.key_file, store)
             .map_err(cannot("the store's key"))?;
         let keyring = KeyringFiles::new(store, &key);
-        let enrolled = load_keyring(&keyring).map_err(cannot("the keyring"))?;
+        let enrolled = told(keyring.load().map_err(cannot("the keyring"))?);
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
         let mut replay = journal_files::read(&folder, journal_files::journal_key(&key))
             .map_err(cannot("the journal"))?;
@@ -209,6 +211,7 @@ impl Daemon {
             teller: Teller::new(names.clone(), uplink_names),
             store: store.clone(),
             keyring,
+            enrolled,
             reload_wanted: false,
             operations,
             waiting_operations: Vec::new(),
@@ -476,10 +479,11 @@ impl Daemon {
     }
 
     fn reload(&mut self) -> Result<usize, String> {
-        let enrolled = load_keyring(&self.keyring).map_err(|error| error.to_string())?;
-        let pendants = enrolled.len();
+        let loaded = self.keyring.load_again(&self.enrolled).map_err(|error| error.to_string())?;
+        self.enrolled = told(loaded);
+        let pendants = self.enrolled.len();
         tracing::info!(pendants, "keyring read again");
-        self.input(Input::Keyring(enrolled));
+        self.input(Input::Keyring(self.enrolled.clone()));
         Ok(pendants)
     }
 
@@ -564,12 +568,12 @@ fn uplinks(
     lines.collect()
 }
 
-fn load_keyring(files: &KeyringFiles) -> std::io::Result<Keyring> {
-    let loaded = files.load()?;
+/// What was read, with what could not be told.
+fn told(loaded: LoadedKeyring) -> Keyring {
     for damaged in &loaded.damaged {
         tracing::error!("{damaged}");
     }
-    Ok(loaded.keyring)
+    loaded.keyring
 }
 
 fn journal_fault(store: &Path) -> impl FnOnce(std::io::Error) -> StartError + '_ {

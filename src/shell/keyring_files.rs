@@ -105,6 +105,27 @@ impl KeyringFiles {
         Ok(loaded)
     }
 
+    /// The same for who has worked with `former` so far: a pendant whose file is there, but
+    /// does not open any more, stays as it was. To be unheard, and to lose its session,
+    /// because somebody changed another's enrolment would be worse; only a file that is gone
+    /// is a revocation.
+    ///
+    /// # Errors
+    /// Like [`Self::load`].
+    pub fn load_again(&self, former: &Keyring) -> io::Result<LoadedKeyring> {
+        let mut loaded = self.load()?;
+        for damaged in &loaded.damaged {
+            let name = damaged.path.file_name().unwrap_or_default().to_string_lossy();
+            let is_gone = matches!(&damaged.fault, EnrolmentFault::Io(error)
+                if error.kind() == io::ErrorKind::NotFound);
+            let known = pendant_of(&name).and_then(|pendant| former.find(pendant));
+            if let Some(enrolment) = known.filter(|_| !is_gone) {
+                loaded.keyring.insert(enrolment.clone());
+            }
+        }
+        Ok(loaded)
+    }
+
     /// Writes an enrolment, durable before this returns.
     ///
     /// # Errors
@@ -339,6 +360,23 @@ mod tests {
         assert!(!is_enrolled(store.folder.path(), pendant(5)));
         let error = remove(store.folder.path(), pendant(5)).expect_err("gone");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn whose_file_is_damaged_stays_as_it_was_and_whose_is_gone_is_revoked() {
+        let store = store();
+        for number in [1, 2, 3, 4] {
+            store.files.write(&enrolment(number), Existing::Keep).expect("free");
+        }
+        let former = store.load().keyring;
+        std::fs::write(store.path("000002.enrolment"), "LWE2").expect("ours");
+        remove(store.folder.path(), pendant(3)).expect("there");
+        std::fs::remove_file(store.path("000004.enrolment")).expect("there");
+        std::fs::create_dir(store.path("000004.enrolment")).expect("free");
+        std::fs::write(store.path("000005.enrolment"), "new, and damaged").expect("free");
+        let again = store.files.load_again(&former).expect("it can be listed");
+        let pendants: Vec<u32> = again.keyring.iter().map(|it| it.pendant.get()).collect();
+        assert_eq!((pendants, again.damaged.len()), (vec![1, 2, 4], 3));
     }
 
     #[test]

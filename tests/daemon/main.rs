@@ -60,6 +60,7 @@ mod end_to_end;
 mod failover;
 mod first_steps;
 mod import;
+mod keyring;
 mod kill;
 mod lorawan;
 mod neighbours;

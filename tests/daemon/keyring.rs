@@ -1,0 +1,38 @@
+//! Enrolments that change, or are damaged, while the daemon starts or runs.
+
+use crate::end_to_end::World;
+use crate::pendant::*;
+use crate::site::hear;
+use pendant_protocol::Outcome;
+use std::fs;
+
+#[tokio::test]
+async fn whose_file_is_damaged_is_heard_on_when_another_is_enrolled() {
+    let mut world = World::new(None).await;
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    world.site.start().await;
+    let answered = async |wire: &mut _, pendant: &mut Pendant, body, outcome| {
+        let frame = pendant.say(body);
+        pendant_kit::wire::Wire::send(wire, &frame).await.expect("the wire holds");
+        let (answer, _) = hear(wire).await;
+        let message = pendant.hear(&answer, pendant.counter).expect("a genuine answer");
+        assert_eq!(message.outcome, outcome);
+    };
+    // The first frame of an enrolment proves nothing.
+    answered(&mut wire, &mut pendant, HEARTBEAT, Outcome::Noted).await;
+    answered(&mut wire, &mut pendant, start(30), Outcome::SessionStarted).await;
+    let file = world.site.path("store/keyring/00012f.enrolment");
+    let mut bytes = fs::read(&file).expect("its enrolment");
+    bytes[30] ^= 1;
+    fs::write(&file, bytes).expect("ours");
+    world.site.enroll("000130", "1470", "8632");
+    world.site.until("both are known", |s| s["pendants"] == 2).await;
+    assert!(world.site.log().contains("00012f.enrolment is damaged"), "{}", world.site.log());
+    // Its session goes on, and is ended by its PIN.
+    answered(&mut wire, &mut pendant, pin(SAFE), Outcome::Ended).await;
+    // Revoked it is unknown, damaged or not.
+    let revoked = world.site.command(&["revoke", "00012f"]).output().expect("it runs");
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
+    world.site.until("the other is left", |s| s["pendants"] == 1).await;
+}
