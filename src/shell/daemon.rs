@@ -212,7 +212,8 @@ impl Daemon {
             store: store.clone(),
             keyring,
             enrolled,
-            reload_wanted: false,
+            // Who changed an enrolment before the socket was there has found nobody to tell.
+            reload_wanted: true,
             operations,
             waiting_operations: Vec::new(),
             disk_news,

@@ -36,3 +36,24 @@ async fn whose_file_is_damaged_is_heard_on_when_another_is_enrolled() {
     assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     world.site.until("the other is left", |s| s["pendants"] == 1).await;
 }
+
+#[tokio::test]
+async fn who_is_enrolled_while_the_gateway_starts_is_known_to_it() {
+    let mut world = World::new(None).await;
+    // Between the reading of the keyring and the socket a long journal can be read: here
+    // the kernel takes its time for the socket's name.
+    let late = "inject=bind:delay_enter=4000000:when=1";
+    world.site.wrapper = ["strace", "-f", "-e", "trace=bind", "-e", late, "-o"]
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain([world.site.path("trace").display().to_string()])
+        .collect();
+    world.site.spawn();
+    let journal = world.site.path("store/journal");
+    while !journal.exists() {
+        tokio::task::yield_now().await;
+    }
+    world.site.enroll("00012f", SAFE, DURESS);
+    assert!(world.site.status().is_none(), "it was not there to be told");
+    world.site.until("it is known", |s| s["pendants"] == 1).await;
+}
