@@ -264,3 +264,22 @@ fn the_backlog_goes_at_its_pace_and_fresh_events_at_once() {
     rig.run_ms(4_000);
     assert_eq!((rig.count("heartbeat"), kept(&mut rig)), (200, 0));
 }
+
+/// The first line stands all the time; the second never stands for as long as a silence
+/// takes to be noticed.
+#[test]
+fn a_second_broker_that_comes_and_goes_does_not_hide_that_the_centre_is_silent() {
+    let mut rig = Rig::off(&[]);
+    rig.settings.centre.silence_ms = 60_000;
+    rig.add_broker("second");
+    rig.start();
+    for _ in 0..4 {
+        assert_eq!(rig.count("centre_lost"), 0);
+        rig.away(SECOND);
+        rig.run_ms(1_000);
+        rig.back(SECOND);
+        rig.run_ms(14_000);
+    }
+    rig.run_ms(1_000);
+    assert_eq!(rig.count("centre_lost"), 1);
+}

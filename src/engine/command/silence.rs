@@ -29,9 +29,11 @@ impl CentreSilence {
         Self { wait_ms, overdue: None, lost: false }
     }
 
-    /// The broker came or went.
-    pub fn broker(&mut self, up: bool, now: Mono) {
-        self.overdue = (up && !self.lost).then(|| now.plus_ms(self.wait_ms));
+    /// A broker came or went, and now some broker is there, or none. One that comes and
+    /// goes beside another that stays does not begin the wait anew.
+    pub fn broker(&mut self, any_up: bool, now: Mono) {
+        let overdue = any_up && !self.lost;
+        self.overdue = overdue.then(|| self.overdue.unwrap_or(now.plus_ms(self.wait_ms)));
     }
 
     /// A message came whose commands are `Ok`.
