@@ -25,7 +25,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 const SUBSCRIBE_WAIT: Duration = Duration::from_secs(15);
-/// Longest wait for the next PUBACK while any is due.
+/// Longest wait for the PUBACK of what has been open for longest: brokers answer in
+/// order, or nearly so.
 const ACKNOWLEDGE_WAIT: Duration = Duration::from_secs(30);
 /// For the state "offline" and DISCONNECT.
 const GOODBYE_WAIT: Duration = Duration::from_secs(3);
@@ -248,7 +249,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn answered(&mut self, packet_id: u16, reason: u8) -> Result<(), Break> {
-        let Some(offer) = self.correlation.answered(packet_id) else {
+        let Some(offer) = self.correlation.answered(packet_id, Instant::now()) else {
             return Ok(());
         };
         self.due = match (&self.stage, self.correlation.open()) {
@@ -257,8 +258,7 @@ impl<'a> Connection<'a> {
                 self.due
             }
             (Stage::Leaving, _) => self.due,
-            (_, 0) => None,
-            (_, _) => Some(Instant::now() + ACKNOWLEDGE_WAIT),
+            (_, _) => self.correlation.first_since().map(|since| since + ACKNOWLEDGE_WAIT),
         };
         match (offer, reason) {
             (Offer::State, reason) if matches!(self.stage, Stage::Proving) => match reason {
@@ -326,7 +326,7 @@ impl<'a> Connection<'a> {
     }
 
     fn requested(&mut self, offer: Offer) {
-        self.correlation.requested(offer);
+        self.correlation.requested(offer, Instant::now());
         self.due.get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_WAIT);
     }
 
