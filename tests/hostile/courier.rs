@@ -8,7 +8,7 @@ use pendant_gateway::engine::seam::{BrokerInput, PublishId};
 use pendant_gateway::shell::tls::TlsFiles;
 use pendant_gateway::shell::uplink::{BrokerFault, BrokerSettings};
 use pendant_kit::broker::{self, Broker};
-use pendant_kit::pki::{Leaf, Pki};
+use pendant_kit::pki::{IdentityFiles, Leaf, Pki};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -22,7 +22,8 @@ pub(crate) const TAKEN: [u8; 4] = [0x40, 2, 0, 3];
 
 /// Certificates for a gateway and its broker.
 pub(crate) struct Place {
-    _folder: TempDir,
+    folder: TempDir,
+    pki: Pki,
     files: TlsFiles,
     server: Arc<rustls::ServerConfig>,
 }
@@ -32,14 +33,19 @@ impl Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let pki = Pki::new().expect("an authority");
         let authority = pki.write_ca(folder.path()).expect("a file");
-        let gateway = pki.issue(&Leaf::client("gw-1")).expect("a certificate");
-        let gateway = gateway.write(folder.path(), "gw-1").expect("files");
+        let gateway = issue(&pki, &folder);
         let server = pki.issue(&Leaf::server()).expect("a certificate");
         Self {
             files: TlsFiles { authority, certificate: gateway.certificate, key: gateway.key },
             server: pki.server_config(&server).expect("TLS"),
-            _folder: folder,
+            folder,
+            pki,
         }
+    }
+
+    /// Puts another certificate and key into the gateway's files.
+    pub(crate) fn renew(&self) {
+        issue(&self.pki, &self.folder);
     }
 
     pub(crate) async fn broker(&self) -> Broker {
@@ -66,6 +72,11 @@ impl Place {
             boot: 0x0123_4567_89ab_cdef,
         }
     }
+}
+
+fn issue(pki: &Pki, folder: &TempDir) -> IdentityFiles {
+    let gateway = pki.issue(&Leaf::client("gw-1")).expect("a certificate");
+    gateway.write(folder.path(), "gw-1").expect("files")
 }
 
 /// How the broker answered an event.

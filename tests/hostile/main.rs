@@ -12,3 +12,4 @@ mod answers;
 mod courier;
 mod every_byte;
 mod line;
+mod renewal;

@@ -24,6 +24,10 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 const SEE_AGAIN_S: i64 = 32 * 86_400;
 const SEE_AGAIN_EVERY: Duration = Duration::from_secs(86_400);
 
+/// MQTT 5 reason codes of a DISCONNECT (section 3.14.2.1).
+const UNSPECIFIED: u8 = 0x80;
+const NOT_AUTHORIZED: u8 = 0x87;
+
 /// What the centre is to know of new certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -233,7 +237,10 @@ fn about(fault: &BrokerFault) -> Option<(CertificateOf, Unfit)> {
         | BrokerFault::Refused(_)
         | BrokerFault::SubscribeRefused
         | BrokerFault::StateRefused(_)
-        | BrokerFault::ClosedEarly => Some((CertificateOf::Gateway, Unfit::BrokerRefused)),
+        | BrokerFault::ClosedEarly
+        // So many answer what is not allowed; the other reasons are none of ours.
+        | BrokerFault::Closed(None | Some(UNSPECIFIED | NOT_AUTHORIZED))
+        | BrokerFault::ClosedUntold => Some((CertificateOf::Gateway, Unfit::BrokerRefused)),
         _ => None,
     }
 }
