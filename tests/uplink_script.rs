@@ -160,6 +160,31 @@ async fn a_keep_alive_of_zero_does_not_make_a_storm_of_pings() {
     running.handle.stop().await;
 }
 
+/// The library takes it over for its first ping, and nothing else is said on the line.
+#[tokio::test]
+async fn a_keep_alive_longer_than_ours_does_not_make_a_quiet_line_look_dead() {
+    // CONNACK with the property Server Keep Alive = 3600.
+    const SCRIPTS: &[Script] = &[&[
+        &[0x20, 6, 0, 0, 3, 0x13, 0x0E, 0x10],
+        SUBACK,
+        STATE_TAKEN,
+        &[0x40, 2, 0, 3],
+        &[0x40, 2, 0, 4],
+        &[],
+    ]];
+    let site = Site::new();
+    let mut broker = Broker::start(&site, SCRIPTS).await;
+    let mut running = Running::start(site.settings(broker.port));
+    running.up().await;
+    let (connect, subscribe, state) = (0x10, 0x82, 0x33);
+    for expected in [connect, subscribe, state, state] {
+        assert_eq!(broker.packets.recv().await, Some(expected));
+    }
+    running.offer(1, URGENT, "event");
+    running.taken(1).await;
+    running.handle.stop().await;
+}
+
 /// Version 5 or 3.1.1 of a site's settings.
 type Version = fn(&Site, u16) -> BrokerSettings;
 

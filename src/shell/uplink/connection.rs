@@ -77,6 +77,9 @@ pub(super) struct Connection<'a> {
     /// When the broker was heard last. What we send ourselves proves nothing of the
     /// line.
     heard: Instant,
+    /// The broker wants a longer keep-alive than ours, so the library pings too late to
+    /// tell a line that is quiet from one that is dead: the state is said again instead.
+    pings_late: bool,
     progressed: bool,
     receipt_topic: String,
     command_topic: String,
@@ -111,6 +114,7 @@ impl<'a> Connection<'a> {
             stage: Stage::Subscribing,
             due: Some(Instant::now() + SUBSCRIBE_WAIT),
             heard: Instant::now(),
+            pings_late: false,
             progressed: false,
             tls,
             beside: None,
@@ -162,6 +166,7 @@ impl<'a> Connection<'a> {
 
     /// Waits for the library's next event, and hands it offers meanwhile.
     async fn poll(&mut self, line: &mut Line) -> Result<Polled, Break> {
+        let probe_at = self.heard + line.keep_alive();
         let traffic = self.heard + line.keep_alive().mul_f32(1.5);
         let limit = match (&self.stage, self.due) {
             (Stage::Up, Some(due)) => due.min(traffic),
@@ -175,6 +180,7 @@ impl<'a> Connection<'a> {
             let room = self.correlation.open() < OFFERS_MAX;
             let try_at = self.uplink.identity.try_at();
             let may_try = up && self.beside.is_none();
+            let may_say = self.correlation.open() == 0 && self.uplink.denied.state.is_none();
             tokio::select! {
                 biased;
                 () = stop_asked(&mut self.uplink.stopped), if !matches!(self.stage, Stage::Leaving) => self.leave()?,
@@ -188,6 +194,7 @@ impl<'a> Connection<'a> {
                     let tls = self.uplink.identity.attempt(unix_s());
                     self.beside = tls.map(|tls| dial(&self.uplink.settings, tls));
                 }
+                () = sleep_until(probe_at), if up && self.pings_late && may_say => self.say_state("online")?,
                 tried = tried(&mut self.beside) => self.tried(tried).await?,
                 polled = &mut polling => return Ok(polled),
             }
@@ -195,7 +202,7 @@ impl<'a> Connection<'a> {
     }
 
     fn connected(&mut self, line: &mut Line, in_flight_max: u16) -> Result<(), Break> {
-        line.bound_keep_alive(self.uplink.settings.keep_alive());
+        self.pings_late = line.bound_keep_alive(self.uplink.settings.keep_alive());
         self.uplink.status.send_modify(|status| {
             status.connections += 1;
             status.in_flight_max = in_flight_max.min(OFFERS_MAX as u16);

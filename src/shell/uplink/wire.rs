@@ -207,8 +207,9 @@ impl Line {
 
     /// Takes over what the broker wants, which the library has done already, if it is
     /// no longer than `wanted`: longer would find a dead line late, and 0 would make
-    /// the library ping without pause. Brokers of 3.1.1 want nothing.
-    pub(super) fn bound_keep_alive(&mut self, wanted: Duration) {
+    /// the library ping without pause. Brokers of 3.1.1 want nothing. True if the library
+    /// will ping late for the first time: that cannot be helped.
+    pub(super) fn bound_keep_alive(&mut self, wanted: Duration) -> bool {
         let told = self.keep_alive();
         if told.is_zero() || told > wanted {
             match self {
@@ -216,5 +217,6 @@ impl Line {
                 Self::V4(events) => drop(events.mqtt_options.set_keep_alive(wanted)),
             }
         }
+        told > wanted
     }
 }
