@@ -158,6 +158,7 @@ pub fn spawn(
         status: status_out,
         stopped,
         denied: Denied::default(),
+        turn: 0,
     };
     let task = tokio::spawn(uplink.run());
     UplinkHandle { offers, answers, status, stop, look, task }
@@ -174,6 +175,8 @@ struct Uplink {
     status: watch::Sender<UplinkStatus>,
     stopped: watch::Receiver<bool>,
     denied: Denied,
+    /// Which of the host's addresses is dialled next: [`dial`].
+    turn: usize,
 }
 
 /// What the broker does not allow, although events flow. Some brokers hang up on a
@@ -216,7 +219,7 @@ impl Uplink {
                 Some(dialling) => dialling,
                 None => {
                     let tls = self.certificates().await?;
-                    dial(&self.settings, tls)
+                    dial(&self.settings, tls, self.turn)
                 }
             };
             let dialled = tokio::select! {
@@ -226,6 +229,8 @@ impl Uplink {
             let ended = match dialled {
                 Ok(dialled) => Connection::run(self, dialled).await,
                 Err(Undialled { tls, fault }) => {
+                    let unanswered = fault == BrokerFault::ProtocolTimeout(Awaited::Connection);
+                    self.turn += usize::from(unanswered || self.turn > 0);
                     Ended::Lost { fault, progressed: false, useless: Some(tls) }
                 }
             };

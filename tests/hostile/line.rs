@@ -1,15 +1,17 @@
 //! A line that goes dead without a word, and how the uplink comes back.
 
-use crate::courier::{Answered, Place, deliver};
+use crate::courier::{Answered, PATIENCE, Place, deliver};
 use crate::support::{Running, URGENT};
-use pendant_gateway::shell::uplink::{Awaited, BrokerFault};
+use pendant_gateway::shell::uplink::{Awaited, BrokerFault, BrokerSettings};
 use pendant_kit::broker::Broker;
 use pendant_kit::line::Line;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// As in the settings of these tests.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -126,4 +128,71 @@ async fn an_event_that_was_under_way_when_the_line_died_gets_through() {
     .await;
     assert_eq!(outcome.answered, Some(Answered::Taken));
     assert!(!outcome.faults.is_empty(), "{outcome:?}");
+}
+
+/// In the environment of the test below: the host whose first address is dark.
+const DARK_FIRST: &str = "TEST_HOST_DARK_FIRST";
+
+/// A host has two addresses, and what has the first takes no connection and refuses none,
+/// as behind a router when a machine has no power. The names of hosts are the system's, so
+/// the test runs itself again where that name is known.
+#[test]
+fn a_dark_address_does_not_hide_the_host_s_other_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hosts = folder.path().join("hosts");
+    // The system puts the address first that is nearer to its own.
+    let text = "127.0.0.1 dark-first.test\n127.0.0.9 dark-first.test\n";
+    std::fs::write(&hosts, text).expect("written");
+    let script = format!("set -e; mount --bind {} /etc/hosts; exec \"$0\" \"$@\"", hosts.display());
+    let namespace: &[&str] = match rustix::process::geteuid().is_root() {
+        true => &["--mount"],
+        false => &["--user", "--map-root-user", "--mount"],
+    };
+    let done = std::process::Command::new("unshare")
+        .args(namespace)
+        .args(["sh", "-c", &script])
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", "line::in_a_place_where_the_first_address_is_dark", "--nocapture"])
+        .env(DARK_FIRST, "dark-first.test")
+        .status();
+    assert!(done.expect("unshare is part of util-linux").success());
+}
+
+/// Of use only where the test above runs it.
+#[tokio::test]
+async fn in_a_place_where_the_first_address_is_dark() {
+    let Ok(host) = std::env::var(DARK_FIRST) else { return };
+    let place = Place::new();
+    let broker = place.broker().await;
+    let (dark, _waiting) = dark().await;
+    let port = dark.local_addr().expect("it is bound").port();
+    let lit = TcpListener::bind(("127.0.0.9", port)).await.expect("nobody else has it");
+    tokio::spawn(async move {
+        let to_broker = ("127.0.0.1", broker.port());
+        let (mut taken, _) = lit.accept().await.expect("the uplink dials");
+        let mut there = TcpStream::connect(to_broker).await.expect("the broker is there");
+        // It ends with the test.
+        let _ = copy_bidirectional(&mut taken, &mut there).await;
+    });
+    let settings = BrokerSettings { host, ..place.settings(port, "gw-1") };
+    let running = Running::start(settings);
+    let begun = Instant::now();
+    let mut status = running.handle.status();
+    let up = timeout(PATIENCE, status.wait_for(|status| status.connected)).await.is_ok();
+    assert!(up, "{:?}", running.handle.status().borrow().fault);
+    println!("up after {:?}", begun.elapsed());
+    running.handle.stop().await;
+}
+
+/// A port of 127.0.0.1 that takes no more connections: a listener with a full queue.
+async fn dark() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let listener = socket.listen(1).expect("it listens");
+    let address = listener.local_addr().expect("it is bound");
+    let mut waiting = Vec::new();
+    while let Ok(taken) = timeout(LOOK_LATE, TcpStream::connect(address)).await {
+        waiting.push(taken.expect("it refuses none"));
+    }
+    (listener, waiting)
 }

@@ -192,7 +192,7 @@ impl<'a> Connection<'a> {
                 looked = self.uplink.identity.looked() => self.uplink.take(looked).await?,
                 () = sleep_until(try_at), if may_try => {
                     let tls = self.uplink.identity.attempt(unix_s());
-                    self.beside = tls.map(|tls| dial(&self.uplink.settings, tls));
+                    self.beside = tls.map(|tls| dial(&self.uplink.settings, tls, self.uplink.turn));
                 }
                 () = sleep_until(probe_at), if up && self.pings_late && may_say => self.say_state("online")?,
                 tried = tried(&mut self.beside) => self.tried(tried).await?,

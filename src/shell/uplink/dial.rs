@@ -8,10 +8,12 @@ use super::wire::{CONNECT_WAIT, Event, Failure, Line, Packet, Sender, line};
 use crate::shell::clock::unix_s;
 use crate::shell::tls::ClientTls;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
 /// What one wait for the library brought.
@@ -43,12 +45,24 @@ pub(super) struct Undialled {
 /// An attempt; dropped, it is given up.
 pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Undialled>> + Send>>;
 
-/// Dials.
-pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>) -> Dialling {
-    let (sender, mut line) = line(settings, &tls);
-    let mqtt = settings.mqtt;
+/// Dials. `turn` is 0 until an attempt meets no answer at all: the library tries the next
+/// of a host's addresses only after an answer, so from then on each attempt is at another
+/// of them. An address is dialled as such, and no name is told in TLS (SNI).
+pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>, turn: usize) -> Dialling {
+    let mut settings = settings.clone();
     Box::pin(async move {
-        let fault = match guarded(&mut line, Instant::now() + CONNECT_WAIT).await {
+        let limit = Instant::now() + CONNECT_WAIT;
+        if turn > 0 {
+            let found = timeout_at(limit, lookup_host((&*settings.host, settings.port))).await;
+            let found = found.ok().and_then(Result::ok).into_iter().flatten();
+            let addresses: Vec<IpAddr> = found.map(|found| found.ip()).collect();
+            if let Some(address) = address_of_turn(&addresses, turn) {
+                settings.host = address.to_string();
+            }
+        }
+        let (sender, mut line) = line(&settings, &tls);
+        let mqtt = settings.mqtt;
+        let fault = match guarded(&mut line, limit).await {
             Ok(Event::Heard(Packet::ConnAck { in_flight_max })) => {
                 return Ok(Dialled { sender, line, in_flight_max, tls });
             }
@@ -64,6 +78,14 @@ pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>) -> Dialling {
     })
 }
 
+/// The address to dial; `None`: by name, which is the first one's turn.
+fn address_of_turn(addresses: &[IpAddr], turn: usize) -> Option<IpAddr> {
+    match turn.checked_rem(addresses.len())? {
+        0 => None,
+        place => addresses.get(place).copied(),
+    }
+}
+
 /// Polls the library until `limit`, and survives it.
 pub(super) async fn guarded(line: &mut Line, limit: Instant) -> Polled {
     let mut polling = pin!(timeout_at(limit, line.poll()));
@@ -77,4 +99,19 @@ pub(super) async fn guarded(line: &mut Line, limit: Instant) -> Polled {
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_turn_and_a_single_one_goes_by_its_name() {
+        let addresses = [1, 2, 3].map(|n| IpAddr::from([192, 0, 2, n]));
+        let turns = |addresses: &[IpAddr]| [0, 1, 2, 3, 4].map(|n| address_of_turn(addresses, n));
+        let [_, second, third] = addresses.map(Some);
+        assert_eq!(turns(&addresses), [None, second, third, None, second]);
+        assert_eq!(turns(&addresses[..1]), [None; 5]);
+        assert_eq!(turns(&[]), [None; 5], "it does not resolve");
+    }
 }
