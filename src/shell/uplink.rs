@@ -181,7 +181,7 @@ struct Uplink {
 
 /// What the broker does not allow, although events flow. Some brokers hang up on a
 /// refused publish; neither a state nor an answer is worth that: once refused (with
-/// this reason), it is not published again.
+/// this reason), it is not published again, unless it was for a quota, which passes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Denied {
     /// The command topic may not be subscribed to.
@@ -190,7 +190,22 @@ struct Denied {
     state: Option<u8>,
 }
 
+/// MQTT 5 reason code of a PUBACK (section 3.4.2.1).
+const QUOTA_EXCEEDED: u8 = 0x97;
+
 impl Denied {
+    fn lets(reason: Option<u8>) -> bool {
+        reason.is_none_or(|reason| reason == QUOTA_EXCEEDED)
+    }
+
+    fn lets_answer(self) -> bool {
+        Self::lets(self.answer)
+    }
+
+    fn lets_say_state(self) -> bool {
+        Self::lets(self.state)
+    }
+
     /// The gravest.
     fn fault(self) -> Option<BrokerFault> {
         if self.commands {

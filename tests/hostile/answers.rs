@@ -4,6 +4,7 @@
 //! is told.
 
 use crate::courier::{Answered, Outcome, Place, TAKEN, deliver};
+use crate::support::{ANSWER, Running};
 use pendant_gateway::shell::uplink::BrokerFault;
 use pendant_kit::broker::{ConnectReturnCode, Offer, PubAckReason, Verdict};
 use std::sync::Arc;
@@ -198,4 +199,20 @@ async fn an_event_is_answered_once_however_the_broker_ends_it() {
         assert_eq!(outcome.answered, Some(Answered::Taken), "{verdict:?}: {outcome:?}");
         assert_eq!(outcome.offers, offers, "{verdict:?}: {outcome:?}");
     }
+}
+
+/// Unlike what is not allowed, a quota is over some time.
+#[tokio::test]
+async fn answers_to_the_centre_go_on_when_a_quota_is_over() {
+    let place = Place::new();
+    let broker = place.broker().await;
+    let mut running = Running::start(place.settings(broker.port(), "gw-1"));
+    running.up().await;
+    broker.faults().refuse(PubAckReason::QuotaExceeded, |offer| offer.topic == ANSWER);
+    assert!(running.answer("refused"));
+    assert_eq!(running.fault().await, BrokerFault::AnswerRefused(0x97));
+    broker.faults().clear();
+    assert!(running.answer("taken"));
+    running.status(|status| status.connected && status.fault.is_none()).await;
+    running.handle.stop().await;
 }

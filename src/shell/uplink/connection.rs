@@ -180,7 +180,7 @@ impl<'a> Connection<'a> {
             let room = self.correlation.open() < OFFERS_MAX;
             let try_at = self.uplink.identity.try_at();
             let may_try = up && self.beside.is_none();
-            let may_say = self.correlation.open() == 0 && self.uplink.denied.state.is_none();
+            let may_say = self.correlation.open() == 0 && self.uplink.denied.lets_say_state();
             tokio::select! {
                 biased;
                 () = stop_asked(&mut self.uplink.stopped), if !matches!(self.stage, Stage::Leaving) => self.leave()?,
@@ -291,10 +291,11 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Remembers and tells what the broker does not take.
+    /// Remembers and tells what the broker does not take, or takes again.
     fn denied(&mut self, which: impl FnOnce(&mut Denied) -> &mut Option<u8>, reason: u8) {
-        if reason >= 0x80 {
-            *which(&mut self.uplink.denied) = Some(reason);
+        let refused = (reason >= 0x80).then_some(reason);
+        let before = std::mem::replace(which(&mut self.uplink.denied), refused);
+        if before.is_some() || refused.is_some() {
             self.uplink.tell(true, self.uplink.denied.fault());
         }
     }
@@ -326,8 +327,7 @@ impl<'a> Connection<'a> {
 
     fn answer(&mut self, answer: Answer) {
         let Answer { topic, payload, .. } = answer;
-        if self.uplink.denied.answer.is_none() && self.sender.publish(topic, false, payload).is_ok()
-        {
+        if self.uplink.denied.lets_answer() && self.sender.publish(topic, false, payload).is_ok() {
             self.requested(Offer::Answer);
         }
     }
@@ -338,7 +338,7 @@ impl<'a> Connection<'a> {
     }
 
     fn say_state(&mut self, state: &str) -> Result<(), Break> {
-        if self.uplink.denied.state.is_some() {
+        if !self.uplink.denied.lets_say_state() {
             return Ok(());
         }
         let settings = &self.uplink.settings;
