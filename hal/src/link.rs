@@ -141,8 +141,8 @@ pub struct Transmission {
     pub at: Instant,
     /// How it is sent.
     pub wave: Wave,
-    /// When and how instead, if a radio is receiving another frame at that time, or a
-    /// packet forwarder has no room then; a chance in another wave also if this one is
+    /// When and how instead, if a radio is receiving or sending another frame at that time,
+    /// or a packet forwarder has no room then; a chance in another wave also if this one is
     /// refused. Serial receivers take no heed of it.
     pub or: Option<Later>,
     /// Its bytes: 1 to [`FRAME_BYTES_MAX`].

@@ -481,6 +481,35 @@ async fn an_answer_takes_its_second_chance_while_a_frame_is_coming_in() {
     assert_eq!(bench.faults.violations(), Vec::<String>::new());
 }
 
+/// An answer that was put off lasts beyond the time of the next one: the frame that was
+/// coming in is answered a second later, and is not passed over.
+#[tokio::test(start_paused = true)]
+async fn an_answer_takes_its_second_chance_while_another_is_on_the_air() {
+    let mut bench = Bench::up().await;
+    let begun = Instant::now() + Duration::from_millis(50);
+    bench.send(1, begun, &[0x61; 24]).await;
+    for (ticket, after_ms) in [(2, 150), (3, 330)] {
+        let at = begun + Duration::from_millis(after_ms);
+        let later = Later { at: at + Duration::from_secs(1), wave: Wave::Native };
+        let answer = Transmission::native(ticket, at, vec![0x60 + ticket as u8; 24]);
+        let answer = Transmission { or: Some(later), ..answer };
+        bench.link.transmit.send(answer).await.expect("the link lives");
+    }
+    let mut left = Vec::new();
+    for ticket in [1, 3, 2] {
+        let heard = bench.heard().await;
+        assert_eq!(heard.arrival.bytes[0], 0x60 + ticket as u8);
+        assert!(
+            matches!(bench.event().await, LinkEvent::Sent { ticket: sent, .. } if sent == ticket)
+        );
+        left.push(heard.started.duration_since(begun).as_millis());
+    }
+    // The third is 41 ms and some late: a pendant listens for 12 symbols, 98 ms.
+    assert!(left[0] <= 2 && (371..400).contains(&left[1]), "{left:?}");
+    assert!((1_148..=1_152).contains(&left[2]), "{left:?}");
+    assert_eq!(bench.faults.violations(), Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transmission_that_never_ends_takes_the_link_down() {
     let mut bench = Bench::up().await;

@@ -96,10 +96,11 @@ impl Desk {
         self.state().schedule.defer_next()
     }
 
-    /// Puts one that was refused off to its second chance, if that is in another wave; else
-    /// gives the fault back.
+    /// Puts one that was refused off to its second chance, if it was late or that is in
+    /// another wave; else gives the fault back.
     pub(super) fn retry(&self, refused: &Transmission, fault: SendFault) -> Result<(), SendFault> {
-        let later = refused.otherwise().ok_or(fault)?;
+        let later = if fault == SendFault::Late { refused.later() } else { refused.otherwise() };
+        let later = later.ok_or(fault)?;
         self.state().schedule.insert(later)
     }
 

@@ -36,6 +36,10 @@ const COMMAND: Duration = Duration::from_micros(100);
 const LOOK_SYMBOLS: u32 = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
+/// A pendant waits so long for a preamble, from the time of its answer on
+/// (docs/protocol.md, section 11).
+const LISTENED_SYMBOLS: u32 = 12;
+
 type Events = mpsc::Sender<(u8, LinkEvent)>;
 
 pub(super) async fn run<C: Chip>(
@@ -289,6 +293,15 @@ impl<C: Chip> Radio<C> {
         Ok(Downlink { modulation, packet, carrier, airtime: shape.frame(bytes as u8) })
     }
 
+    /// Whether the radio was taken for so long, as a rule by an answer that had been put off
+    /// itself, that the pendant does not listen any more, but will once more.
+    fn is_in_vain(&self, transmission: &Transmission, now: Instant) -> bool {
+        let Transmission { at, wave, or, .. } = transmission;
+        let shape = wave.shape(self.settings.shape());
+        let listens = shape.map_or(Duration::ZERO, |shape| shape.symbol() * LISTENED_SYMBOLS);
+        or.is_some() && now > *at + listens
+    }
+
     /// False if it was not sent, for a reason that is not the radio's.
     async fn transmit(
         &mut self,
@@ -301,7 +314,7 @@ impl<C: Chip> Radio<C> {
         let Transmission { ticket, at, wave, .. } = transmission;
         let now = Instant::now();
         let power_dbm = self.settings.power_dbm;
-        let granted = match is_late(at, now) {
+        let granted = match is_late(at, now) || self.is_in_vain(&transmission, now) {
             true => Err(SendFault::Late),
             false => self.downlink(wave, transmission.bytes.len()).and_then(|downlink| {
                 let Downlink { carrier, airtime, .. } = downlink;
