@@ -420,6 +420,9 @@ async fn one_that_calls_no_more_is_told_and_so_is_its_return() {
     rig.send(1, Instant::now() + SECOND, None).await;
     let down = LinkEvent::NotSent { ticket: 1, fault: SendFault::Down };
     assert_eq!(rig.next().await, down);
+    // However long it stays away, it is not one that was never set up.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(rig.events.try_recv().is_err(), "another reason for the same outage");
     forwarder.pull().await.expect("acknowledged");
     assert_eq!(rig.next().await, LinkEvent::Up);
 }

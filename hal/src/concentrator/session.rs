@@ -136,6 +136,8 @@ struct Session<'a> {
     clock: Clock,
     /// Where downlinks go: whence the forwarder asked for them last.
     forwarder: Option<SocketAddr>,
+    /// It has called, be it long ago.
+    has_called: bool,
     /// It is held to be gone if it does not call until then.
     silent_at: Instant,
     /// Another one has called while the right one was not there.
@@ -164,6 +166,7 @@ impl<'a> Session<'a> {
             outage,
             clock: Clock::new(now),
             forwarder: None,
+            has_called: false,
             silent_at: now + SILENCE_MAX,
             stranger: None,
             budget: Budget { until: now, left: 0 },
@@ -205,11 +208,13 @@ impl<'a> Session<'a> {
     async fn handle_time(&mut self) {
         let now = Instant::now();
         if self.silent_at <= now {
-            let fault = match (self.forwarder.take(), self.stranger) {
-                (Some(_), _) => LinkFault::ForwarderSilent,
+            self.has_called |= self.forwarder.take().is_some();
+            let fault = match (self.stranger, self.has_called) {
                 // One reason an outage: the more telling one.
-                (None, Some(says)) => LinkFault::StrangeForwarder { says },
-                (None, None) => LinkFault::NoForwarder(self.settings.listen),
+                (Some(says), _) => LinkFault::StrangeForwarder { says },
+                // However long ago that was: it is set up, and does not run.
+                (None, true) => LinkFault::ForwarderSilent,
+                (None, false) => LinkFault::NoForwarder(self.settings.listen),
             };
             self.outage.tell(fault, self.outbox).await;
             self.give_up(SendFault::Down).await;
