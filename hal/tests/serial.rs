@@ -283,6 +283,28 @@ async fn an_at_module_is_spoken_to_in_turn() {
     assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 3, fault });
 }
 
+/// A module whose supply gives way while it transmits starts anew, and never says what
+/// became of the frame. The next answer must not wait for that.
+#[tokio::test]
+async fn an_at_module_that_starts_anew_is_spoken_to_at_once() {
+    let mut bench = Bench::up(Codec::Rylr998).await;
+    let begun = Instant::now();
+    for ticket in 1..=3 {
+        bench.send(ticket, Instant::now(), &[0x61; 24]).await;
+        assert!(bench.read_until(b"\r\n").await.starts_with(b"AT+SEND=0,32,"));
+        bench.write(b"+READY\r\n").await;
+        let fault = SendFault::Stalled;
+        assert_eq!(bench.event().await, LinkEvent::NotSent { ticket, fault });
+    }
+    // It need not be told anything, and goes on.
+    bench.send(4, Instant::now(), &[0x61; 24]).await;
+    assert!(bench.read_until(b"\r\n").await.starts_with(b"AT+SEND=0,32,"));
+    bench.write(b"+OK\r\n").await;
+    assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 4, .. }));
+    // Less than the wait for one confirmation.
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
 #[tokio::test]
 async fn a_rak_module_is_told_to_listen_at_each_start_and_spoken_to_in_turn() {
     let mut bench = Bench::plugged(Codec::RakP2p);

@@ -33,7 +33,9 @@ pub enum Line {
     Ok,
     /// `+ERR=n`: it was not.
     Error(u8),
-    /// Another answer of the module (it starts with `+`), such as `+READY`.
+    /// `+READY`: it has started.
+    Started,
+    /// Another answer of the module (it starts with `+`).
     Other,
     /// Nothing that the module says.
     Bad,
@@ -118,8 +120,10 @@ fn front(buffer: &[u8]) -> Front {
 }
 
 fn answer(text: &[u8]) -> Line {
-    if text == b"+OK" {
-        return Line::Ok;
+    match text {
+        b"+OK" => return Line::Ok,
+        b"+READY" => return Line::Started,
+        _ => {}
     }
     match text.strip_prefix(b"+ERR=").map(number::<u8>) {
         Some(Some(code)) => Line::Error(code),

@@ -28,7 +28,7 @@ fn heard(frame: &[u8]) -> Line {
 #[test]
 fn the_answers_of_the_manual() {
     let stream = b"+READY\r\n+OK\r\n\r\n+ERR=17\r\nhello\r\n+ERR=x\r\n+VER=RYLR998_V1.2.1\r\n";
-    let expected = [Line::Other, Line::Ok, Line::Error(17), Line::Bad, Line::Bad, Line::Other];
+    let expected = [Line::Started, Line::Ok, Line::Error(17), Line::Bad, Line::Bad, Line::Other];
     assert_eq!(lines(stream, 1), expected);
 }
 

@@ -266,11 +266,13 @@ impl<'a> Session<'a> {
             }
             Heard::Started => {
                 // It has forgotten what it was to send, and to listen.
-                self.is_up = false;
                 while let Some(begun) = self.unconfirmed.pop_front() {
                     self.conclude(begun, Err(SendFault::Stalled)).await;
                 }
-                self.greet();
+                if !self.frames.decoder().greeting().is_empty() {
+                    self.is_up = false;
+                    self.greet();
+                }
             }
             Heard::Bad(count) => {
                 self.outbox.count(count);

@@ -43,7 +43,7 @@ pub(super) enum Heard {
     Understood,
     /// It refuses one, in these words.
     Refused(String),
-    /// It has started anew and must be told to listen.
+    /// It has started anew, and must be told to listen if it is one that must be told.
     Started,
     /// Something to count.
     Bad(LinkCount),
@@ -278,6 +278,7 @@ fn line(line: Line) -> Option<Heard> {
         Line::Received { rssi_dbm, snr_db, frame } => heard_now(rssi_dbm, snr_db, frame),
         Line::Ok => Heard::Outcome { ticket: None, sent: true },
         Line::Error(_) => Heard::Outcome { ticket: None, sent: false },
+        Line::Started => Heard::Started,
         Line::Other => return None,
         Line::Bad => Heard::Bad(LinkCount::BadText(1)),
         Line::Oversize => Heard::Bad(LinkCount::Oversize(1)),
