@@ -9,6 +9,7 @@ mod frames;
 mod joins;
 #[cfg(feature = "leaks")]
 pub mod leak;
+mod links;
 mod news;
 mod orders;
 mod own_test;
@@ -41,6 +42,7 @@ use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
 use super::time::{Mono, Now, Wall};
 use brokers::BrokerWatch;
+use links::LinkWatch;
 use news::start_news;
 use own_test::OwnTest;
 pub use own_test::{LastTest, TestFate, TestRefusal};
@@ -124,7 +126,7 @@ pub struct Gateway {
     downlinks: Downlinks,
     numbers: [u64; 3],
     transmits: u64,
-    links_up: BTreeMap<LinkId, bool>,
+    links: BTreeMap<LinkId, LinkWatch>,
     airtime_told: BTreeMap<LinkId, Mono>,
     air: AirWatch,
     refusal_told: BTreeMap<(BrokerId, u8), Mono>,
@@ -195,7 +197,7 @@ impl Gateway {
             downlinks: Downlinks::default(),
             numbers: [0; 3],
             transmits: 0,
-            links_up: BTreeMap::new(),
+            links: BTreeMap::new(),
             airtime_told: BTreeMap::new(),
             air: AirWatch::default(),
             refusal_told: BTreeMap::new(),
@@ -244,6 +246,7 @@ impl Gateway {
         self.hand_over_due(now);
         self.handle_silence(now);
         self.handle_brokers(now);
+        self.handle_links(now);
         self.handle_certificates(now);
         self.handle_air(now);
         self.delivery.handle_time(&mut self.journal, now.mono);
@@ -268,6 +271,7 @@ impl Gateway {
             self.silence.next_deadline(),
             self.downlinks.next_deadline(),
             self.brokers.iter().filter_map(BrokerWatch::next_deadline).min(),
+            self.links.values().filter_map(LinkWatch::next_deadline).min(),
             self.air.next_deadline(),
             self.certificates.next_deadline(),
         ];
@@ -289,7 +293,7 @@ impl Gateway {
             centre_messages: !self.silence.is_lost(),
             journal_works: !self.journal.has_failed(),
             links: self.settings.links.len(),
-            links_up: self.links_up.values().filter(|up| **up).count(),
+            links_up: self.links.values().filter(|watch| watch.up).count(),
             reception_suspect: self.timers.is_reception_suspect(),
             jamming_suspected: self.air.is_suspected(),
             last_test: self.last_test(),
@@ -303,20 +307,6 @@ impl Gateway {
         #[cfg(feature = "leaks")]
         let lamps = self.leaking.lamps(lamps);
         lamps
-    }
-
-    fn link(&mut self, link: LinkId, up: bool, now: Now) {
-        let before = self.links_up.insert(link, up);
-        // A second reason of one outage is no second outage.
-        if !up && before != Some(false) {
-            self.air.link_down(link);
-        }
-        self.notice(Notice::Link { link, up });
-        match (before, up) {
-            (Some(false), true) => self.tell(Kind::LinkUp, Detail::Link(link), now),
-            (None | Some(true), false) => self.tell(Kind::LinkDown, Detail::Link(link), now),
-            _ => {}
-        }
     }
 
     fn take_keyring(&mut self, keyring: &Keyring) {

@@ -20,6 +20,35 @@ fn a_link_that_goes_and_comes_is_told_and_its_first_coming_is_not() {
     assert_eq!(down.json["data"]["detail"]["link"], "rx1");
 }
 
+/// A loose plug: up for a moment every five seconds. In an hour that would be 1440 events.
+#[test]
+fn a_link_that_comes_and_goes_all_the_time_is_told_as_gone_until_it_stays() {
+    let pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    let flap = |rig: &mut Rig| {
+        for (up, ms) in [(true, 100), (false, 4_900)] {
+            rig.input(Input::Link { link: LinkId(1), up });
+            rig.run_ms(ms);
+        }
+    };
+    (0..720).for_each(|_| flap(&mut rig));
+    assert_eq!((rig.count("link_down"), rig.count("link_up")), (2, 1));
+    assert_eq!(rig.gateway.as_ref().expect("running").status().links_up, 0);
+    rig.input(Input::Link { link: LinkId(1), up: true });
+    assert_eq!(rig.gateway.as_ref().expect("running").status().links_up, 1, "it is used at once");
+    rig.run_ms(59_000);
+    assert_eq!(rig.count("link_up"), 1);
+    rig.run_ms(1_100);
+    assert_eq!((rig.count("link_down"), rig.count("link_up")), (2, 2));
+    // Long after that it is told at once, both ways.
+    rig.run_ms(600_000);
+    for (up, told) in [(false, (3, 2)), (true, (3, 3))] {
+        rig.input(Input::Link { link: LinkId(1), up });
+        rig.run_ms(100);
+        assert_eq!((rig.count("link_down"), rig.count("link_up")), told);
+    }
+}
+
 #[test]
 fn a_port_that_was_never_there_is_told() {
     let pendant = Pendant::new(1);

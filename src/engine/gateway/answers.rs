@@ -69,9 +69,9 @@ impl Gateway {
     fn hand_over(&mut self, released: Released, windows: Windows) {
         self.transmits += 1;
         let id = TransmitId(self.transmits);
-        let links_up = &self.links_up;
+        let links = &self.links;
         // Of a link that never said anything it is not known that it is down.
-        let is_up = |link| links_up.get(&link) != Some(&false);
+        let is_up = |link| links.get(&link).is_none_or(|watch| watch.up);
         // Nobody but receivers that only listen: nobody answers.
         self.outputs.extend(released.transmit(id, windows, is_up).map(Output::Transmit));
     }
