@@ -36,7 +36,7 @@ use super::lamp::Lamps;
 use super::mutant::{Mutant, planted};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
-use super::pendant::PendantState;
+use super::pendant::{PendantState, Supervision};
 use super::record::Hearing;
 use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
@@ -134,7 +134,8 @@ pub struct Gateway {
     certificates: CertificateWatch,
     /// What memory had to give up, until there is room to tell it.
     dropped: [Option<Shed>; 3],
-    /// What the start has to tell, until the journal has room for it.
+    /// What the start, or a change of the keyring, has to tell, until the journal has room
+    /// for it.
     to_tell: VecDeque<(Kind, Detail)>,
     own_test: Option<OwnTest>,
     stopping: bool,
@@ -317,6 +318,8 @@ impl Gateway {
         let goes = |pendant: PendantId, state: &PendantState| {
             members.get(pendant).is_none_or(|member| member.enrolment != state.enrolment)
         };
+        let missing = |state: &PendantState| state.supervision == Supervision::LostWithMany;
+        let were_missing = known.values().any(missing);
         let gone: Vec<PendantId> =
             known.iter().filter(|(id, state)| goes(**id, state)).map(|(id, _)| *id).collect();
         for pendant in gone {
@@ -331,6 +334,11 @@ impl Gateway {
             (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment)))
         };
         self.states = members.iter().map(state).collect();
+        if were_missing && !self.states.values().any(missing) {
+            // Whoever could have shown that reception is back will not be heard any more.
+            self.timers.nobody_is_missing();
+            self.to_tell.push_back((Kind::ReceptionRestored, Detail::None));
+        }
         let timed = self.states.iter().filter(|_| !planted(Mutant::ForgetTimers));
         for (pendant, state) in timed {
             self.timers.set(pendant, state, &self.settings.policies);

@@ -4,6 +4,8 @@
 
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::keyring::Keyring;
+use pendant_gateway::engine::seam::Input;
 use pendant_protocol::{Body, Instruction, Outcome};
 use proptest::prelude::*;
 
@@ -271,6 +273,29 @@ fn many_that_fall_silent_together_are_one_suspicion() {
         rig.run_ms(10 * MINUTE_MS);
     }
     assert_eq!(rig.count("supervision_lost"), 4, "those who did not come back are told by name");
+}
+
+/// A flood took them all: they are revoked, and no return will ever end the suspicion.
+#[test]
+fn a_suspicion_ends_with_the_last_who_is_missing_though_he_is_revoked() {
+    let mut pendants: Vec<Pendant> = (1..=6).map(Pendant::new).collect();
+    let mut rig = Rig::new(&pendants.iter().collect::<Vec<_>>());
+    for pendant in &mut pendants[..5] {
+        rig.exchange(pendant, HEARTBEAT);
+    }
+    rig.run_ms(82 * MINUTE_MS);
+    assert_eq!((rig.count("reception_suspect"), rig.count("reception_restored")), (1, 0));
+    let suspect = |rig: &Rig| rig.gateway.as_ref().expect("running").status().reception_suspect;
+    for (revoked, told, suspected) in [(4, 0, true), (5, 1, false)] {
+        let mut keyring = Keyring::new();
+        for pendant in &pendants[revoked..] {
+            keyring.insert(pendant.enrolment());
+        }
+        rig.input(Input::Keyring(keyring));
+        rig.run_ms(1_000);
+        assert_eq!(rig.count("reception_restored"), told);
+        assert_eq!(suspect(&rig), suspected);
+    }
 }
 
 #[test]

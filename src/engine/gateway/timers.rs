@@ -79,6 +79,11 @@ impl Timers {
         self.group > 0
     }
 
+    /// None of those that fell silent together is missing any more.
+    pub(super) fn nobody_is_missing(&mut self) {
+        self.group = 0;
+    }
+
     /// A silent pendant waits for its companions; its alarms do not.
     fn hold_back(&mut self, pendant: PendantId, alarm: Option<Age>, now: Mono) {
         self.forget(pendant);
