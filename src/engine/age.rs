@@ -6,7 +6,7 @@
 //! clocks before and after can tell it. A clock that was set wrong meanwhile can
 //! make a timer fire early, never keep it from firing.
 
-use super::time::{Now, Wall};
+use super::time::{Now, Wall, WallSource};
 use serde::{Deserialize, Serialize};
 
 /// A moment in the gateway's life, milliseconds since its first start.
@@ -40,9 +40,12 @@ pub(super) const TICK_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AgeClock {
     base: Age,
-    /// The last tick before this boot, until a set clock has told how long the
-    /// gateway was off.
+    /// The last tick before this boot, until a clock that is vouched for has told how long
+    /// the gateway was off.
     unproven: Option<Tick>,
+    /// A clock for which nothing vouches has told it once. Without a battery it goes on
+    /// after a power cut where it was, until a time server sets it.
+    told_unverified: bool,
 }
 
 impl AgeClock {
@@ -50,7 +53,7 @@ impl AgeClock {
     pub(super) fn resume(tick: Option<Tick>, known: Age, now: Now) -> Self {
         let since = tick.map_or(Age::default(), |tick| tick.age).max(known);
         let base = Age(since.0.saturating_sub(now.mono.us() / 1000));
-        let mut clock = Self { base, unproven: tick };
+        let mut clock = Self { base, unproven: tick, told_unverified: false };
         clock.take_wall(now);
         clock
     }
@@ -60,13 +63,16 @@ impl AgeClock {
         self.base.plus_ms(now.mono.us() / 1000)
     }
 
-    /// The first set clock of the boot tells how long the gateway was off: by so
-    /// many ms is it older than was known.
+    /// The first set clock of the boot tells how long the gateway was off, and so does the
+    /// first one that is vouched for: by so many ms is it older than was known.
     pub(super) fn take_wall(&mut self, now: Now) -> u64 {
-        let Wall::Set { unix_ms: this, .. } = now.wall else { return 0 };
-        let Some(Tick { age, wall: Wall::Set { unix_ms: then, .. } }) = self.unproven.take() else {
-            return 0;
+        let Wall::Set { unix_ms: this, source, .. } = now.wall else { return 0 };
+        let before = match source {
+            WallSource::Ntp => self.unproven.take(),
+            WallSource::Unverified if std::mem::replace(&mut self.told_unverified, true) => None,
+            WallSource::Unverified => self.unproven,
         };
+        let Some(Tick { age, wall: Wall::Set { unix_ms: then, .. } }) = before else { return 0 };
         let proven = age.plus_ms(u64::try_from(this.saturating_sub(then)).unwrap_or(0));
         let missing = proven.ms_since(self.at(now));
         self.base = self.base.plus_ms(missing);
@@ -114,5 +120,21 @@ mod tests {
         assert_eq!(clock.at(now(9_000, None)), Age(670_000));
         assert_eq!(clock.take_wall(now(10_000, Some(9_999_000))), 0);
         assert_eq!(clock.at(now(10_000, None)), Age(671_000));
+    }
+
+    /// The system goes on with the time of its last life until a time server is reached.
+    #[test]
+    fn a_clock_that_went_on_where_it_was_hides_no_time_off() {
+        let tick = Tick { age: Age(600_000), wall: now(0, Some(1_000_000)).wall };
+        let unverified = |mono_ms, unix_ms| {
+            let (uncertainty_ms, source) = (86_400_000, WallSource::Unverified);
+            Now { wall: Wall::Set { unix_ms, uncertainty_ms, source }, ..now(mono_ms, None) }
+        };
+        let mut clock = AgeClock::resume(Some(tick), Age(600_000), unverified(0, 1_000_500));
+        assert_eq!(clock.at(now(0, None)), Age(600_500));
+        assert_eq!(clock.take_wall(unverified(2_000, 9_000_000)), 0, "a step moves no timer");
+        assert_eq!(clock.take_wall(now(10_000, Some(8_200_000))), 7_189_500);
+        assert_eq!(clock.at(now(10_000, None)), Age(7_800_000));
+        assert_eq!(clock.take_wall(now(11_000, Some(9_999_000))), 0);
     }
 }
