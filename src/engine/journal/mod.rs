@@ -433,6 +433,12 @@ impl Journal {
     /// A stretch that cannot be read is tried frame by frame, so that one bad
     /// sector hides no more than its own frame.
     fn read_failed(&mut self, reading: Reading, now: Mono) {
+        if !self.segments.contains_key(&reading.first.segment()) {
+            // Meanwhile all in it was delivered, and its file made free. Whoever waits for
+            // the reading must not wait for ever.
+            self.news.push_back(News::Backlog(Vec::new(), reading.wanted.next()));
+            return;
+        }
         if reading.slots > 1 {
             self.read((reading.wanted, reading.wanted), 1, reading.purpose);
             return;

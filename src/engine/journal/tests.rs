@@ -143,6 +143,23 @@ fn one_bad_sector_hides_no_more_than_its_own_frame() {
     assert_eq!(read(places[2]), [alone(3)]);
 }
 
+/// The disk hangs; meanwhile all that it was to read is receipted, and the file made free.
+#[test]
+fn a_reading_ends_although_its_segment_is_gone() {
+    let (mut journal, mut medium) = (journal(4, 4), Medium::default());
+    medium.serve(&mut journal, Mono::ZERO);
+    let places = stored(&mut journal, &mut medium, &[Kind::Panic; 2_100]);
+    journal.read_stretch(places[0]);
+    let Some(DiskOp::Read { ticket, .. }) = journal.operations.pop_back() else { panic!("reads") };
+    let first = places.iter().copied().filter(|lsn| lsn.segment() == places[0].segment());
+    journal.release(&first.collect());
+    medium.serve(&mut journal, Mono::ZERO);
+    assert!(!journal.segments.contains_key(&places[0].segment()), "its file is free");
+    news(&mut journal);
+    journal.handle(DiskDone::Failed(ticket, DiskFault::Io), Mono::ZERO);
+    assert_eq!(news(&mut journal), [format!("[] up to {}", places[0].index() + 1)]);
+}
+
 #[test]
 fn a_failed_commit_is_tried_again_after_waits_that_double() {
     let (mut journal, _, _) = with(&[Kind::Panic]);
