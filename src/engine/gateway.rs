@@ -231,7 +231,12 @@ impl Gateway {
             }
             Input::Link { link, up } => self.link(link, up, now),
             Input::Air { link, report } => self.air_reported(link, report, now),
-            Input::Disk(done) => self.journal.handle(done, now.mono),
+            Input::Disk(done) => {
+                self.journal.handle(done, now.mono);
+                // What is to be released may stand elsewhere now: that must be known first.
+                self.say_start(now);
+                self.take_journal_news(now);
+            }
             Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { link, outcome } => self.transmit_done(link, outcome, now),
             Input::Keyring(keyring) => self.take_keyring(&keyring),
@@ -425,9 +430,7 @@ impl Gateway {
             self.take_delivery_news(now);
             self.house_homeless();
             self.say_dropped(now);
-            while let Some(news) = self.journal.poll_news() {
-                self.journal_news(news, now);
-            }
+            self.take_journal_news(now);
             self.take_delivery_news(now);
             self.carry_states();
             let publish = self.delivery.poll(&mut self.journal, &self.voice, now);
@@ -441,6 +444,12 @@ impl Gateway {
         if self.stopping && self.journal.is_settled() {
             self.stopping = false;
             self.outputs.push_back(Output::Stopped);
+        }
+    }
+
+    fn take_journal_news(&mut self, now: Now) {
+        while let Some(news) = self.journal.poll_news() {
+            self.journal_news(news, now);
         }
     }
 

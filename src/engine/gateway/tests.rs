@@ -149,6 +149,38 @@ fn a_state_that_is_kept_without_all_of_it_still_waits_for_its_place() {
     assert_eq!([true, false].map(waits), [true, false]);
 }
 
+/// The release is due in the very moment in which cleaning carries its event on.
+#[test]
+fn what_is_released_while_it_is_carried_on_is_released() {
+    let (mut journal, mut medium) = (journal(4, 4), Medium::default());
+    medium.serve(&mut journal, Mono::ZERO);
+    let places = stored(&mut journal, &mut medium, &[Kind::Panic; 2_100]);
+    journal.release(&places[..1_100].iter().copied().collect());
+    let mut gateway = with_room();
+    gateway.journal = journal;
+    let (broker, panic) = (BrokerId(0), event(Kind::Panic, BOOT, 1_101));
+    gateway.delivery.broker_up(broker, 20, Mono::ZERO);
+    gateway.delivery.offer_fresh(&panic, Some(places[1_100]), &gateway.voice, now(0), drop);
+    gateway.delivery.broker_down(broker, Mono::ZERO);
+    gateway.handle(now(0), Input::Timer);
+    let mut reads = Vec::new();
+    while let Some(output) = gateway.poll_output() {
+        match output {
+            Output::Disk(read @ DiskOp::Read { .. }) => reads.push(read),
+            Output::Disk(other) => {
+                gateway.handle(now(0), Input::Disk(medium.carry_out(other)));
+            }
+            _ => {}
+        }
+    }
+    let [read] = <[DiskOp; 1]>::try_from(reads).expect("cleaning reads");
+    let waiting = |gateway: &Gateway| gateway.journal.indexed(Lane::Urgent, Lsn(0)).count();
+    assert_eq!(waiting(&gateway), 1_000);
+    assert!(gateway.delivery.receipted(broker, panic.telling()).is_some());
+    gateway.handle(now(1_000), Input::Disk(medium.carry_out(read)));
+    assert_eq!(waiting(&gateway), 999);
+}
+
 #[test]
 fn the_age_goes_on_from_the_latest_that_any_state_bears() {
     let states = |ages_ms: &[u64]| -> BTreeMap<PendantId, PendantState> {
