@@ -76,6 +76,10 @@ impl Journal {
             self.open.pop_front();
         }
         self.durable = running.end;
+        while self.answering.front().is_some_and(|(lsn, _)| *lsn < running.end) {
+            let durable = self.answering.pop_front().map(|(_, answered)| answered);
+            self.answered_durably = durable.expect("just seen");
+        }
         self.leftovers = None;
         if self.failure.take().is_some() {
             self.news.push_back(News::Restored);

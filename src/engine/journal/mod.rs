@@ -141,6 +141,10 @@ pub(super) struct Journal {
     limits: Limits,
     opened: Opened,
     answered: Answered,
+    /// The same, as far as it is durable.
+    answered_durably: Answered,
+    /// And what is not, where it is to stand.
+    answering: VecDeque<(Lsn, Answered)>,
     /// The segment of the newest age, where it was written first.
     tick_in: u64,
     segments: BTreeMap<u64, Segment>,
@@ -215,7 +219,15 @@ impl Journal {
         // let through is answered as done.
         self.append(&Written::Ordered(changes), Room::Urgent)?;
         self.answered = answered.clone();
-        self.append(&Written::Answered(answered.clone()), Room::Urgent)
+        let lsn = self.append(&Written::Answered(answered.clone()), Room::Urgent)?;
+        self.answering.push_back((lsn, answered.clone()));
+        Ok(lsn)
+    }
+
+    /// Whether what a message of the centre leads to finds room: its two frames, and those with
+    /// which a segment begins that they may open.
+    pub(super) fn has_room_for_orders(&self) -> bool {
+        self.open.len() + 4 <= OPEN_MAX && self.has_room_for_frames(Room::Urgent, 2)
     }
 
     /// Marks events as needing no keeping any more, and journals that.

@@ -362,7 +362,6 @@ impl Replay {
         self.apply_releases();
         let previous = self.ended_boot();
         let oldest = self.segments.keys().next().copied();
-        let next = self.plan.newest_id + 1;
         let mut places = States::default();
         let mut states = BTreeMap::new();
         for (pendant, (lsn, mut state)) in self.states {
@@ -376,18 +375,19 @@ impl Replay {
             places.note(pendant, lsn);
             states.insert(pendant, state);
         }
-        let ciphers = BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]);
-        let goes_on = self.plan.goes_on;
-        let left = goes_on.map_or(0, |goes_on| goes_on.leftovers);
+        let left = self.plan.goes_on.map_or(0, |goes_on| goes_on.leftovers);
         let leftovers = (left > 0).then_some(Leftovers { first: self.plan.cut, slots: left });
-        let head = if goes_on.is_some() { self.plan.cut } else { Lsn::first_of(next) };
+        let goes_on = self.plan.goes_on.is_some();
+        let head = if goes_on { self.plan.cut } else { Lsn::first_of(self.plan.newest_id + 1) };
         let mut journal = Journal {
+            ciphers: BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]),
             store: self.store,
             boot,
-            ciphers,
             limits,
             opened: Opened { previous, ..first_opened() },
             answered: self.answered.clone(),
+            answered_durably: self.answered.clone(),
+            answering: VecDeque::new(),
             tick_in: 0,
             segments: self.segments,
             free: self.plan.free.iter().copied().collect(),
@@ -416,7 +416,7 @@ impl Replay {
             operations: VecDeque::new(),
             news: VecDeque::new(),
         };
-        if goes_on.is_some() {
+        if goes_on {
             journal.say_opened(journal.opened);
         }
         Ok(Recovered {

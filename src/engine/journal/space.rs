@@ -66,6 +66,11 @@ impl Room {
 impl Journal {
     /// Whether one more frame finds room.
     pub(super) fn has_room_for(&self, room: Room) -> bool {
+        self.has_room_for_frames(room, 1)
+    }
+
+    /// Whether so many more do.
+    pub(super) fn has_room_for_frames(&self, room: Room, frames: u64) -> bool {
         if self.free.len() > PLENTY_SEGMENTS {
             return true;
         }
@@ -74,7 +79,7 @@ impl Journal {
             Room::Urgent => self.cleaning_needs(),
             Room::Routine => self.cleaning_needs() + SEGMENT_SLOTS,
         };
-        self.spare() > kept
+        self.spare() >= kept + frames
     }
 
     /// Frames that the files at hand still take.
@@ -116,11 +121,16 @@ impl Journal {
         // Segments of which nothing is durable never were: their files are free.
         let previous_end = self.durable;
         let opened = self.opened_before(&open);
+        // A command that is known as let through stands behind what it changed.
+        let answered = std::mem::replace(&mut self.answered, self.answered_durably.clone());
         self.begin(file, next, previous_end, opened);
+        self.answered = answered;
         let mut moved = Vec::new();
         for (old, plain) in open {
             let record = plain.record();
-            if matches!(record, Some(Record::Opened(_) | Record::Answered(_))) {
+            let answers = self.answering.iter().position(|(lsn, _)| *lsn == old);
+            let begins = matches!(record, Some(Record::Opened(_) | Record::Answered(_)));
+            if begins && answers.is_none() {
                 continue;
             }
             if self.head.index() == 0 && self.open_segment().is_err() {
@@ -130,6 +140,9 @@ impl Journal {
             }
             let new = self.head;
             self.head = new.next();
+            if let Some((lsn, _)) = answers.and_then(|place| self.answering.get_mut(place)) {
+                *lsn = new;
+            }
             if let Some(Record::Event(event, _)) = &record {
                 if self.forget(old) {
                     self.keep(new, event);

@@ -3,11 +3,12 @@
 
 use super::*;
 use crate::engine::event::Kind;
-use crate::engine::journal::Haste;
 use crate::engine::journal::medium_test::{self, BOOT, Medium, event, journal, live};
 use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
+use crate::engine::journal::{Haste, News, SLOT_BYTES};
 use crate::engine::pendant::Actual;
+use crate::engine::seam::DiskOp;
 use crate::engine::time::Mono;
 
 const LIMITS: Limits = Limits { files_max: 8, files_reserved: 0 };
@@ -305,5 +306,65 @@ fn no_command_is_known_as_let_through_without_what_it_changed() {
             let Some(operation) = journal.poll_operation(Mono::ZERO) else { break };
             journal.handle(medium.carry_out(operation), Mono::ZERO);
         }
+    }
+}
+
+/// The disk fails, what is open is written elsewhere, and the power goes in the middle of that.
+#[test]
+fn a_failed_commit_parts_no_command_from_what_it_changed() {
+    let let_through: Answered = postcard::from_bytes(&[&[1][..], &[7; 16], &[0]].concat())
+        .expect("one command that was carried out");
+    let change = Change {
+        pendant: pendant().get(),
+        alert: None,
+        actual: Actual { covert_incident: None, tracked: true },
+    };
+    // In the first commit, and behind it.
+    for before in [2, 300] {
+        let (mut journal, mut medium) = (journal(5, 5), Medium::default());
+        medium.serve(&mut journal, Mono::ZERO);
+        let panic = |number| event(Kind::Panic, BOOT, number);
+        journal.append_event(&panic(1), Some(&state()), Haste::AtOnce).expect("room");
+        medium.serve(&mut journal, Mono::ZERO);
+        medium.fails = true;
+        for number in 2..=before {
+            journal.append_event(&panic(number), None, Haste::AtOnce).expect("room");
+        }
+        let old = journal.append_orders(&let_through, vec![change]).expect("room");
+        medium.serve(&mut journal, Mono::ZERO);
+        medium.fails = false;
+        let now = medium_test::at_ms(500);
+        let mut moved = BTreeMap::new();
+        while let Some(operation) = journal.poll_operation(now) {
+            while let Some(news) = journal.poll_news() {
+                if let News::Moved(some) = news {
+                    moved.extend(some);
+                }
+            }
+            let DiskOp::Commit { file, offset, ref bytes, .. } = operation else {
+                panic!("commits")
+            };
+            for cut in (0..=bytes.len())
+                .step_by(SLOT_BYTES)
+                .filter(|cut| *cut < 3_000 || *cut == bytes.len())
+            {
+                let mut files = medium.files.clone();
+                let at = offset as usize;
+                let written = files.get_mut(&file).expect("it was made");
+                written[at..at + cut].copy_from_slice(&bytes[..cut]);
+                let found = medium_test::replay(&files).finish(BOOT + 1, LIMITS);
+                let found = found.expect("frames of this store");
+                let is_changed = found.states.get(&pendant()).is_some_and(|it| it.actual.tracked);
+                assert!(
+                    is_changed || found.answered == Answered::default(),
+                    "{before}, {cut} bytes"
+                );
+            }
+            journal.handle(medium.carry_out(operation), now);
+        }
+        // Its answer waits for the place where it stands now.
+        assert!(moved.get(&old).is_some_and(|new| journal.durable().covers(*new)), "{before}");
+        let found = medium_test::replay(&medium.files).finish(BOOT + 1, LIMITS);
+        assert_eq!(found.expect("frames of this store").answered, let_through);
     }
 }
