@@ -23,6 +23,12 @@ impl Gateway {
             if let Some(news) = self.silence.heard(now.mono) {
                 self.tell_silence(news, now);
             }
+            // Without room nothing is kept, so nothing is carried out or answered: the centre
+            // asks again, and its own silence about it shows there. What was let through but
+            // not kept would else be answered as done when it is asked again.
+            if !self.journal.has_room_for_orders() {
+                return;
+            }
             for command in commands {
                 let (states, members) = (&self.states, &self.members);
                 let (journal, delivery) = (&self.journal, &self.delivery);
@@ -43,8 +49,6 @@ impl Gateway {
             }
         }
         let answer = self.commands.answer(broker, &heard, &judgements);
-        // Without room nothing was kept, so nothing is answered: the centre asks again,
-        // and its own silence about it shows there.
         let changed: Vec<u32> = changes.iter().map(|change| change.pendant).collect();
         #[cfg(feature = "leaks")]
         let answer = {
@@ -54,7 +58,8 @@ impl Gateway {
         };
         match self.journal.append_orders(self.commands.answered(), changes) {
             Ok(lsn) => self.answers.push_back((lsn, answer)),
-            // What was changed is journalled with the states as soon as there is room.
+            // What was changed is journalled with the states as soon as there is room, should
+            // a segment have begun between the two frames that took it.
             Err(NoRoom) => self.volatile.extend(changed.into_iter().filter_map(PendantId::new)),
         }
     }
@@ -133,5 +138,83 @@ fn standing(state: &PendantState, member: &Member, alarm_under_way: bool) -> Sta
         alarm_under_way,
         open_incident: state.apparent.alert,
         voice: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{fresh, now};
+    use super::*;
+    use crate::engine::age::{Age, Tick};
+    use crate::engine::command::CENTRE_WIRE_BYTES;
+    use crate::engine::journal::Limits;
+    use crate::engine::journal::medium_test::{BOOT, Medium, event, of, replay, state};
+    use crate::engine::keyring::{Enrolment, Keyring, Secrets};
+    use crate::engine::name::Name;
+    use crate::engine::payload::topic_base;
+    use crate::engine::seam::{DiskDone, DiskFault, DiskOp, Input};
+    use crate::engine::time::Wall;
+
+    /// One that asks for pendant 1 to be tracked, always with the same id.
+    fn message(gateway: &Gateway, number: u64) -> Vec<u8> {
+        let topic = format!("{}/command", topic_base(&gateway.settings));
+        let id = "0190a1b2-c3d4-7e5f-8a0b";
+        let command =
+            format!(r#"{{"id":"{id}-00000000000a","kind":"track","pendant":"000001","on":true}}"#);
+        let mut text = format!(
+            r#"{{"message":"{id}-{number:012x}","boot":"{:016x}","number":{number},"commands":[{command}]}}"#,
+            gateway.boot
+        );
+        let length = CENTRE_WIRE_BYTES - topic.len();
+        text.extend(std::iter::repeat_n(' ', length - text.len()));
+        text.into_bytes()
+    }
+
+    /// Does what it asks of a medium that has room for one file: how many answers leave.
+    fn served(gateway: &mut Gateway, medium: &mut Medium) -> usize {
+        let mut answers = 0;
+        gateway.handle(now(0), Input::Timer);
+        while let Some(output) = gateway.poll_output() {
+            match output {
+                Output::Disk(DiskOp::Allocate { ticket, .. }) if !medium.files.is_empty() => {
+                    let full = DiskDone::Failed(ticket, DiskFault::Full);
+                    gateway.handle(now(0), Input::Disk(full));
+                }
+                Output::Disk(operation) => {
+                    let done = medium.carry_out(operation);
+                    gateway.handle(now(0), Input::Disk(done));
+                }
+                Output::Answer(_) => answers += 1,
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    /// The disk hangs when it is asked for first. When it is asked for again there is no room
+    /// for a heartbeat, for which the pendant's state waits.
+    #[test]
+    fn what_found_no_room_is_not_answered_as_done_before_it_is_durable() {
+        let (mut gateway, mut medium) = (fresh(), Medium::default());
+        let pendant = PendantId::new(1).expect("a number");
+        let (wearer, secrets) =
+            (Name::new("nurse-7").expect("a name"), Secrets::Claimed { number: 1 });
+        let mut keyring = Keyring::new();
+        keyring.insert(Enrolment { pendant, id: 7, wearer, secrets });
+        gateway.take_keyring(&keyring);
+        served(&mut gateway, &mut medium);
+        assert!(gateway.journal.carry_state(pendant, &state(1)));
+        served(&mut gateway, &mut medium);
+        gateway.volatile.insert(pendant);
+        let heartbeat = of(1, event(Kind::Heartbeat, BOOT, 1));
+        gateway.delivery.offer_fresh(&heartbeat, None, &gateway.voice, now(0), drop);
+        while gateway.journal.append_tick(Tick { age: Age::default(), wall: Wall::Unset }) {}
+        gateway.centre_message(BrokerId(0), &message(&gateway, 1), now(0));
+        assert_eq!(served(&mut gateway, &mut medium), 0, "there was no room");
+        gateway.centre_message(BrokerId(0), &message(&gateway, 2), now(0));
+        assert_eq!(served(&mut gateway, &mut medium), 1);
+        let limits = Limits { files_max: 8, files_reserved: 0 };
+        let found = replay(&medium.files).finish(BOOT + 1, limits).expect("of this store");
+        assert!(found.states[&pendant].actual.tracked, "it was answered as done");
     }
 }
