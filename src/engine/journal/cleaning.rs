@@ -7,7 +7,7 @@
 //! newest routine ones, and they are written when all is read.
 
 use super::slot::{SLOTS_PER_SEGMENT, Written};
-use super::space::{Room, SEGMENT_SLOTS};
+use super::space::{CHEAP_SLOTS, Room, SEGMENT_SLOTS};
 use super::{Journal, Lsn, News, NoRoom, OPEN_MAX, READ_SLOTS_MAX, ReadFor, Shed};
 use crate::engine::event::{Detail, Event, Lane};
 use crate::engine::mutant::{Mutant, planted};
@@ -145,7 +145,8 @@ impl Journal {
         let above = |least| &self.indexed[..least as usize];
         let stay = |least| above(least).iter().map(BTreeSet::len).sum::<usize>() as u64;
         let nothing_given_up = least.is_none_or(|least: Lane| stay(least) == self.live);
-        if nothing_given_up && (self.is_nearly_full() || !self.would_shrink()) {
+        let gains_little = self.carried_by(id) > CHEAP_SLOTS;
+        if nothing_given_up && gains_little && (self.is_nearly_full() || !self.would_shrink()) {
             return;
         }
         let mut cleaning = Cleaning::of(id);

@@ -22,7 +22,7 @@ pub(super) const SEGMENT_SLOTS: u64 = SLOTS_PER_SEGMENT - 2;
 const CLEANING_SLOTS: u64 = 4;
 /// A segment is recycled before the journal grows if no more than half of it must
 /// be written anew.
-const CHEAP_SLOTS: u64 = SLOTS_PER_SEGMENT / 2;
+pub(super) const CHEAP_SLOTS: u64 = SLOTS_PER_SEGMENT / 2;
 /// How long to wait before growing is tried again after the disk was full, ms.
 const GROW_AGAIN_MS: u64 = 10_000;
 
@@ -98,7 +98,7 @@ impl Journal {
     }
 
     /// Frames of a segment that would have to be written anew.
-    fn carried_by(&self, id: u64) -> u64 {
+    pub(super) fn carried_by(&self, id: u64) -> u64 {
         let live = self.segments.get(&id).map_or(0, |segment| u64::from(segment.live.count()));
         live + self.states.count_in_segment(id)
     }

@@ -137,7 +137,7 @@ fn what_must_stay_is_copied_only_where_a_file_is_gained_by_it() {
     assert_eq!(begins(waiting([most + 1, 0, 1])), Some(Some(Lane::Routine)));
     assert_eq!(begins(waiting([5_000, 10, 10])), None, "not too much, and it stands close");
     // More than seven eighths of all files are to be copied for the sake of three.
-    let mut nearly_full = filled(64, 2, 64, 4);
+    let mut nearly_full = with_live(filled(64, 2, 64, 4), 1_100);
     nearly_full.live = 64 * 2047 / 8 * 7 + 1;
     nearly_full.indexed[Lane::Urgent as usize] = (0..nearly_full.live).map(at).collect();
     assert!(nearly_full.would_shrink() && nearly_full.is_nearly_full());

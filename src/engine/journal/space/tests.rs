@@ -136,6 +136,35 @@ fn what_the_centre_took_is_gained_however_full_the_journal_is() {
     assert_eq!(journal.free.len(), FREE_SEGMENTS_MIN);
 }
 
+/// More than seven eighths of all files must stay, and little of the oldest segment. Else
+/// new events would fill all but what that little needs, and a few starts the rest.
+#[test]
+fn what_is_gained_cheaply_is_gained_however_much_must_stay() {
+    let (mut journal, mut medium) = (journal(16, 8), Medium::default());
+    medium.serve(&mut journal, Mono::ZERO);
+    let mut number = 0;
+    let mut fill = |journal: &mut Journal, medium: &mut Medium| {
+        let mut places = Vec::new();
+        while journal.has_room_for_lane(Lane::Urgent) {
+            number += 1;
+            let panic = event(Kind::Panic, BOOT, number);
+            places.push(journal.append_event(&panic, None, Haste::AtOnce).expect("room"));
+            if number % 512 == 0 {
+                medium.serve(journal, Mono::ZERO);
+            }
+        }
+        medium.serve(journal, Mono::ZERO);
+        places
+    };
+    let places = fill(&mut journal, &mut medium);
+    journal.release(&places[..1_900].iter().copied().collect());
+    medium.serve(&mut journal, Mono::ZERO);
+    assert!(journal.live > 16 * 2_047 / 8 * 7, "more than seven eighths");
+    fill(&mut journal, &mut medium);
+    assert!(journal.spare() > 1_000, "{} frames are left", journal.spare());
+    assert_eq!(medium.found(), live(&journal));
+}
+
 /// What `keep_room` does: asks for a file, begins to clean.
 fn does(journal: &mut Journal) -> (Option<u32>, bool) {
     let cleaned_before = journal.cleaning.is_some();
