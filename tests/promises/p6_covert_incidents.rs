@@ -179,6 +179,27 @@ fn whatever_the_centre_asks_costs_the_same_writes_and_one_answer_of_one_size() {
     }
 }
 
+/// Of such a pendant the journal has nothing to which a change could belong.
+#[test]
+fn tracking_a_pendant_that_was_never_heard_costs_the_same_and_is_kept() {
+    let tracked = [json!([]), command(1, "track", json!({ "on": true, "pendant": "000002" }))];
+    let [idle, tracked] = tracked.map(|commands| {
+        let [mut heard, mut unheard] = [1, 2].map(Pendant::new);
+        let mut rig = Rig::new(&[&heard, &unheard]);
+        rig.exchange(&mut heard, HEARTBEAT);
+        let before = rig.site.len();
+        rig.centre_says(commands);
+        rig.run_ms(60_000);
+        let trace = rig.site.split_off(before);
+        rig.restart();
+        rig.run_ms(100);
+        rig.exchange(&mut unheard, HEARTBEAT);
+        (trace, rig.count("track_point"))
+    });
+    assert_eq!(idle.0, tracked.0);
+    assert_eq!([idle.1, tracked.1], [0, 1]);
+}
+
 #[test]
 fn without_an_incident_the_pendant_vibrates_with_its_next_answer_only() {
     let mut pendant = Pendant::new(1);

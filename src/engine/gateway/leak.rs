@@ -47,11 +47,16 @@ pub enum Leak {
     Answer,
     /// A command that is carried out costs one more commit.
     Order,
+    /// The answer has no second window.
+    Window,
+    /// What the centre changed costs a frame more where the journal has no room for it, or
+    /// does not know the pendant. Few histories come to that.
+    Unkept,
 }
 
 impl Leak {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    /// All that any history shows which is long enough.
+    pub const ALL: [Self; 16] = [
         Self::Notice,
         Self::PayloadByte,
         Self::Topic,
@@ -67,6 +72,7 @@ impl Leak {
         Self::Move,
         Self::Answer,
         Self::Order,
+        Self::Window,
     ];
 }
 
@@ -88,6 +94,11 @@ pub(super) struct Leaking {
 impl Leaking {
     fn at(&self, leak: Leak, answer: &[u8]) -> bool {
         self.leak == Some(leak) && self.covert.contains(answer)
+    }
+
+    /// Whether what the centre changed is kept as if nobody counted the frames.
+    pub(super) fn unkept(&self) -> bool {
+        self.leak == Some(Leak::Unkept)
     }
 
     /// Whether a retransmission with this answer is passed over.
@@ -124,6 +135,9 @@ impl Leaking {
             if self.at(Leak::Late, &transmit.frame) {
                 transmit.at = transmit.at.plus_ms(1);
             }
+            if self.at(Leak::Window, &transmit.frame) {
+                transmit.or = None;
+            }
             if self.at(Leak::Link, &transmit.frame) {
                 transmit.link.0 ^= 1;
             }
@@ -159,12 +173,23 @@ impl Gateway {
     }
 
     /// After the centre's commands were carried out, and changed this of pendants.
-    pub(super) fn leak_order(&mut self, changed: &[u32], answer: &mut Answer, now: Now) {
-        let Some(pendant) = changed.first().copied().and_then(PendantId::new) else { return };
+    pub(super) fn leak_order(&mut self, changed: &[PendantId], answer: &mut Answer, now: Now) {
+        let Some(pendant) = changed.first().copied() else { return };
         match self.leaking.leak {
             Some(Leak::Answer) => answer.payload.push(b' '),
             Some(Leak::Order) => self.leak_commit(pendant, now),
             _ => {}
+        }
+    }
+
+    /// Before what the centre changed of these is journalled.
+    pub(super) fn leak_unkept(&mut self, changed: &[PendantId]) {
+        let lacks = |pendant: &&PendantId| {
+            !self.journal.has_room_for_lane(Lane::Urgent)
+                || self.journal.state_at(**pendant).is_none()
+        };
+        if self.leaking.unkept() {
+            self.volatile.extend(changed.iter().filter(lacks));
         }
     }
 

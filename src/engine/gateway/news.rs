@@ -182,20 +182,27 @@ impl Gateway {
 
     /// States that must move on, and states that found no room before.
     pub(super) fn carry_states(&mut self) {
-        let carry = self.journal.states_to_carry();
-        let volatile: Vec<PendantId> = self.volatile.iter().copied().collect();
-        let moves_on = carry.len();
-        for (n, pendant) in carry.into_iter().chain(volatile).enumerate() {
-            let Some(state) = self.states.get(pendant) else { continue };
-            let less = self.withhold(pendant, state, None);
-            // What is withheld comes with its event.
-            if less.is_some() && n >= moves_on {
-                continue;
-            }
-            if self.journal.carry_state(pendant, less.as_ref().unwrap_or(state)) && less.is_none() {
-                let lsn = self.journal.state_at(pendant).expect("it was just written");
-                self.state_is_kept(pendant, lsn);
-            }
+        for pendant in self.journal.states_to_carry() {
+            self.carry_state(pendant);
+        }
+        // What is withheld comes with its event.
+        let is_whole = |pendant: &PendantId| {
+            let state = self.states.get(*pendant);
+            state.is_some_and(|state| self.withhold(*pendant, state, None).is_none())
+        };
+        let whole: Vec<PendantId> = self.volatile.iter().copied().filter(is_whole).collect();
+        for pendant in whole {
+            self.carry_state(pendant);
+        }
+    }
+
+    /// Writes a pendant's state, without what is withheld, if there is room.
+    pub(super) fn carry_state(&mut self, pendant: PendantId) {
+        let Some(state) = self.states.get(pendant) else { return };
+        let less = self.withhold(pendant, state, None);
+        if self.journal.carry_state(pendant, less.as_ref().unwrap_or(state)) && less.is_none() {
+            let lsn = self.journal.state_at(pendant).expect("it was just written");
+            self.state_is_kept(pendant, lsn);
         }
     }
 }

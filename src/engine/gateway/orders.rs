@@ -3,22 +3,23 @@
 //! journal frames and one answer, whatever it asked for.
 
 use super::Gateway;
-use crate::engine::command::{Ask, Judgement, SilenceNews, Standing, Verdict};
+use crate::engine::command::{Ask, COMMANDS_MAX, Judgement, SilenceNews, Standing, Verdict};
 use crate::engine::event::{Detail, Kind};
 use crate::engine::journal::{Durable, NoRoom};
 use crate::engine::keyring::{Member, MemberKeys};
 use crate::engine::notice::Notice;
-use crate::engine::pendant::{Change, PendantState};
+use crate::engine::pendant::PendantState;
 use crate::engine::seam::{BrokerId, EnrolmentOrder, Output};
 use crate::engine::time::Now;
 use pendant_protocol::{Instruction, PendantId};
+use std::collections::BTreeSet;
 
 impl Gateway {
     /// A message of the centre, answered through the broker from which it came.
     pub(super) fn centre_message(&mut self, broker: BrokerId, payload: &[u8], now: Now) {
         let heard = self.commands.hear(payload);
         let mut judgements: Vec<Judgement> = Vec::new();
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changed: Vec<PendantId> = Vec::new();
         if let Ok(commands) = &heard.commands {
             if let Some(news) = self.silence.heard(now.mono) {
                 self.tell_silence(news, now);
@@ -26,7 +27,7 @@ impl Gateway {
             // Without room nothing is kept, so nothing is carried out or answered: the centre
             // asks again, and its own silence about it shows there. What was let through but
             // not kept would else be answered as done when it is asked again.
-            if !self.journal.has_room_for_orders() {
+            if !self.has_room_for_orders() {
                 return;
             }
             for command in commands {
@@ -43,24 +44,56 @@ impl Gateway {
                     standing
                 });
                 if let Verdict::Carry(order) = &judgement.verdict {
-                    changes.extend(self.carry_out(order));
+                    changed.extend(self.carry_out(order));
                 }
                 judgements.push(judgement);
             }
         }
         let answer = self.commands.answer(broker, &heard, &judgements);
-        let changed: Vec<u32> = changes.iter().map(|change| change.pendant).collect();
         #[cfg(feature = "leaks")]
         let answer = {
             let mut answer = answer;
             self.leak_order(&changed, &mut answer, now);
+            self.leak_unkept(&changed);
             answer
         };
+        self.keep_first_states(&changed);
+        let changes = changed.iter().filter_map(|pendant| self.states.get(*pendant));
+        let changes = changes.map(PendantState::change).collect();
         match self.journal.append_orders(self.commands.answered(), changes) {
             Ok(lsn) => self.answers.push_back((lsn, answer)),
             // What was changed is journalled with the states as soon as there is room, should
-            // a segment have begun between the two frames that took it.
-            Err(NoRoom) => self.volatile.extend(changed.into_iter().filter_map(PendantId::new)),
+            // a segment have begun between the frames that took it.
+            Err(NoRoom) => self.volatile.extend(changed),
+        }
+    }
+
+    /// Whether what a message of the centre leads to finds room, whatever it asks for.
+    fn has_room_for_orders(&self) -> bool {
+        #[cfg(feature = "leaks")]
+        if self.leaking.unkept() {
+            return true;
+        }
+        self.journal.has_room_for_orders(COMMANDS_MAX)
+    }
+
+    /// A change is read back onto a state, and of a pendant that was not heard since it was
+    /// enrolled the journal has none: with each message it takes some of them, as many
+    /// whether the message changes them or others (P5, P6).
+    fn keep_first_states(&mut self, changed: &[PendantId]) {
+        #[cfg(feature = "leaks")]
+        if self.leaking.unkept() {
+            return;
+        }
+        let is_missing = |pendant: &PendantId| self.journal.state_at(*pendant).is_none();
+        // Those that wait for nothing do not take the last room.
+        let others = self.states.iter().map(|(pendant, _)| pendant);
+        let others = others.filter(|pendant| self.journal.has_room() && !changed.contains(pendant));
+        let known: BTreeSet<PendantId> = changed.iter().copied().collect();
+        let first: Vec<PendantId> =
+            known.into_iter().chain(others).filter(is_missing).take(COMMANDS_MAX).collect();
+        for pendant in first {
+            self.carry_state(pendant);
         }
     }
 
@@ -84,8 +117,8 @@ impl Gateway {
         self.tell(kind, Detail::None, now);
     }
 
-    /// Carries an order out; gives what it changed of a pendant's state.
-    fn carry_out(&mut self, order: &Ask) -> Option<Change> {
+    /// Carries an order out; gives whose state it changed.
+    fn carry_out(&mut self, order: &Ask) -> Option<PendantId> {
         match *order {
             Ask::Close { pendant, incident } => self.change(pendant, |state| {
                 let of_incident = |open: &mut u32| *open == incident;
@@ -113,19 +146,14 @@ impl Gateway {
         &mut self,
         pendant: PendantId,
         change: impl FnOnce(&mut PendantState),
-    ) -> Option<Change> {
+    ) -> Option<PendantId> {
         let mut state = self.states.get(pendant)?.clone();
         change(&mut state);
-        let changed = state.change();
         self.put_state(pendant, state);
-        if self.journal.state_at(pendant).is_none() {
-            // A change is read back onto a state; this pendant has none there yet.
-            self.volatile.insert(pendant);
-        }
-        Some(changed)
+        Some(pendant)
     }
 
-    fn instruct(&mut self, pendant: PendantId, instruction: Instruction) -> Option<Change> {
+    fn instruct(&mut self, pendant: PendantId, instruction: Instruction) -> Option<PendantId> {
         self.instructions.insert(pendant, instruction);
         None
     }

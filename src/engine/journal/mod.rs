@@ -224,10 +224,12 @@ impl Journal {
         Ok(lsn)
     }
 
-    /// Whether what a message of the centre leads to finds room: its two frames, and those with
-    /// which a segment begins that they may open.
-    pub(super) fn has_room_for_orders(&self) -> bool {
-        self.open.len() + 4 <= OPEN_MAX && self.has_room_for_frames(Room::Urgent, 2)
+    /// Whether what a message of the centre leads to finds room: so many states, its two
+    /// frames, and those with which a segment begins that they may open.
+    pub(super) fn has_room_for_orders(&self, states: usize) -> bool {
+        let frames = states + 2;
+        self.open.len() + frames + 2 <= OPEN_MAX
+            && self.has_room_for_frames(Room::Urgent, frames as u64)
     }
 
     /// Marks events as needing no keeping any more, and journals that.
