@@ -9,7 +9,7 @@ use pendant_gateway::engine::seam::DiskFault;
 
 /// Histories of each pair in the ordinary run: half a minute on two cores that
 /// others use too. `HISTORIES=n` asks for more, `SEED=n` for one.
-const HISTORIES: u64 = 3_000;
+const HISTORIES: u64 = 1_300;
 
 fn say(body: pendant_protocol::Body) -> Step {
     Step::Say(0, Say::Same(body), Heard::By(0))
@@ -91,4 +91,14 @@ fn no_history_tells_which_pin_it_was() {
 #[test]
 fn no_history_tells_a_discreet_panic_from_a_heartbeat() {
     assert_histories(Pair::Discreet, HISTORIES);
+}
+
+#[test]
+fn no_history_tells_an_open_panic_that_is_covert_here_from_a_heartbeat() {
+    assert_histories(Pair::Hidden, HISTORIES / 4);
+}
+
+#[test]
+fn no_history_tells_whether_wrong_pins_raised_the_alarm() {
+    assert_histories(Pair::Wrong, HISTORIES / 4);
 }

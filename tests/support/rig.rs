@@ -328,6 +328,7 @@ impl Rig {
                 let (_, due) = self.due.pop_first().expect("it has a first");
                 self.happen(due);
             } else {
+                self.site.push(SiteTrace::Wakes { at_us: at });
                 self.input(Input::Timer);
                 // A deadline that does not move would be a busy loop.
                 let again = self.gateway.as_ref().and_then(Gateway::next_deadline);
@@ -347,19 +348,19 @@ impl Rig {
             }
             Due::Input(broker, DueInput::Taken(id)) => {
                 if self.broker(broker).offered.remove(&id.0) {
-                    self.broker_says(PUBACK_BYTES);
+                    self.broker_says(broker, PUBACK_BYTES);
                     self.input(Input::Broker(broker, BrokerInput::Taken(id)));
                 }
             }
             Due::Input(broker, DueInput::Refused(publish, reason)) => {
                 if self.broker(broker).offered.remove(&publish.0) {
-                    self.broker_says(PUBACK_BYTES);
+                    self.broker_says(broker, PUBACK_BYTES);
                     self.input(Input::Broker(broker, BrokerInput::Refused { publish, reason }));
                 }
             }
             Due::Input(broker, DueInput::Receipt(receipt)) => {
                 if self.broker(broker).up && self.broker(broker).centre_there {
-                    self.broker_says(receipt.len());
+                    self.broker_says(broker, receipt.len());
                     self.input(Input::Broker(broker, BrokerInput::Receipt(receipt.into_bytes())));
                 }
             }
@@ -374,8 +375,8 @@ impl Rig {
         }
     }
 
-    fn broker_says(&mut self, bytes: usize) {
-        self.site.push(SiteTrace::FromBroker { at_us: self.now_us, bytes });
+    fn broker_says(&mut self, broker: BrokerId, bytes: usize) {
+        self.site.push(SiteTrace::FromBroker { at_us: self.now_us, broker, bytes });
     }
 
     fn take_offer(&mut self, publish: &Publish) {
@@ -448,7 +449,7 @@ impl Rig {
                     if publish.payload.windows(15).any(|w| w == b"\"replayed\":true") {
                         self.replays.push(self.site.len());
                     }
-                    self.site.push(SiteTrace::Uplink { at_us, bytes });
+                    self.site.push(SiteTrace::Uplink { at_us, broker: publish.broker, bytes });
                     let line = self.broker(publish.broker);
                     assert!(line.up, "offered to a broker that is not there");
                     assert!(line.offered.insert(publish.id.0), "an offer's number is new");
@@ -459,6 +460,8 @@ impl Rig {
                         at_us: self.boot_us + transmit.at.us(),
                         link: transmit.link.0,
                         bytes: transmit.frame.len(),
+                        or_us: transmit.or.map(|later| self.boot_us + later.at.us()),
+                        asked_us: at_us,
                     });
                     self.downlinks.push(transmit);
                 }
@@ -473,7 +476,7 @@ impl Rig {
                     }
                     self.answers.push((at_us, json, bytes));
                     self.answered_through.push(answer.broker);
-                    self.site.push(SiteTrace::Uplink { at_us, bytes });
+                    self.site.push(SiteTrace::Uplink { at_us, broker: answer.broker, bytes });
                 }
                 Output::Enrol(order) => self.enrol(order),
                 Output::Tell(notice) => {
@@ -552,7 +555,7 @@ impl Rig {
         let topic = format!("lonework/v1/{}/{}/command", self.settings.site, self.settings.gateway);
         let mut payload = message.to_string().into_bytes();
         payload.resize(CENTRE_WIRE_BYTES - topic.len(), b' ');
-        self.broker_says(payload.len());
+        self.broker_says(self.centre_through, payload.len());
         let message = BrokerInput::CentreMessage(payload);
         self.input(Input::Broker(self.centre_through, message));
     }

@@ -8,8 +8,10 @@ use super::hunt::{hunt as hunt_seeds, seeds as seeds_asked};
 use super::pendant::*;
 use super::rig::centre::Centre;
 use super::rig::{Answer, Rig, SiteTrace};
-use pendant_gateway::engine::Status;
-use pendant_gateway::engine::seam::{DiskFault, Input};
+use pendant_gateway::engine::journal::Limits;
+use pendant_gateway::engine::policy::Policy;
+use pendant_gateway::engine::seam::{BrokerId, DiskFault, Input, LinkId, Publish, TransmitOutcome};
+use pendant_gateway::engine::{Status, TestRefusal};
 use pendant_protocol::{Body, DownlinkMessage, FrameBytes, SealedDownlink};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -32,15 +34,26 @@ pub enum Pair {
     Pins,
     /// A heartbeat, or a discreet panic in its place.
     Discreet,
+    /// A heartbeat, or an open panic where the site has decided that it is covert.
+    Hidden,
+    /// A wrong PIN, of which the centre is told, or which alarms it.
+    Wrong,
 }
 
 impl Pair {
+    /// Whether what the twins differ in is as urgent in both lives.
+    fn is_of_one_lane(self) -> bool {
+        matches!(self, Self::Pins | Self::Wrong)
+    }
+
     fn said(self, covert: bool) -> Body {
         match (self, covert) {
             (Self::Pins, false) => pin(SAFE),
             (Self::Pins, true) => pin(DURESS),
-            (Self::Discreet, false) => HEARTBEAT,
+            (Self::Discreet | Self::Hidden, false) => HEARTBEAT,
             (Self::Discreet, true) => DISCREET,
+            (Self::Hidden, true) => PANIC,
+            (Self::Wrong, _) => pin(WRONG),
         }
     }
 }
@@ -64,9 +77,46 @@ pub enum Heard {
     Never,
 }
 
+/// How a site is set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plant {
+    /// There is a second broker.
+    pub second: bool,
+    /// The disk has no room at the first start.
+    pub full: bool,
+    /// Open panics are covert, man-downs alarm at once, pendants are missed soon.
+    pub brisk: bool,
+    /// The journal may not grow.
+    pub small: bool,
+    /// The backlog goes as fast as the line takes it.
+    pub unpaced: bool,
+    /// The brokers' word is enough.
+    pub hasty: bool,
+}
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub enum Step {
+    /// Stands first, if at all.
+    Plant(Plant),
+    /// The connection to this broker breaks.
+    Drop(u8),
+    /// The second broker goes or returns.
+    Second(bool),
+    /// The centre's message comes through this broker from now on.
+    Through(u8),
+    /// A receiver goes or returns.
+    Link(u8, bool),
+    /// What became of an answer.
+    Sent(u8, TransmitOutcome),
+    /// The gateway is stopped in order, and started again.
+    Stop,
+    /// This pendant's enrolment ends, or begins again as it was.
+    Enrolled(usize, bool),
+    /// The first broker does this with offers.
+    Answer(fn(&Publish) -> Answer),
+    /// Somebody presses so often.
+    Flood(usize, u16),
     Say(usize, Say, Heard),
     /// The pendant's n-th last frame is heard again.
     Repeat(usize, usize),
@@ -95,6 +145,8 @@ pub enum Line {
     /// What the pendant with this number shows.
     Shown(u32, DownlinkMessage),
     Status(Option<Status>),
+    /// Whether there may be a test alarm, and which channels look jammed.
+    May(Option<(Result<(), TestRefusal>, [bool; 2])>),
     /// What a start says of what it found: backlog, damage.
     Found(u64, u64),
 }
@@ -125,11 +177,37 @@ struct Player<'p> {
 }
 
 impl<'p> Player<'p> {
-    fn new(pair: Pair, prepare: &'p dyn Fn(&mut Rig)) -> Self {
+    fn new(pair: Pair, covert: bool, plant: Plant, prepare: &'p dyn Fn(&mut Rig)) -> Self {
         let pendants: Vec<Pendant> = (1..=PENDANTS).map(Pendant::new).collect();
         let mut rig = Rig::off(&pendants.iter().collect::<Vec<_>>());
         rig.settings.centre.silence_ms = CENTRE_SILENCE_MS;
-        rig.settings.delivery.drain_per_s_max = NonZeroU32::new(200);
+        rig.settings.delivery.drain_per_s_max = NonZeroU32::new(200).filter(|_| !plant.unpaced);
+        rig.settings.delivery.receipts = !plant.hasty;
+        if plant.second {
+            rig.add_broker("second");
+        }
+        if plant.full {
+            rig.disk.fault = Some(DiskFault::Full);
+        }
+        if plant.brisk {
+            rig.settings.policies.site = Policy {
+                panic_is_covert: true,
+                pre_alarm_ms: 0,
+                grace_ms: 1_000,
+                wrong_pins_to_alarm: 1,
+                heartbeat_interval_ms: 20_000,
+                heartbeats_missed_max: 2,
+                ..Policy::default()
+            };
+        }
+        let policy = &mut rig.settings.policies.site;
+        policy.panic_is_covert |= pair == Pair::Hidden;
+        if pair == Pair::Wrong {
+            policy.wrong_pins_to_alarm = if covert { 2 } else { u8::MAX };
+        }
+        if plant.small {
+            rig.settings.journal = Limits { files_max: 4, files_reserved: 4 };
+        }
         rig.centre = Some(Centre::default());
         rig.start();
         prepare(&mut rig);
@@ -144,7 +222,7 @@ impl<'p> Player<'p> {
             lines: Vec::new(),
             seen: 0,
             opened: 0,
-            failed: false,
+            failed: plant.full,
             drained: None,
         };
         for who in 0..player.pendants.len() {
@@ -155,14 +233,19 @@ impl<'p> Player<'p> {
 
     fn play(mut self, steps: &[Step], covert: bool) -> Life {
         for step in steps {
+            if matches!(step, Step::Plant(_)) {
+                continue;
+            }
             self.failed |= matches!(step, Step::DiskFault(Some(_)));
             self.step(step, covert);
             self.look();
         }
         self.rig.brokers[0].answer = |_| Answer::Take;
         self.rig.disk.fault = None;
-        self.rig.brokers[0].centre_there = true;
-        self.rig.broker_back();
+        for broker in 0..self.rig.brokers.len() {
+            self.rig.brokers[broker].centre_there = true;
+            self.rig.back(BrokerId(broker as u8));
+        }
         self.rig.run_ms(HEALED_MS);
         self.look();
         Life { lines: self.lines, drained: self.drained, rig: self.rig }
@@ -182,11 +265,45 @@ impl<'p> Player<'p> {
             Step::Broker(true) => rig.broker_back(),
             Step::Broker(false) => rig.broker_away(),
             Step::Refusal(None) => rig.brokers[0].answer = |_| Answer::Take,
+            Step::Answer(answer) => rig.brokers[0].answer = *answer,
             Step::Refusal(Some(0x10)) => rig.brokers[0].answer = |_| Answer::Refuse(0x10),
             Step::Refusal(Some(_)) => rig.brokers[0].answer = |_| Answer::Refuse(0x97),
             Step::Centre(there) => rig.brokers[0].centre_there = *there,
             Step::Mood(mood) => rig.centre.as_mut().expect("there is one").mood = *mood,
             Step::Clock(set) => rig.wall_set = *set,
+            Step::Plant(_) => {}
+            Step::Drop(n) => rig.drop_connection(BrokerId(n % rig.brokers.len() as u8)),
+            Step::Second(_) if rig.brokers.len() < 2 => {}
+            Step::Second(true) => rig.back(BrokerId(1)),
+            Step::Second(false) => rig.away(BrokerId(1)),
+            Step::Through(n) => rig.centre_through = BrokerId(n % rig.brokers.len() as u8),
+            Step::Link(n, up) => rig.input(Input::Link { link: LinkId(*n), up: *up }),
+            Step::Sent(n, outcome) => {
+                rig.input(Input::TransmitDone { link: LinkId(*n), outcome: *outcome });
+            }
+            Step::Stop => {
+                rig.input(Input::Shutdown);
+                rig.run_ms(3_000);
+                rig.crash();
+                self.start();
+            }
+            Step::Enrolled(who, there) => {
+                let pendant = &self.pendants[*who];
+                if *there {
+                    rig.keyring.insert(pendant.enrolment());
+                } else {
+                    rig.keyring.remove(pendant.id);
+                }
+                let keyring = rig.keyring.clone();
+                rig.input(Input::Keyring(keyring));
+            }
+            Step::Flood(who, presses) => {
+                for _ in 0..*presses {
+                    let frame = self.pendants[*who].say(start(30));
+                    self.rig.frame(0, &frame);
+                    self.rig.run_ms(1);
+                }
+            }
             Step::Restart => {
                 rig.crash();
                 self.start();
@@ -244,13 +361,18 @@ impl<'p> Player<'p> {
         let shown: Vec<Line> = new.iter().map(|downlink| self.shown(&downlink.frame)).collect();
         self.lines.extend(shown);
         self.opened = self.rig.downlinks.len();
-        self.lines.push(Line::Status(self.rig.gateway.as_ref().map(|gateway| gateway.status())));
+        let gateway = self.rig.gateway.as_ref();
+        self.lines.push(Line::Status(gateway.map(|gateway| gateway.status())));
+        self.lines.push(Line::May(gateway.map(|gateway| {
+            let jammed = [0, 1].map(|link| gateway.suspects_jamming(LinkId(link)));
+            (gateway.may_test(self.rig.now()), jammed)
+        })));
     }
 
     /// Where a discreet panic stands among heartbeats in the backlog decides which
     /// stretch is read when (docs/sniffer.md, "What can be told").
     fn is_seen(&self, trace: &SiteTrace) -> bool {
-        self.pair == Pair::Pins || !matches!(trace, SiteTrace::Read { .. })
+        self.pair.is_of_one_lane() || !matches!(trace, SiteTrace::Read { .. })
     }
 
     fn shown(&self, frame: &[u8]) -> Line {
@@ -272,7 +394,11 @@ pub struct Life {
 
 /// Both lives of a history; `prepare` is called after every start of a gateway.
 pub fn live(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> [Life; 2] {
-    [false, true].map(|covert| Player::new(pair, prepare).play(steps, covert))
+    let plant = match steps.first() {
+        Some(Step::Plant(plant)) => *plant,
+        _ => Plant::default(),
+    };
+    [false, true].map(|covert| Player::new(pair, covert, plant, prepare).play(steps, covert))
 }
 
 /// Where the lives of a history part. With a store that fails, answers wait for the
@@ -281,8 +407,8 @@ pub fn live(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> [Life; 2]
 pub fn compare(pair: Pair, steps: &[Step], prepare: &dyn Fn(&mut Rig)) -> Option<Difference> {
     let [plain, covert] = live(pair, steps, prepare);
     let end = match pair {
-        Pair::Pins => None,
-        Pair::Discreet => plain.drained.into_iter().chain(covert.drained).min(),
+        _ if pair.is_of_one_lane() => None,
+        _ => plain.drained.into_iter().chain(covert.drained).min(),
     };
     let end = end.unwrap_or(plain.lines.len().max(covert.lines.len()));
     let line = (0..end).find(|line| plain.lines.get(*line) != covert.lines.get(*line))?;
@@ -299,12 +425,15 @@ pub fn assert_twins(pair: Pair, steps: &[Step]) -> [Rig; 2] {
 }
 
 /// The history that a seed stands for. Every other one for a discreet panic is
-/// without outages, and so is compared to its end.
+/// without outages, and so is compared to its end. In the others there is one broker: where
+/// one of two refuses what it gets, which of them an event goes to is a matter of lanes
+/// (docs/sniffer.md, "What can be told").
 pub fn history(pair: Pair, seed: u64) -> Box<dyn ValueTree<Value = Vec<Step>>> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let chance = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let steps = steps(u32::from(pair == Pair::Pins || seed % 2 == 0));
+    let outages = u32::from(pair.is_of_one_lane() || seed % 2 == 0);
+    let steps = steps(outages, outages == 0 || pair.is_of_one_lane());
     steps.new_tree(&mut TestRunner::new_with_rng(Config::default(), chance)).expect("a history")
 }
 
@@ -337,8 +466,9 @@ pub fn assert_histories(pair: Pair, count: u64) {
     panic!("{pair:?}, SEED={seed}: the site can tell: {difference:#?}");
 }
 
-/// Histories; `outages` is how often something fails.
-fn steps(outages: u32) -> BoxedStrategy<Vec<Step>> {
+/// Histories; `outages` is how often something fails, `second` whether there may be a
+/// second broker.
+fn steps(outages: u32, second: bool) -> BoxedStrategy<Vec<Step>> {
     let who = 0..PENDANTS as usize;
     let heard = prop_oneof![
         8 => Just(Heard::By(0)),
@@ -349,22 +479,70 @@ fn steps(outages: u32) -> BoxedStrategy<Vec<Step>> {
     let say = prop_oneof![3 => body().prop_map(Say::Same), 2 => Just(Say::Twin)];
     let step = prop_oneof![
         12 => (who.clone(), say, heard).prop_map(|(who, say, heard)| Step::Say(who, say, heard)),
-        2 => (who, 0..4usize).prop_map(|(who, back)| Step::Repeat(who, back)),
+        2 => (who.clone(), 0..4usize).prop_map(|(who, back)| Step::Repeat(who, back)),
         3 => (1..200_000u64).prop_map(Step::Wait),
         2 => any::<u64>().prop_map(Step::Mood),
         2 => Just(Step::OwnTest),
         1 => any::<bool>().prop_map(Step::Clock),
         1 => (100..1_800_000u64).prop_map(Step::SlowDisk),
-        5 * outages => outage(),
+        1 => (who.clone(), any::<bool>()).prop_map(|(who, there)| Step::Enrolled(who, there)),
+        1 => (0..2u8, any::<bool>()).prop_map(|(link, up)| Step::Link(link, up)),
+        1 => sent(),
+        1 => (200_000..20_000_000u64).prop_map(Step::Wait),
+        1 => (0..2u8).prop_map(Step::Through),
     ];
-    prop::collection::vec(step, 1..30).boxed()
+    let step = match outages {
+        0 => step.boxed(),
+        _ => prop_oneof![35 => step, 5 * outages => outage()].boxed(),
+    };
+    let steps = prop::collection::vec(step, 1..30);
+    (plant(outages, second), steps)
+        .prop_map(|(plant, mut steps)| {
+            steps.insert(0, Step::Plant(plant));
+            steps
+        })
+        .boxed()
+}
+
+/// How a site is set up; `second` is whether it may have two brokers.
+fn plant(outages: u32, second: bool) -> impl Strategy<Value = Plant> {
+    let rare = || prop::bool::weighted(if outages > 0 { 0.2 } else { 0.0 });
+    let even = any::<bool>;
+    let second = even().prop_map(move |both| both && second);
+    (second, rare(), even(), even(), rare(), rare()).prop_map(
+        |(second, full, brisk, small, unpaced, hasty)| Plant {
+            second,
+            full,
+            brisk,
+            small,
+            unpaced,
+            hasty,
+        },
+    )
+}
+
+fn sent() -> impl Strategy<Value = Step> {
+    let outcome = prop_oneof![
+        Just(TransmitOutcome::Sent),
+        Just(TransmitOutcome::Failed),
+        Just(TransmitOutcome::NoAirtime),
+    ];
+    (0..2u8, outcome).prop_map(|(link, outcome)| Step::Sent(link, outcome))
 }
 
 fn outage() -> impl Strategy<Value = Step> {
     prop_oneof![
         any::<bool>().prop_map(Step::Broker),
+        any::<bool>().prop_map(Step::Second),
+        (0..2u8).prop_map(Step::Drop),
+        Just(Step::Stop),
         prop::option::of(prop_oneof![Just(0x10), Just(0x97)]).prop_map(Step::Refusal),
         any::<bool>().prop_map(Step::Centre),
+        prop_oneof![
+            Just(Step::Answer(|_| Answer::Silence)),
+            Just(Step::Answer(|_| Answer::Close)),
+            Just(Step::Answer(|_| Answer::RefuseAndClose(0x97))),
+        ],
         prop_oneof![Just(Step::Restart), any::<u64>().prop_map(Step::PowerCut)],
         prop_oneof![
             2 => Just(None),

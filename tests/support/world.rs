@@ -131,6 +131,10 @@ pub enum SiteTrace {
         at_us: u64,
         link: u8,
         bytes: usize,
+        /// When it leaves if the link is receiving then.
+        or_us: Option<u64>,
+        /// When the link is asked to send it.
+        asked_us: u64,
     },
     Commit {
         at_us: u64,
@@ -150,11 +154,13 @@ pub enum SiteTrace {
     },
     Uplink {
         at_us: u64,
+        broker: BrokerId,
         bytes: usize,
     },
     /// A packet from the broker: an answer to an offer, or what the centre says.
     FromBroker {
         at_us: u64,
+        broker: BrokerId,
         bytes: usize,
     },
     /// Enrolments change: files are written, and the log says so.
@@ -168,6 +174,10 @@ pub enum SiteTrace {
     Lamps {
         at_us: u64,
         lamps: Lamps,
+    },
+    /// The daemon wakes by itself, which costs the processor some power.
+    Wakes {
+        at_us: u64,
     },
 }
 
