@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Events that are remembered as done. A gateway offers an event again only until it
@@ -57,8 +58,7 @@ impl State {
     /// # Errors
     /// The system refuses, or another bridge uses the file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).append(true).create(true).open(path)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let file = locked(path, opened(path)?)?;
         let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
         let mut known = Known::default();
         text.lines().for_each(|line| known.learn(line));
@@ -111,6 +111,23 @@ impl State {
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         (self.file, self.lines) = (file, text.lines().count());
         Ok(())
+    }
+}
+
+fn opened(path: &Path) -> io::Result<File> {
+    File::options().read(true).append(true).create(true).open(path)
+}
+
+/// Locks the file that stands at the path. One that another bridge has replaced since it
+/// was opened keeps nobody out.
+fn locked(path: &Path, mut file: File) -> io::Result<File> {
+    loop {
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+            return Ok(file);
+        }
+        file = opened(path)?;
     }
 }
 
@@ -216,6 +233,20 @@ mod tests {
         let (_folder, path) = file();
         let _first = State::open(&path).expect("a file");
         assert!(State::open(&path).is_err());
+    }
+
+    #[test]
+    fn of_two_bridges_that_start_at_once_one_is_refused() {
+        let (_folder, path) = file();
+        let late = opened(&path).expect("a file");
+        let first = State::open(&path).expect("a file");
+        assert!(locked(&path, late).is_err(), "it opened the file before the first replaced it");
+        let late = opened(&path).expect("a file");
+        drop(first);
+        drop(State::open(&path).expect("a file"));
+        let file = locked(&path, late).expect("nobody uses it");
+        let (ours, there) = (file.metadata(), fs::metadata(&path));
+        assert_eq!(ours.expect("a file").ino(), there.expect("a file").ino());
     }
 
     #[test]
