@@ -286,9 +286,8 @@ impl Bridge {
             self.queue.push_unsent(telling);
             return None;
         };
-        let gateway = telling.gateway.clone();
-        let is_taken = self.queue.push(key, event.data.lane == "urgent", message, telling);
-        (!is_taken).then_some(Told::NoRoom { gateway })
+        let keeps = self.queue.push(key, event.data.lane == "urgent", message, telling);
+        keeps.map(|gateway| Told::NoRoom { gateway })
     }
 }
 

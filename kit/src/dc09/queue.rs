@@ -63,23 +63,34 @@ impl Queue {
         self.came
     }
 
-    /// An event that is to be sent. False if there is no room.
+    /// An event that is to be sent. Gives the gateway that keeps an event for want of
+    /// room: this one, or for an urgent one the newest of the others, which was let go.
     pub(super) fn push(
         &mut self,
         key: Key,
         urgent: bool,
         message: Message,
         telling: Telling,
-    ) -> bool {
+    ) -> Option<String> {
         if let Some(waiting) = self.places.get(&key).and_then(|it| self.waiting.get_mut(it)) {
             waiting.tellings.insert(telling);
-            return true;
+            return None;
         }
-        let of_gateway = |it: &&Waiting| it.tellings.iter().any(|it| it.gateway == telling.gateway);
-        if self.waiting.len() >= WAITING_MAX
-            || self.waiting.values().filter(of_gateway).count() >= WAITING_OF_GATEWAY_MAX
-        {
-            return false;
+        let of_gateway = |it: &Waiting| it.tellings.iter().any(|it| it.gateway == telling.gateway);
+        let is_gateway_full =
+            self.waiting.values().filter(|it| of_gateway(it)).count() >= WAITING_OF_GATEWAY_MAX;
+        let mut keeps = None;
+        if is_gateway_full || self.waiting.len() >= WAITING_MAX {
+            let gives_way = |(place, waiting): &(&Place, &Waiting)| {
+                place.0 && (!is_gateway_full || of_gateway(waiting))
+            };
+            let newest = self.waiting.iter().rev().find(gives_way).map(|(place, _)| *place);
+            let Some(let_go) = newest.filter(|_| urgent).and_then(|it| self.waiting.remove(&it))
+            else {
+                return Some(telling.gateway);
+            };
+            self.places.remove(&let_go.key);
+            keeps = let_go.tellings.into_iter().next().map(|it| it.gateway);
         }
         self.came += 1;
         let place = (!urgent, self.came);
@@ -87,7 +98,7 @@ impl Queue {
         let (tellings, apart_for) = (BTreeSet::from([telling]), APART_MIN);
         let waiting = Waiting { key, message, tellings, apart_until: None, apart_for };
         self.waiting.insert(place, waiting);
-        true
+        keeps
     }
 
     /// An event that is not sent, or that the receiver has already.
@@ -155,7 +166,8 @@ mod tests {
 
     fn push(queue: &mut Queue, number: usize, urgent: bool, gateway: &str) -> bool {
         let message = Message::null("123");
-        queue.push(key(number), urgent, message, telling(number, gateway))
+        let keeps = queue.push(key(number), urgent, message, telling(number, gateway));
+        keeps.as_deref() != Some(gateway)
     }
 
     fn next(queue: &Queue, now: Instant) -> Option<String> {
@@ -228,5 +240,34 @@ mod tests {
         let taken = (0..2000).filter(|number| push(&mut queue, *number, true, "rogue")).count();
         assert_eq!(taken, WAITING_OF_GATEWAY_MAX);
         assert!(push(&mut queue, 9000, true, "g"));
+    }
+
+    /// Pushes one that is not urgent, for as long as there is room.
+    fn fill(queue: &mut Queue, from: usize, gateway: &str) {
+        let mut numbers = from..;
+        while numbers.next().is_some_and(|number| push(queue, number, false, gateway)) {}
+    }
+
+    #[test]
+    fn a_press_finds_room_among_what_is_not_urgent_and_waits() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        push(&mut queue, 1, false, "h");
+        fill(&mut queue, 10, "g");
+        let message = Message::null("123");
+        let keeps = queue.push(key(9000), true, message.clone(), telling(9000, "g"));
+        assert_eq!(keeps.as_deref(), Some("g"), "its newest trouble is offered again");
+        assert_eq!(next(&queue, now).as_deref(), Some("9000"));
+        assert_eq!(queue.len(), WAITING_OF_GATEWAY_MAX + 1, "the room has a bound");
+        for (from, gateway) in [(10_000, "a"), (20_000, "b"), (30_000, "c"), (40_000, "d")] {
+            fill(&mut queue, from, gateway);
+        }
+        assert_eq!(queue.len(), WAITING_MAX);
+        let keeps = queue.push(key(9001), true, message, telling(9001, "new"));
+        assert_eq!(keeps.as_deref(), Some("c"), "the newest of all makes room");
+        queue.done(&key(9000));
+        assert_eq!(next(&queue, now).as_deref(), Some("9001"));
+        queue.done(&key(9001));
+        assert_eq!(next(&queue, now).as_deref(), Some("1"), "the oldest keep their places");
+        assert_eq!(queue.places.len(), queue.len());
     }
 }
