@@ -17,14 +17,13 @@ mod server;
 mod signals;
 mod stream;
 
-use super::clock::Clock;
+use super::clock;
 use super::control::Asked;
 use super::history::HistoryReader;
 use crate::config::{self, Config};
-use crate::engine::time::Wall;
 use access::{Access, CODE_LASTS};
 use answers::{Door, Page, Site, locked};
-use certificate::page_tls;
+use certificate::{is_outdated, page_tls};
 use live::Live;
 use render::frame::Frame;
 use serde_json::{Value, json};
@@ -35,12 +34,12 @@ use std::thread;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// How often a port that cannot be had is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
-/// A certificate is read, or made, anew long before browsers find it too old.
-const CERTIFICATE_ANEW: Duration = Duration::from_secs(180 * 86_400);
+/// How often the clock is looked at: it may be set only after the certificate was made.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// The outer end. Dropped, nothing is served any more.
 #[derive(Debug, Default)]
@@ -221,7 +220,7 @@ fn spawn(served: Vec<Served>, stopped: oneshot::Receiver<()>) -> Result<(), Stri
     let run = move || {
         runtime.block_on(async {
             for served in served {
-                tokio::spawn(keep_serving(served));
+                tokio::spawn(keep_serving(served, unix_now));
             }
             // Ends also when the other end was dropped; then all tasks end with the runtime.
             let _ = stopped.await;
@@ -231,16 +230,24 @@ fn spawn(served: Vec<Served>, stopped: oneshot::Receiver<()>) -> Result<(), Stri
     thread.map(drop).map_err(|error| error.to_string())
 }
 
-async fn keep_serving(served: Served) {
+fn unix_now() -> Duration {
+    Duration::from_secs(u64::try_from(clock::unix_s()).unwrap_or(0))
+}
+
+async fn keep_serving(served: Served, unix_now: impl Fn() -> Duration) {
     let mut said = None;
     loop {
-        match open(&served).await {
+        let opened = unix_now();
+        match open(&served, opened).await {
             Ok((listener, tls)) => {
                 tracing::info!(listen = %served.port.address, "served");
                 said = None;
                 let serve = server::serve(listener, tls, served.site.clone());
                 // Whoever is connected stays.
-                let _ = timeout(CERTIFICATE_ANEW, serve).await;
+                tokio::select! {
+                    () = serve => {}
+                    () = outdated(opened, &unix_now), if served.tls.is_some() => {}
+                }
             }
             Err(fault) => {
                 served.port.set(Err(fault.clone()));
@@ -254,22 +261,20 @@ async fn keep_serving(served: Served) {
     }
 }
 
+/// Waits until a certificate that was read, or made, at `since` is better made anew.
+async fn outdated(since: Duration, unix_now: impl Fn() -> Duration) {
+    while !is_outdated(since, unix_now()) {
+        sleep(CLOCK_EVERY).await;
+    }
+}
+
 type Open = (TcpListener, Option<Arc<rustls::ServerConfig>>);
 
-async fn open(served: &Served) -> Result<Open, String> {
+async fn open(served: &Served, unix_now: Duration) -> Result<Open, String> {
     let address = served.port.address;
-    let tls = match &served.tls {
-        None => None,
-        Some(tls) => {
-            let now = match Clock::start().now().wall {
-                Wall::Unset => Duration::ZERO,
-                Wall::Set { unix_ms, .. } => {
-                    Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0))
-                }
-            };
-            Some(page_tls(tls.files.as_ref(), &tls.name, address.ip(), now)?)
-        }
-    };
+    let tls = served.tls.as_ref();
+    let tls = tls.map(|tls| page_tls(tls.files.as_ref(), &tls.name, address.ip(), unix_now));
+    let tls = tls.transpose()?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| {
         format!(
@@ -278,4 +283,34 @@ async fn open(served: &Served) -> Result<Open, String> {
     })?;
     served.port.set(Ok(tls.as_ref().map(|tls| tls.fingerprint.clone())));
     Ok((listener, tls.map(|tls| tls.config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_own_certificate_is_made_anew_when_the_clock_is_set() {
+        let port = Port::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (asked, _) = mpsc::channel(1);
+        let served = Served {
+            port: port.clone(),
+            tls: Some(Tls { files: None, name: "gw1".to_owned() }),
+            site: Arc::new(Site::Metrics(Arc::new(Live::new(asked)))),
+        };
+        let now_s = Arc::new(AtomicU64::new(17));
+        let clock = now_s.clone();
+        tokio::spawn(keep_serving(served, move || {
+            Duration::from_secs(clock.load(Ordering::Relaxed))
+        }));
+        let fingerprint = || locked(&port.state).fingerprint.clone();
+        sleep(RETRY_EVERY).await;
+        let unset = fingerprint().expect("it is served with an unset clock");
+        sleep(4 * CLOCK_EVERY).await;
+        assert_eq!(fingerprint(), Some(unset.clone()), "nothing has changed");
+        now_s.store(1_800_000_000, Ordering::Relaxed);
+        sleep(4 * CLOCK_EVERY).await;
+        assert_ne!(fingerprint().expect("it is served"), unset);
+    }
 }

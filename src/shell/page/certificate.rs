@@ -20,6 +20,8 @@ use std::time::Duration;
 const LASTS: Duration = Duration::from_secs(397 * 86_400);
 /// For browsers whose clock is behind.
 const BEFORE: Duration = Duration::from_secs(86_400);
+/// It is read, or made, anew long before browsers find it too old.
+const ANEW_AFTER: Duration = Duration::from_secs(180 * 86_400);
 
 /// What a listener speaks TLS with.
 #[derive(Clone)]
@@ -52,6 +54,12 @@ pub(super) fn page_tls(
         .with_single_cert(chain, key)
         .map_err(|error| format!("the page's certificate and key do not fit: {error}"))?;
     Ok(PageTls { config: Arc::new(config), fingerprint })
+}
+
+/// Whether a certificate that was read, or made, when the clock said `since` is to be
+/// made anew: it is old, or the clock was set and a browser would not find it valid.
+pub(super) fn is_outdated(since: Duration, unix_now: Duration) -> bool {
+    unix_now > since + ANEW_AFTER || unix_now + BEFORE / 2 < since
 }
 
 type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -112,6 +120,22 @@ mod tests {
         let (one, other) = (one.expect("made").fingerprint, other.expect("made").fingerprint);
         assert_eq!(one.len(), 32 * 3 - 1);
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn it_is_made_anew_before_its_end_and_when_the_clock_leaves_its_time() {
+        let made = Duration::from_secs(1_800_000_000);
+        let hour = Duration::from_secs(3600);
+        for (now, anew) in [
+            (made, false),
+            (made - hour, false),
+            (made + 24 * 180 * hour, false),
+            (made + (24 * 180 + 1) * hour, true),
+            (made - 13 * hour, true),
+        ] {
+            assert_eq!(is_outdated(made, now), anew, "{now:?}");
+        }
+        assert!(is_outdated(Duration::ZERO, made), "made with an unset clock");
     }
 
     #[test]
