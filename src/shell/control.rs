@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const CONVERSATIONS_MAX: usize = 8;
 /// Longest line, bytes: a question of a few words.
 pub const LINE_BYTES_MAX: u64 = 4096;
-/// A conversation that says nothing is ended.
+/// A conversation that says nothing is ended, and one that does not read its answer.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What may be asked: a word, or a word with what belongs to it, as in
@@ -143,7 +143,8 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<
             Ok(question) => reply(question, &asked).await,
             Err(error) => json!({ "error": error }),
         };
-        writer.write_all(format!("{answer}\n").as_bytes()).await?;
+        let answer = format!("{answer}\n");
+        tokio::time::timeout(SILENCE_MAX, writer.write_all(answer.as_bytes())).await??;
     }
 }
 
@@ -159,6 +160,35 @@ async fn reply(question: Question, asked: &mpsc::Sender<Asked>) -> Value {
 mod tests {
     use super::*;
     use crate::config::LogLevel;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_the_answers_holds_no_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let (asked, mut questions) = mpsc::channel::<Asked>(1);
+        let control = listen(&path, asked).expect("a socket");
+        let answering = tokio::spawn(async move {
+            while let Some(it) = questions.recv().await {
+                // More than the kernel takes for somebody who does not read.
+                drop(it.answer.send(json!("x".repeat(4 << 20))));
+            }
+        });
+        let ask = async || {
+            let mut stream = UnixStream::connect(&path).await.expect("it listens");
+            stream.write_all(b"{\"ask\":\"status\"}\n").await.expect("it is taken");
+            stream
+        };
+        let mut deaf = Vec::new();
+        for _ in 0..CONVERSATIONS_MAX {
+            deaf.push(ask().await);
+        }
+        let mut reader = BufReader::new(ask().await);
+        let mut line = Vec::new();
+        let read = tokio::time::timeout(4 * SILENCE_MAX, reader.read_until(b'\n', &mut line));
+        assert!(read.await.is_ok_and(|it| it.is_ok()) && line.len() > 4 << 20, "no answer");
+        drop((control, deaf));
+        answering.await.expect("it ends with the socket");
+    }
 
     #[test]
     fn a_question_is_a_word_or_a_word_with_what_belongs_to_it() {
