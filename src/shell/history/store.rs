@@ -61,6 +61,7 @@ impl Store {
     /// Opens or makes the database. Before that a mark is set and after it
     /// cleared: a folder on which the process died twice is not tried again.
     pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
+        put_back(folder)?;
         for left_over in ["new", "old"] {
             remove_folder(&beside(folder, left_over))?;
         }
@@ -157,6 +158,8 @@ impl Store {
         self.close()?;
         fs::rename(&folder, &old)?;
         fs::rename(&new, &folder)?;
+        fs::File::open(&folder)?.sync_all()?;
+        fs::File::open(parent(&folder))?.sync_all()?;
         remove_folder(&old)?;
         Self::open_folder(&folder)
     }
@@ -214,13 +217,10 @@ pub(super) fn set_aside(folder: &Path) -> HistoryTrouble {
 }
 
 fn set_aside_before(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
-        return Ok(Vec::new());
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let Some(name) = folder.file_name() else { return Ok(Vec::new()) };
     let prefix = format!("{}.damaged-", name.to_string_lossy());
     let mut found = Vec::new();
-    for entry in fs::read_dir(parent)? {
+    for entry in fs::read_dir(parent(folder))? {
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse().ok());
@@ -235,6 +235,20 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     name.into()
+}
+
+fn parent(folder: &Path) -> &Path {
+    folder.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// After a power cut between the two renames of [`Store::bound`] no folder stands in its
+/// place, and the one before is whole.
+fn put_back(folder: &Path) -> io::Result<()> {
+    let old = beside(folder, "old");
+    if folder.exists() || !old.exists() {
+        return Ok(());
+    }
+    fs::rename(old, folder)
 }
 
 fn remove_folder(folder: &Path) -> io::Result<()> {
@@ -320,6 +334,28 @@ mod tests {
         assert_eq!(gaps.count(), 0, "what is kept is dense");
         store.close().expect("it is whole");
         let left: Vec<_> = fs::read_dir(parent.path()).expect("a folder").collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn a_power_cut_while_the_folder_is_exchanged_loses_nothing() {
+        let outer = tempfile::tempdir().expect("a temporary folder");
+        let folder = outer.path().join("history");
+        let rows = || {
+            let store = Store::open(&folder).expect("a folder");
+            let rows = store.read(0, u32::MAX, usize::MAX).expect("it is whole").len();
+            store.close().expect("it is whole");
+            rows
+        };
+        let store = Store::open(&folder).expect("a new folder");
+        store.add(&counted(0..4)).expect("room");
+        store.close().expect("it is whole");
+        fs::rename(&folder, beside(&folder, "old")).expect("free");
+        fs::create_dir(beside(&folder, "new")).expect("free");
+        assert_eq!(rows(), 4 * 50, "cut between the renames");
+        fs::create_dir(beside(&folder, "old")).expect("free");
+        assert_eq!(rows(), 4 * 50, "cut after them");
+        let left: Vec<_> = fs::read_dir(outer.path()).expect("a folder").collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }
 
