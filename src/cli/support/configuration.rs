@@ -1,6 +1,6 @@
 //! What of the configuration may be shown to others, and the certificates' dates.
 
-use crate::config::Config;
+use crate::config::{Config, Page};
 use crate::shell::tls::validity;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -135,8 +135,18 @@ pub(super) fn certificates(config: &Config) -> String {
     let named =
         config.brokers.iter().flat_map(|broker| [&broker.ca_file, &broker.certificate_file]);
     // Brokers may share files.
-    let files: BTreeSet<_> = named.collect();
-    files.into_iter().map(|path| certificates_in(path)).collect()
+    let mut files: BTreeSet<_> = named.collect();
+    let mut own = String::new();
+    match &config.page {
+        Some(Page::Interface { certificate: Some(page), .. }) => {
+            files.insert(&page.certificate_file);
+        }
+        Some(Page::Interface { certificate: None, .. }) => {
+            own += "the page's: made by the gateway itself, anew before its end\n";
+        }
+        Some(Page::Loopback { .. }) | None => {}
+    }
+    files.into_iter().map(|path| certificates_in(path)).collect::<String>() + &own
 }
 
 fn certificates_in(path: &Path) -> String {
@@ -161,4 +171,33 @@ fn certificate(der: &CertificateDer<'_>) -> String {
     let fingerprint: String =
         Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{dates}, SHA-256 {fingerprint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_s_certificate_is_among_them() {
+        let told = |page: &str| {
+            let text = include_str!("../../../config/gateway.toml");
+            let text =
+                text.replace("EDIT-ME", "gw1").replace("\n[page]\n", &format!("\n[page]\n{page}"));
+            certificates(&Config::parse(&text, "gateway.toml").expect("it is well formed"))
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("page.pem");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(["gw1".to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(2031, 2, 3);
+        let made = params.self_signed(&key).expect("a certificate");
+        std::fs::write(&file, made.pem()).expect("free");
+        let file = file.display();
+        let files = format!("certificate_file = \"{file}\"\nkey_file = \"{file}\"\n");
+        let text = told(&format!("listen = \"0.0.0.0:8443\"\n{files}"));
+        let line = text.lines().find(|line| line.contains("page.pem")).expect("it is named");
+        assert!(line.contains(" to 2031-02-03T00:00:00Z"), "{line}");
+        assert!(told("listen = \"0.0.0.0:8443\"\n").contains("the page's: made by the gateway"));
+        assert!(!told("listen = \"127.0.0.1:8080\"\n").contains("the page's"));
+    }
 }
