@@ -46,8 +46,9 @@ pub(super) struct Undialled {
 pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Undialled>> + Send>>;
 
 /// Dials. `turn` is 0 until an attempt meets no answer at all: the library tries the next
-/// of a host's addresses only after an answer, so from then on each attempt is at another
-/// of them. An address is dialled as such, and no name is told in TLS (SNI).
+/// of a host's addresses only after an answer, so from then on every second attempt is at
+/// another of them. An address is dialled as such, and no name is told in TLS (SNI); what
+/// lets nobody in without one is reached by the attempts between, which go by name.
 pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>, turn: usize) -> Dialling {
     let mut settings = settings.clone();
     Box::pin(async move {
@@ -80,10 +81,10 @@ pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>, turn: usize) 
 
 /// The address to dial; `None`: by name, which is the first one's turn.
 fn address_of_turn(addresses: &[IpAddr], turn: usize) -> Option<IpAddr> {
-    match turn.checked_rem(addresses.len())? {
-        0 => None,
-        place => addresses.get(place).copied(),
-    }
+    let (_, others) = addresses.split_first()?;
+    let is_odd = turn % 2 == 1;
+    let place = (turn / 2).checked_rem(others.len()).filter(|_| is_odd)?;
+    others.get(place).copied()
 }
 
 /// Polls the library until `limit`, and survives it.
@@ -106,12 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_its_turn_and_a_single_one_goes_by_its_name() {
+    fn each_address_has_its_turn_and_of_two_attempts_one_goes_by_name() {
         let addresses = [1, 2, 3].map(|n| IpAddr::from([192, 0, 2, n]));
-        let turns = |addresses: &[IpAddr]| [0, 1, 2, 3, 4].map(|n| address_of_turn(addresses, n));
+        let turns =
+            |addresses: &[IpAddr]| [0, 1, 2, 3, 4, 5].map(|n| address_of_turn(addresses, n));
         let [_, second, third] = addresses.map(Some);
-        assert_eq!(turns(&addresses), [None, second, third, None, second]);
-        assert_eq!(turns(&addresses[..1]), [None; 5]);
-        assert_eq!(turns(&[]), [None; 5], "it does not resolve");
+        assert_eq!(turns(&addresses), [None, second, None, third, None, second]);
+        assert_eq!(turns(&addresses[..2]), [None, second, None, second, None, second]);
+        assert_eq!(turns(&addresses[..1]), [None; 6]);
+        assert_eq!(turns(&[]), [None; 6], "it does not resolve");
     }
 }
