@@ -4,7 +4,7 @@
 //! is told.
 
 use crate::courier::{Answered, Outcome, Place, TAKEN, deliver};
-use crate::support::{ANSWER, Running};
+use crate::support::{ANSWER, Running, STATE};
 use pendant_gateway::shell::uplink::BrokerFault;
 use pendant_kit::broker::{ConnectReturnCode, Offer, PubAckReason, Verdict};
 use std::sync::Arc;
@@ -212,6 +212,22 @@ async fn answers_to_the_centre_go_on_when_a_quota_is_over() {
     assert!(running.answer("refused"));
     assert_eq!(running.fault().await, BrokerFault::AnswerRefused(0x97));
     broker.faults().clear();
+    assert!(running.answer("taken"));
+    running.status(|status| status.connected && status.fault.is_none()).await;
+    running.handle.stop().await;
+}
+
+/// Else the centre would hold it for offline as long as the connection stands.
+#[tokio::test]
+async fn the_state_is_said_again_when_a_quota_is_over() {
+    let place = Place::new();
+    let broker = place.broker().await;
+    broker.faults().refuse(PubAckReason::QuotaExceeded, |offer| offer.topic == STATE);
+    let mut running = Running::start(place.settings(broker.port(), "gw-1"));
+    running.up().await;
+    assert_eq!(running.fault().await, BrokerFault::StateRefused(0x97));
+    broker.faults().clear();
+    // What shows that it is over.
     assert!(running.answer("taken"));
     running.status(|status| status.connected && status.fault.is_none()).await;
     running.handle.stop().await;

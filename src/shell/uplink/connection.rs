@@ -269,7 +269,10 @@ impl<'a> Connection<'a> {
         };
         match (offer, reason) {
             (Offer::State, reason) if matches!(self.stage, Stage::Proving) => match reason {
-                0..0x80 => self.up().await,
+                0..0x80 => {
+                    self.uplink.denied.state = None;
+                    self.up().await
+                }
                 reason => Err(BrokerFault::StateRefused(reason).into()),
             },
             (Offer::State, reason) => {
@@ -278,7 +281,14 @@ impl<'a> Connection<'a> {
             }
             (Offer::Answer, reason) => {
                 self.denied(|denied| &mut denied.answer, reason);
-                Ok(())
+                // The quota for which the state was refused may be over: nothing else says
+                // the state again as long as the line stands.
+                let again = reason < 0x80 && self.uplink.denied.state.is_some();
+                if again && matches!(self.stage, Stage::Up) {
+                    self.say_state("online")
+                } else {
+                    Ok(())
+                }
             }
             (Offer::Event(publish), reason) => {
                 self.progressed = true;
