@@ -320,7 +320,7 @@ pub enum LinkFault {
     TransmitStuck,
     /// The driver refuses the settings; trying again does not help.
     Settings(String),
-    /// A module on a serial port does not say that it listens.
+    /// A module on a serial port does not answer, or not that it listens.
     NotListening {
         /// What it says instead; `None`: nothing.
         says: Option<String>,
@@ -413,12 +413,17 @@ impl fmt::Display for LinkFault {
             Self::Settings(what) => write!(f, "the radio refuses its settings: {what}"),
             Self::NotListening { says } => {
                 match says {
-                    Some(says) => write!(f, "the module answers {says} when it is told to listen")?,
-                    None => f.write_str("the module does not answer when it is told to listen")?,
+                    Some(says) => {
+                        write!(f, "the module answers {says} when it is told to listen: look")?;
+                    }
+                    None => f.write_str(
+                        "the module does not answer: look at its cable and its supply (should it \
+                         hang, take its power away and give it back),",
+                    )?,
                 }
                 f.write_str(
-                    ": look at `baud`, and whether it is in peer-to-peer mode (AT+NWM=0) with \
-                     RUI3, or has its serial interface switched on with Meshtastic",
+                    " at `baud`, and whether it is in peer-to-peer mode (AT+NWM=0) with RUI3, or \
+                     has its serial interface switched on with Meshtastic",
                 )
             }
             Self::Port { address, says, .. } => write!(

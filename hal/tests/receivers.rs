@@ -171,6 +171,110 @@ async fn a_meshtastic_radio_is_asked_again_before_it_falls_silent_and_missed_whe
     clock.abort();
 }
 
+/// Longer than an AT module may be silent, and than it may take to answer.
+const SILENCE: Duration = Duration::from_secs(121);
+const NO_ANSWER: Duration = Duration::from_secs(3);
+
+/// Each AT codec: what it is told at the start, how it says yes, and a frame that it heard.
+type AtModule = (Codec, &'static [u8], &'static [u8], &'static [u8]);
+const AT_MODULES: [AtModule; 2] = [
+    (Codec::Rylr998, b"AT\r\n", b"+OK\r\n", b"+RCV=7,2,YQ,-99,11\r\n"),
+    (Codec::RakP2p, b"AT+PRECV=65533\r\n", b"\r\nOK\r\n", b"+EVT:RXP2P:-99:11:61\r\n"),
+];
+
+async fn at_module(codec: Codec, start: &[u8], yes: &[u8]) -> Bench {
+    let mut bench = Bench::new(codec);
+    bench.expect_written(start).await;
+    bench.write(yes).await;
+    assert_eq!(bench.event().await, LinkEvent::Up);
+    bench
+}
+
+/// A module whose supply is gone behind an adapter that lives.
+#[tokio::test(start_paused = true)]
+async fn an_at_module_that_says_nothing_for_minutes_is_asked_and_missed_when_it_is_gone() {
+    let clock = hold_the_clock();
+    for (codec, start, yes, frame) in AT_MODULES {
+        let mut bench = at_module(codec, start, yes).await;
+        for _ in 0..2 {
+            advance(SILENCE).await;
+            bench.expect_written(b"AT\r\n").await;
+            bench.write(yes).await;
+            // Up already, so nothing is told; the next that is told is the frame.
+            bench.write(frame).await;
+            bench.received().await;
+        }
+        // One that is heard is not asked.
+        advance(SILENCE / 2).await;
+        bench.write(frame).await;
+        bench.received().await;
+        advance(SILENCE - SILENCE / 2).await;
+        bench.write(frame).await;
+        bench.received().await;
+        advance(SILENCE).await;
+        bench.expect_written(b"AT\r\n").await;
+        // An answer that was lost is no outage, nor is one that refuses.
+        advance(NO_ANSWER).await;
+        bench.expect_written(b"AT\r\n").await;
+        bench.write(if codec == Codec::Rylr998 { b"+ERR=2\r\n" } else { b"AT_ERROR\r\n" }).await;
+        bench.write(frame).await;
+        bench.received().await;
+        advance(SILENCE).await;
+        for _ in 0..2 {
+            bench.expect_written(b"AT\r\n").await;
+            advance(NO_ANSWER).await;
+        }
+        let silent = LinkFault::NotListening { says: None };
+        assert!(silent.to_string().contains("supply"));
+        assert_eq!(bench.event().await, LinkEvent::Down(silent));
+        // Opened again, it is up when it answers.
+        advance(Duration::from_secs(6)).await;
+        bench.expect_written(start).await;
+        bench.write(yes).await;
+        assert_eq!(bench.event().await, LinkEvent::Up);
+    }
+    clock.abort();
+}
+
+/// `+OK` to a question is not `+OK` to a transmission, and neither waits for the other.
+#[tokio::test(start_paused = true)]
+async fn a_question_and_a_transmission_do_not_meet() {
+    let clock = hold_the_clock();
+    let (codec, start, yes, _) = AT_MODULES[0];
+    let mut bench = at_module(codec, start, yes).await;
+    // The question is due a second before the transmission: it lets that go first.
+    let at = Instant::now() + SILENCE + Duration::from_secs(1);
+    let send = |ticket, at| Transmission::native(ticket, at, vec![0x61]);
+    bench.link.transmit.send(send(1, at)).await.expect("the link lives");
+    advance(SILENCE).await;
+    // It has had every occasion to be asked.
+    bench.write(b"x\r\n").await;
+    assert_eq!(bench.event().await, LinkEvent::Counted(LinkCount::BadText(1)));
+    advance(Duration::from_secs(1)).await;
+    bench.expect_written(b"AT+SEND=0,2,YQ\r\n").await;
+    bench.write(b"+OK\r\n").await;
+    assert!(matches!(bench.event().await, LinkEvent::Sent { ticket: 1, .. }));
+
+    // One that comes while the question is open waits for the answer.
+    advance(SILENCE).await;
+    bench.expect_written(b"AT\r\n").await;
+    bench.link.transmit.send(send(2, Instant::now())).await.expect("the link lives");
+    bench.write(b"+OK\r\n").await;
+    bench.expect_written(b"AT+SEND=0,2,YQ\r\n").await;
+    bench.write(b"+ERR=17\r\n").await;
+    let fault = SendFault::Refused;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 2, fault });
+
+    // One that is not confirmed: is the module there?
+    bench.link.transmit.send(send(3, Instant::now())).await.expect("the link lives");
+    bench.expect_written(b"AT+SEND=0,2,YQ\r\n").await;
+    advance(Duration::from_secs(11)).await;
+    let fault = SendFault::Stalled;
+    assert_eq!(bench.event().await, LinkEvent::NotSent { ticket: 3, fault });
+    bench.expect_written(b"AT\r\n").await;
+    clock.abort();
+}
+
 /// The rest of a message never comes: what was lost on the line hides no later one.
 #[tokio::test]
 async fn a_message_that_is_never_whole_does_not_hide_the_next() {

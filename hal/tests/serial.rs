@@ -48,6 +48,10 @@ impl Bench {
 
     async fn up(codec: Codec) -> Self {
         let mut bench = Self::plugged(codec);
+        if codec == Codec::Rylr998 {
+            assert_eq!(bench.read_until(b"\r\n").await, b"AT\r\n");
+            bench.write(b"+OK\r\n").await;
+        }
         assert_eq!(bench.event_when_plugged().await, LinkEvent::Up);
         bench
     }
@@ -343,9 +347,39 @@ async fn a_rak_module_is_told_to_listen_at_each_start_and_spoken_to_in_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_module_that_does_not_say_that_it_listens_is_never_up() {
+    for codec in [Codec::RakP2p, Codec::Rylr998] {
+        let mut bench = Bench::plugged(codec);
+        let event = bench.event_when_plugged().await;
+        assert_eq!(event, LinkEvent::Down(LinkFault::NotListening { says: None }));
+    }
+}
+
+/// The gateway was restarted, the module was not; some listen as soon as they have power. In
+/// which mode is not known: in one it would not send, in another stop after one frame.
+#[tokio::test]
+async fn a_rak_module_that_listens_already_is_stopped_and_told_again() {
     let mut bench = Bench::plugged(Codec::RakP2p);
-    let event = bench.event_when_plugged().await;
-    assert_eq!(event, LinkEvent::Down(LinkFault::NotListening { says: None }));
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
+    // Of what another gateway sent: no answer.
+    bench.write(b"+EVT:TXP2P DONE\r\n").await;
+    bench.write(b"P2P_RX_ON already\r\nAT_BUSY_ERROR\r\n").await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=0\r\n");
+    bench.write(b"\r\nOK\r\n").await;
+    assert_eq!(bench.read_until(b"\r\n").await, b"AT+PRECV=65533\r\n");
+    bench.write(b"\r\nOK\r\n").await;
+    assert_eq!(bench.event_when_plugged().await, LinkEvent::Up);
+    // Once: one that stays busy is told of.
+    bench.write(b"Current Work Mode: LoRa P2P.\r\n").await;
+    for (command, answer) in [
+        (&b"AT+PRECV=65533\r\n"[..], &b"AT_BUSY_ERROR\r\n"[..]),
+        (b"AT+PRECV=0\r\n", b"OK\r\n"),
+        (b"AT+PRECV=65533\r\n", b"AT_BUSY_ERROR\r\n"),
+    ] {
+        assert_eq!(bench.read_until(b"\r\n").await, command);
+        bench.write(answer).await;
+    }
+    let says = Some("AT_BUSY_ERROR".to_owned());
+    assert_eq!(bench.event().await, LinkEvent::Down(LinkFault::NotListening { says }));
 }
 
 #[tokio::test]

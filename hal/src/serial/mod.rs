@@ -5,6 +5,7 @@
 //! comes back) and opened again by its path, so the path should be one below
 //! `/dev/serial/by-id`. What stands on the wire is in `docs/serial.md`.
 
+mod asked;
 pub mod cobs;
 pub mod e22;
 pub mod echostream;

@@ -11,6 +11,17 @@ use bytes::{Buf, BytesMut};
 /// Listens until told otherwise, and sends when asked to.
 pub const LISTEN: &[u8] = b"AT+PRECV=65533\r\n";
 
+/// Listens no more. A module that listens in any mode refuses [`LISTEN`] with [`BUSY`]
+/// ("`P2P_RX_ON already`"): one that was not restarted with the gateway, or listens as soon
+/// as it has its power. In the other modes it would not send, or stop after one frame.
+pub const STOP: &[u8] = b"AT+PRECV=0\r\n";
+
+/// How it refuses what it cannot do now.
+pub const BUSY: &str = "AT_BUSY_ERROR";
+
+/// Is answered `OK`, and does nothing (RUI3, `At_Attention`): what is being received is.
+pub const ATTENTION: &[u8] = b"AT\r\n";
+
 /// Longest line, bytes with its end: an event with 255 bytes in hexadecimal digits,
 /// rounded up.
 pub const LINE_BYTES_MAX: usize = 600;
@@ -87,6 +98,8 @@ impl Finder {
         let Some(event) = text.strip_prefix(b"+EVT:") else {
             return Some(match text {
                 b"OK" => Line::Ok,
+                // Behind an explanation too.
+                _ if text.ends_with(BUSY.as_bytes()) => Line::Refused(BUSY.to_owned()),
                 _ if text.starts_with(b"AT_") => {
                     let words = &text[..text.len().min(REFUSAL_BYTES_MAX)];
                     Line::Refused(String::from_utf8_lossy(words).into_owned())
@@ -182,6 +195,15 @@ mod tests {
         for step in [1, 7, 600] {
             assert_eq!(lines(stream, step), expected, "{step}");
         }
+    }
+
+    #[test]
+    fn a_module_that_listens_already_says_so_in_one_line_or_two() {
+        let busy = Line::Refused(BUSY.to_owned());
+        let stream = b"P2P_RX_ON already\r\nAT_BUSY_ERROR\r\n";
+        assert_eq!(lines(stream, 5), [Line::Other, busy.clone()]);
+        let stream = b"P2P_RX_ON already, please disable it. AT_BUSY_ERROR\r\n";
+        assert_eq!(lines(stream, 5), [busy]);
     }
 
     #[test]

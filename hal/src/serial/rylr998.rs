@@ -15,6 +15,9 @@ pub const DATA_CHARACTERS_MAX: usize = 240;
 /// rounded up.
 pub const LINE_BYTES_MAX: usize = 300;
 
+/// Is answered `+OK`, and does nothing.
+pub const ATTENTION: &[u8] = b"AT\r\n";
+
 const RECEIVED: &[u8] = b"+RCV=";
 
 /// What the module said.

@@ -1,6 +1,7 @@
 //! One open port, from the moment it was opened until it goes away.
 
 use super::SerialSettings;
+use super::asked::{Ask, Asked};
 use super::wire::{Confirms, Heard, Wire, short_ticket};
 use crate::link::{LinkEvent, LinkFault, Reception, SendFault, Transmission, Wave};
 use crate::outage::Outage;
@@ -61,11 +62,14 @@ pub(super) struct Session<'a> {
     /// The port is stuck if it has not taken that by then.
     stalled_at: Instant,
     writing: Option<Begun>,
-    /// The receiver was told to listen and has not answered; until when it may.
-    greeted_until: Option<Instant>,
-    greets_next: bool,
-    /// When it is told again, if it must be.
-    greets_at: Option<Instant>,
+    /// What the receiver was asked and has not answered.
+    asked: Option<Asked>,
+    /// What it is asked as soon as the wire is free.
+    asks_next: Option<Ask>,
+    /// When it last said something that can be understood.
+    said_at: Instant,
+    /// When it is asked whether it is there.
+    asks_at: Option<Instant>,
     /// It is told that the receiver listens.
     is_up: bool,
     /// Why the session ends.
@@ -89,9 +93,10 @@ impl<'a> Session<'a> {
             outgoing: Bytes::new(),
             stalled_at: Instant::now(),
             writing: None,
-            greeted_until: None,
-            greets_next: false,
-            greets_at: None,
+            asked: None,
+            asks_next: None,
+            said_at: Instant::now(),
+            asks_at: None,
             is_up: false,
             fault: None,
             unconfirmed: VecDeque::new(),
@@ -100,10 +105,10 @@ impl<'a> Session<'a> {
 
     /// Carries frames until the port goes away or the link is stopped.
     pub(super) async fn run(mut self, transmissions: &mut mpsc::Receiver<Transmission>) -> End {
-        if self.frames.decoder().greeting().is_empty() {
+        if self.frames.decoder().words(Ask::Listen).is_empty() {
             self.outage.end(self.outbox).await;
         } else {
-            self.greet();
+            self.ask(Ask::Listen);
         }
         let end = loop {
             if let Some(fault) = self.fault.take() {
@@ -131,17 +136,69 @@ impl<'a> Session<'a> {
         end
     }
 
-    /// Tells a receiver to listen that must be told, and is deaf until it says that it
-    /// does. It is told again whenever it has started anew; a transmission that is
-    /// being written goes first.
-    fn greet(&mut self) {
+    /// Tells a receiver to listen that must be told (it is deaf until it says that it does,
+    /// and told again whenever it has started anew), or asks it whether it is there. What
+    /// is being written goes first.
+    fn ask(&mut self, what: Ask) {
         if self.outgoing.is_empty() {
-            self.greets_at = None;
-            self.greeted_until = Some(Instant::now() + self.frames.decoder().greeting_wait());
-            self.write(Bytes::from_static(self.frames.decoder().greeting()));
+            self.asks_at = None;
+            self.asked = Some(Asked::new(what, self.frames.decoder().answer_wait()));
+            self.write(Bytes::from_static(self.frames.decoder().words(what)));
         } else {
-            self.greets_next = true;
+            self.asks_next = Some(what);
         }
+    }
+
+    /// The receiver has answered what it was asked.
+    async fn answered(&mut self) {
+        match self.asked.take().map(|asked| asked.what) {
+            None => {}
+            Some(Ask::Stop) => self.ask(Ask::ListenAnew),
+            Some(_) => self.is_there().await,
+        }
+    }
+
+    async fn is_there(&mut self) {
+        let interval = self.frames.decoder().question_interval();
+        self.asks_at = interval.map(|interval| Instant::now() + interval);
+        if !std::mem::replace(&mut self.is_up, true) {
+            self.outage.end(self.outbox).await;
+        }
+    }
+
+    /// It refuses what it was asked, in these words.
+    async fn refused(&mut self, what: Ask, words: String) {
+        match what {
+            Ask::Listen if self.frames.decoder().listens_already(&words) => self.ask(Ask::Stop),
+            Ask::Listen | Ask::Stop | Ask::ListenAnew => self.deaf(Some(words)),
+            // Whoever refuses is there.
+            Ask::Alive | Ask::AliveAgain => self.is_there().await,
+        }
+    }
+
+    /// It has not answered in time. What was lost on the line is no outage.
+    async fn unanswered(&mut self, asked: Asked) {
+        let must_say_so = self.frames.decoder().forgets_to_listen();
+        match asked.what {
+            Ask::Listen | Ask::Stop | Ask::ListenAnew if must_say_so => self.deaf(None),
+            _ if self.said_at > asked.at => self.is_there().await,
+            Ask::Alive => self.ask(Ask::AliveAgain),
+            _ => self.deaf(None),
+        }
+    }
+
+    /// When the receiver is asked whether it is there. Not while it has something to
+    /// confirm, nor shortly before it is to send: the answers look alike.
+    fn next_question(&self) -> Option<Instant> {
+        let at = self.asks_at?;
+        let wire = self.frames.decoder();
+        let free_until = self.next_departure();
+        let is_free = self.outgoing.is_empty()
+            && self.asked.is_none()
+            && (wire.confirms() != Confirms::InTurn || self.unconfirmed.is_empty());
+        let asks = at.max(Instant::now());
+        (is_free && free_until.is_none_or(|departs| departs > asks + wire.answer_wait()))
+            .then_some(at)
     }
 
     /// Answers the receiver, unless something else is being written: it repeats what it is
@@ -205,7 +262,7 @@ impl<'a> Session<'a> {
     fn next_departure(&self) -> Option<Instant> {
         let wire = self.frames.decoder();
         let in_turn = wire.confirms() == Confirms::InTurn && !self.unconfirmed.is_empty();
-        if !self.outgoing.is_empty() || self.greeted_until.is_some() || in_turn {
+        if !self.outgoing.is_empty() || self.asked.is_some() || in_turn {
             return None;
         }
         let next = self.schedule.next()?;
@@ -217,8 +274,8 @@ impl<'a> Session<'a> {
         [
             self.next_departure(),
             (!self.outgoing.is_empty()).then_some(self.stalled_at),
-            self.greeted_until,
-            self.greets_at,
+            self.asked.as_ref().map(|asked| asked.until),
+            self.next_question(),
             self.frames.decoder().overdue(),
             self.unconfirmed.iter().map(|begun| begun.until).min(),
             self.outbox.counts_due(),
@@ -229,6 +286,15 @@ impl<'a> Session<'a> {
     }
 
     async fn handle_heard(&mut self, heard: Heard) {
+        if !matches!(heard, Heard::Bad(_)) {
+            self.said_at = Instant::now();
+            // A receiver that speaks need not be asked.
+            if let Some((at, wait)) =
+                self.asks_at.as_mut().zip(self.frames.decoder().silence_before_question())
+            {
+                *at = self.said_at + wait;
+            }
+        }
         match heard {
             Heard::Frame { age, signal, bytes } => {
                 let now = Instant::now();
@@ -236,6 +302,12 @@ impl<'a> Session<'a> {
                 if self.outbox.receive(Reception { ended, signal, bytes }) {
                     self.reply(self.frames.decoder().acknowledgement());
                 }
+            }
+            // Nothing is being sent while a question is open.
+            Heard::Outcome { .. }
+                if self.asked.is_some() && self.frames.decoder().answers_alike() =>
+            {
+                self.answered().await;
             }
             Heard::Outcome { ticket, sent } => {
                 let place = match ticket {
@@ -249,16 +321,12 @@ impl<'a> Session<'a> {
                     self.conclude(begun, sent.then_some(()).ok_or(SendFault::Refused)).await;
                 }
             }
-            Heard::Understood => {
-                if self.greeted_until.take().is_some() {
-                    let interval = self.frames.decoder().greeting_interval();
-                    self.greets_at = interval.map(|interval| Instant::now() + interval);
-                    if !std::mem::replace(&mut self.is_up, true) {
-                        self.outage.end(self.outbox).await;
-                    }
+            Heard::Understood => self.answered().await,
+            Heard::Refused(words) if self.asked.is_some() => {
+                if let Some(asked) = self.asked.take() {
+                    self.refused(asked.what, words).await;
                 }
             }
-            Heard::Refused(words) if self.greeted_until.is_some() => self.deaf(Some(words)),
             Heard::Refused(_) => {
                 if let Some(begun) = self.unconfirmed.pop_front() {
                     self.conclude(begun, Err(SendFault::Refused)).await;
@@ -269,9 +337,9 @@ impl<'a> Session<'a> {
                 while let Some(begun) = self.unconfirmed.pop_front() {
                     self.conclude(begun, Err(SendFault::Stalled)).await;
                 }
-                if !self.frames.decoder().greeting().is_empty() {
+                if self.frames.decoder().forgets_to_listen() {
                     self.is_up = false;
-                    self.greet();
+                    self.ask(Ask::Listen);
                 }
             }
             Heard::Bad(count) => {
@@ -296,10 +364,10 @@ impl<'a> Session<'a> {
             return;
         }
         let begun = self.writing.take();
-        if std::mem::take(&mut self.greets_next) {
-            self.greet();
+        if let Some(what) = self.asks_next.take() {
+            self.ask(what);
         }
-        // A greeting is nobody's.
+        // A question is nobody's.
         let Some(begun) = begun else { return };
         if self.frames.decoder().confirms() == Confirms::Nobody {
             self.conclude(begun, Ok(())).await;
@@ -320,16 +388,15 @@ impl<'a> Session<'a> {
             if let Some(begun) = self.writing.take() {
                 self.conclude(begun, Err(SendFault::Stalled)).await;
             }
-            if std::mem::take(&mut self.greets_next) {
-                self.greet();
+            if let Some(what) = self.asks_next.take() {
+                self.ask(what);
             }
         }
-        if self.greeted_until.is_some_and(|until| until <= now) {
-            self.deaf(None);
+        if let Some(asked) = self.asked.take_if(|asked| asked.until <= now) {
+            self.unanswered(asked).await;
         }
-        if self.greets_at.is_some_and(|at| at <= now) {
-            self.greets_at = None;
-            self.greet();
+        if self.next_question().is_some_and(|at| at <= now) {
+            self.ask(self.frames.decoder().question());
         }
         if self.frames.decoder().overdue().is_some_and(|at| at <= now) {
             self.look_again().await;
@@ -337,6 +404,8 @@ impl<'a> Session<'a> {
         while let Some(place) = self.unconfirmed.iter().position(|begun| begun.until <= now) {
             if let Some(begun) = self.unconfirmed.remove(place) {
                 self.conclude(begun, Err(SendFault::Stalled)).await;
+                // Who does not confirm may be gone.
+                self.asks_at = self.asks_at.map(|at| at.min(now));
             }
         }
         if self.outbox.counts_due().is_some_and(|due| due <= now) {

@@ -2,6 +2,7 @@
 //! in, bytes out.
 
 use super::Codec;
+use super::asked::Ask;
 use super::cobs::{self, Packet};
 use super::e22;
 use super::echostream;
@@ -19,8 +20,11 @@ use tokio::time::Instant;
 /// cable and a busy gateway delay it, short enough that the receiver holds few.
 const ENVELOPE_LEAD: Duration = Duration::from_millis(100);
 
-/// A receiver that was told to listen says within milliseconds that it does.
-const GREETING_WAIT: Duration = Duration::from_secs(2);
+/// A module answers within milliseconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// An AT module that has said nothing for so long is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Most that an E22 sends in one piece, bytes.
 const E22_BYTES_MAX: usize = 240;
@@ -99,26 +103,58 @@ impl Wire {
         !matches!(self, Self::Meshtastic(_) | Self::EchoStream(_))
     }
 
-    /// What tells the receiver to listen, if it must be told.
-    pub(super) fn greeting(&self) -> &'static [u8] {
-        match self {
-            Self::RakP2p(_) => rak::LISTEN,
-            Self::Meshtastic(_) => meshtastic::ASK,
+    /// The command, if the receiver knows any.
+    pub(super) fn words(&self, ask: Ask) -> &'static [u8] {
+        match (self, ask) {
+            (Self::RakP2p(_), Ask::Listen | Ask::ListenAnew) => rak::LISTEN,
+            (Self::RakP2p(_), Ask::Stop) => rak::STOP,
+            (Self::RakP2p(_), Ask::Alive | Ask::AliveAgain) => rak::ATTENTION,
+            (Self::Rylr998(_), _) => rylr998::ATTENTION,
+            (Self::Meshtastic(_), _) => meshtastic::ASK,
             _ => &[],
         }
     }
 
-    /// How long it may take to answer that.
-    pub(super) fn greeting_wait(&self) -> Duration {
+    /// What it is asked again and again, if it can be: a Meshtastic radio is told to listen
+    /// each time.
+    pub(super) fn question(&self) -> Ask {
+        if matches!(self, Self::Meshtastic(_)) { Ask::Listen } else { Ask::Alive }
+    }
+
+    /// Whether it answers a question as it confirms a transmission.
+    pub(super) fn answers_alike(&self) -> bool {
+        matches!(self, Self::Rylr998(_))
+    }
+
+    /// How long it may take to answer.
+    pub(super) fn answer_wait(&self) -> Duration {
         match self {
             Self::Meshtastic(_) => meshtastic::ANSWER_WAIT,
-            _ => GREETING_WAIT,
+            _ => ANSWER_WAIT,
         }
     }
 
-    /// How long after its answer it is told again, if it must be.
-    pub(super) fn greeting_interval(&self) -> Option<Duration> {
-        matches!(self, Self::Meshtastic(_)).then_some(meshtastic::ASK_INTERVAL)
+    /// How long after an answer it is asked again, if it can be.
+    pub(super) fn question_interval(&self) -> Option<Duration> {
+        match self {
+            Self::Meshtastic(_) => Some(meshtastic::ASK_INTERVAL),
+            _ => self.silence_before_question(),
+        }
+    }
+
+    /// How long after anything else that it says, if that puts the question off.
+    pub(super) fn silence_before_question(&self) -> Option<Duration> {
+        matches!(self, Self::Rylr998(_) | Self::RakP2p(_)).then_some(SILENCE)
+    }
+
+    /// Whether it must be told to listen again when it has started anew.
+    pub(super) fn forgets_to_listen(&self) -> bool {
+        matches!(self, Self::RakP2p(_) | Self::Meshtastic(_))
+    }
+
+    /// Whether these words refuse a receiver that is listening already.
+    pub(super) fn listens_already(&self, words: &str) -> bool {
+        matches!(self, Self::RakP2p(_)) && words == rak::BUSY
     }
 
     /// What the receiver is answered to a frame that the gateway has taken.
