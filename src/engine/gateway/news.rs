@@ -15,10 +15,17 @@ use std::collections::VecDeque;
 impl Gateway {
     pub(super) fn say_start(&mut self, now: Now) {
         // A journal that cannot even begin keeps nobody from being told.
-        while self.journal.has_room() || self.journal.has_failed() {
+        while self.has_room_to_say() || self.journal.has_failed() {
             let Some((kind, detail)) = self.to_tell.pop_front() else { return };
             self.tell(kind, detail, now);
         }
+    }
+
+    /// Damage is told before cleaning makes the file free in which it is: the next start
+    /// does not find it any more.
+    fn has_room_to_say(&self) -> bool {
+        let damage = self.to_tell.iter().any(|(kind, _)| *kind == Kind::JournalDamage);
+        self.journal.has_room() || damage && self.journal.has_room_for_lane(Lane::Urgent)
     }
 
     /// Events that found no room go into the journal as soon as there is some, and

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::engine::acknowledge::{NATIVE_WINDOWS, Waiting};
+use crate::engine::journal::SLOT_BYTES;
 use crate::engine::journal::medium_test::{
     BOOT, Medium, at_ms, event, journal, of, replay, state, stored,
 };
@@ -72,6 +73,28 @@ fn a_start_tells_of_damage_where_there_is_some() {
         assert_eq!((report.backlog, report.damaged), (4 - damaged, damaged));
         assert_eq!(damage_told(&mut gateway), [damaged]);
     }
+}
+
+/// Cleaning, which is to make room for what the start has to tell, would take the sign of
+/// the damage along.
+#[test]
+fn damage_is_told_where_only_urgent_events_find_room() {
+    let (mut filling, mut medium) = (journal(4, 4), Medium::default());
+    medium.serve(&mut filling, Mono::ZERO);
+    while filling.has_room() {
+        stored(&mut filling, &mut medium, &[Kind::Panic; 16]);
+    }
+    medium.damage(1_000);
+    let (mut gateway, report) = recovered(&medium);
+    assert_eq!(report.damaged, 1);
+    assert!(!gateway.journal.has_room() && gateway.journal.has_room_for_lane(Lane::Urgent));
+    gateway.handle(now(0), Input::Timer);
+    let first = std::iter::from_fn(|| gateway.poll_output()).find_map(|output| match output {
+        Output::Disk(DiskOp::Commit { bytes, .. }) => Some(bytes.len()),
+        _ => None,
+    });
+    // What a start goes on with and its age; that the gateway started, and the damage.
+    assert_eq!(first, Some(5 * SLOT_BYTES));
 }
 
 #[test]

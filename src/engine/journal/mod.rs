@@ -188,7 +188,8 @@ impl Journal {
         haste: Haste,
     ) -> Result<Lsn, NoRoom> {
         let lane = event.kind.lane();
-        let lsn = self.append_with(&Written::Event(event, state), Room::of(lane), haste)?;
+        let room = Room::of_event(event.kind);
+        let lsn = self.append_with(&Written::Event(event, state), room, haste)?;
         // Events that found no room at first come after later ones.
         self.opened.last[lane as usize] = self.opened.last[lane as usize].max(event.number);
         self.keep(lsn, event);

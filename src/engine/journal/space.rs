@@ -3,7 +3,7 @@
 use super::segment::Segment;
 use super::slot::{Opened, Record, SEGMENT_BYTES, SLOTS_PER_SEGMENT, Written};
 use super::{Journal, Lsn, NoRoom, Plain};
-use crate::engine::event::Lane;
+use crate::engine::event::{Kind, Lane};
 use crate::engine::mutant::{Mutant, planted};
 use crate::engine::seam::{DiskFault, DiskOp};
 use crate::engine::time::Mono;
@@ -60,6 +60,15 @@ pub(super) enum Room {
 impl Room {
     pub(super) fn of(lane: Lane) -> Self {
         if lane == Lane::Urgent { Self::Urgent } else { Self::Routine }
+    }
+
+    /// Damage, and the start before it, are written where urgent events may be, since what
+    /// cleans a damaged segment leaves no sign of it.
+    pub(super) fn of_event(kind: Kind) -> Self {
+        match kind {
+            Kind::GatewayStarted | Kind::JournalDamage => Self::Urgent,
+            _ => Self::of(kind.lane()),
+        }
     }
 }
 
