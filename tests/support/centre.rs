@@ -7,9 +7,11 @@
 //! be seen, which would put it off otherwise. One rule it breaks on purpose: it
 //! asks pendants to move whose covert incident is open, and the gateway must not
 //! let it. But it asks so only in the boot that told the alarm: another boot may
-//! not know of an alarm that no journal has.
+//! not know of an alarm that no journal has. Nor does it ask so when the enrolment has
+//! ended meanwhile, and what was open with it.
 
 use super::Seen;
+use pendant_protocol::PendantId;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,6 +38,8 @@ pub struct Centre {
     /// Not answered yet: what can be seen on site, and what cannot.
     seen_on_site: VecDeque<Value>,
     unseen: VecDeque<Value>,
+    /// Whom it asks no more to move.
+    left_alone: BTreeSet<String>,
     /// Whose covert incident is to be closed, by the message that brings it.
     closings: Vec<(u64, String)>,
     /// What it asked for of its own accord, by kind.
@@ -54,7 +58,6 @@ impl Centre {
     pub fn hear(&mut self, answer: &Value) {
         let boot = answer["boot"].as_str().map(str::to_owned);
         if self.boot != boot {
-            let moves = |command: &Value| command["kind"] == "vibrate" || command["kind"] == "led";
             self.unseen.retain(|command| !moves(command));
             self.boot = boot;
         }
@@ -65,6 +68,13 @@ impl Centre {
             self.seen_on_site.retain(open);
             self.unseen.retain(open);
         }
+    }
+
+    /// This pendant's enrolment ends, or begins again.
+    pub fn leave_alone(&mut self, pendant: PendantId) {
+        let pendant = pendant.to_string();
+        self.unseen.retain(|command| !moves(command) || command["pendant"] != pendant.as_str());
+        self.left_alone.insert(pendant);
     }
 
     /// The message that is due: always one, whatever was learnt from `seen`.
@@ -102,7 +112,8 @@ impl Centre {
         match event.kind() {
             "duress" | "discreet_panic" | "wrong_pin_repeated" => {
                 self.alarmed(pendant, counter, chance);
-                if self.boot.as_deref() == Some(event.boot()) {
+                if self.boot.as_deref() == Some(event.boot()) && !self.left_alone.contains(pendant)
+                {
                     self.disturb(pendant, chance);
                 }
             }
@@ -182,6 +193,11 @@ impl Centre {
         }
         command
     }
+}
+
+/// Whether a command makes a pendant move.
+fn moves(command: &Value) -> bool {
+    command["kind"] == "vibrate" || command["kind"] == "led"
 }
 
 /// Spreads a number over all others (splitmix64's last step).
