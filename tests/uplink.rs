@@ -121,6 +121,18 @@ async fn the_centre_s_messages_come_in_and_answers_go_out() {
     running.handle.stop().await;
 }
 
+/// A modem that is not plugged in, or another name than the system gave it.
+#[tokio::test]
+async fn an_interface_that_does_not_exist_is_told_by_its_name() {
+    let site = Site::new();
+    let broker = site.broker(OPEN_TO_ALL).await;
+    let mut settings = site.settings(broker.port);
+    settings.interface = Some("nowhere0".to_owned());
+    let running = Running::start(settings);
+    assert_eq!(running.fault().await, BrokerFault::NoInterface("nowhere0".to_owned()));
+    running.handle.stop().await;
+}
+
 #[tokio::test]
 async fn a_refused_answer_is_told_once_and_stops_nothing() {
     let site = Site::new();

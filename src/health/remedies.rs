@@ -78,8 +78,11 @@ mod tests {
             BrokerFault::Refused(text()),
             BrokerFault::SubscribeRefused,
             BrokerFault::CommandsRefused,
+            BrokerFault::NoInterface("wwan0".into()),
             BrokerFault::AnswerRefused(0x87),
+            BrokerFault::AnswerRefused(0x97),
             BrokerFault::StateRefused(0x87),
+            BrokerFault::StateRefused(0x97),
             BrokerFault::TakenOver,
             BrokerFault::PacketLimit(9),
             BrokerFault::MessageLimit,
@@ -97,6 +100,8 @@ mod tests {
             LinkFault::Busy(path()),
             LinkFault::WrongKind(path()),
             LinkFault::Gone(path()),
+            LinkFault::NotListening { says: None },
+            LinkFault::NotListening { says: Some(text()) },
         ];
         let brokers = brokers.iter().map(ToString::to_string);
         for fault in brokers.chain(links.iter().map(ToString::to_string)) {

@@ -62,7 +62,7 @@ pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>, turn: usize) 
             }
         }
         let (sender, mut line) = line(&settings, &tls);
-        let mqtt = settings.mqtt;
+        let (mqtt, interface) = (settings.mqtt, settings.interface);
         let fault = match guarded(&mut line, limit).await {
             Ok(Event::Heard(Packet::ConnAck { in_flight_max })) => {
                 return Ok(Dialled { sender, line, in_flight_max, tls });
@@ -70,7 +70,10 @@ pub(super) fn dial(settings: &BrokerSettings, tls: Arc<ClientTls>, turn: usize) 
             Ok(_) => BrokerFault::no_connack(),
             Err(PollError::Failed(failure)) => {
                 let own = tls.own;
-                Circumstances { answered: false, mqtt, own, now_unix_s: unix_s() }.fault(failure)
+                BrokerFault::of_interface(&failure, interface.as_deref()).unwrap_or_else(|| {
+                    let now_unix_s = unix_s();
+                    Circumstances { answered: false, mqtt, own, now_unix_s }.fault(failure)
+                })
             }
             Err(PollError::TimedOut) => BrokerFault::ProtocolTimeout(Awaited::Connection),
             Err(PollError::Panicked) => BrokerFault::gave_up(),

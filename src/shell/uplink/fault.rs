@@ -1,11 +1,15 @@
 //! Why the broker cannot be used, in words that say what to do.
 
 use super::super::tls::{TlsFilesError, Validity};
+use super::QUOTA_EXCEEDED;
 use super::wire::Failure;
 use crate::config::MqttVersion;
 use rustls::{AlertDescription, CertificateError};
 use std::fmt;
 use std::io;
+
+/// What Linux says when a socket is bound to a network interface that is not there.
+const ENODEV: i32 = 19;
 
 /// Why there is no connection to the broker, or only half of one. Two equal
 /// values are one and the same trouble: it is told once.
@@ -13,6 +17,8 @@ use std::io;
 pub enum BrokerFault {
     /// The host's name does not resolve.
     Dns,
+    /// The configured network interface is not there: this one.
+    NoInterface(String),
     /// No TCP connection.
     Unreachable(io::ErrorKind),
     /// Something answers, but not in TLS.
@@ -85,6 +91,10 @@ impl BrokerFault {
             Self::Dns => {
                 "the broker's host name does not resolve: check the name and the DNS server"
             }
+            Self::NoInterface(_) => {
+                "the configured network interface does not exist: `ip -brief link` shows those \
+                 there are; correct `interface`, or plug in what makes it"
+            }
             Self::Unreachable(_) => {
                 "no connection to the broker: check host, port, firewall, and that it runs"
             }
@@ -127,6 +137,14 @@ impl BrokerFault {
                 "the broker does not let this gateway subscribe to its command topic: allow it in \
                  the broker's access list; until then the centre can only listen"
             }
+            Self::AnswerRefused(QUOTA_EXCEEDED) => {
+                "the broker's quota for this gateway is used up, so its answers to the centre are \
+                 not taken: raise the quota; it goes on by itself, and events are sent all the same"
+            }
+            Self::StateRefused(QUOTA_EXCEEDED) => {
+                "the broker's quota for this gateway is used up, so its state is not taken: raise \
+                 the quota; it goes on by itself, and events are sent all the same"
+            }
             Self::AnswerRefused(_) => {
                 "the broker does not let this gateway publish answers to the centre: allow its \
                  answer topic in the broker's access list and restart; events are sent all the same"
@@ -167,6 +185,16 @@ impl BrokerFault {
         Circumstances { answered: false, mqtt, own, now_unix_s }.io_fault(error)
     }
 
+    /// Dialling through this interface failed because there is none of that name.
+    pub(super) fn of_interface(failure: &Failure, interface: Option<&str>) -> Option<Self> {
+        match failure {
+            Failure::Dial(e) if e.raw_os_error() == Some(ENODEV) => {
+                interface.map(|name| Self::NoInterface(name.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
     /// CONNECT was answered with something else.
     pub(super) fn no_connack() -> Self {
         Self::Protocol("it did not answer CONNECT with CONNACK".to_owned())
@@ -180,6 +208,7 @@ impl BrokerFault {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Unreachable(why) => Some(why.to_string()),
+            Self::NoInterface(name) => Some(name.clone()),
             Self::TlsName(names) if !names.is_empty() => Some(names.join(", ")),
             Self::Tls(why)
             | Self::Refused(why)
@@ -329,4 +358,19 @@ fn plain_names(presented: &[String]) -> Vec<String> {
         inner.unwrap_or(name).trim_matches('"').to_owned()
     };
     presented.iter().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_no_matter_of_the_access_list_and_needs_no_restart() {
+        for fault in [BrokerFault::AnswerRefused, BrokerFault::StateRefused] {
+            let quota = fault(QUOTA_EXCEEDED).to_string();
+            assert!(quota.contains("quota") && quota.contains("by itself"), "{quota}");
+            assert!(!quota.contains("restart") && !quota.contains("access list"), "{quota}");
+            assert!(fault(0x87).to_string().contains("access list"));
+        }
+    }
 }
