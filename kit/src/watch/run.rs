@@ -54,6 +54,12 @@ pub struct Settings {
     pub grace: Duration,
 }
 
+/// 2025-01-01T00:00:00Z: a clock that says less was never set.
+const NEVER_SET_BEFORE_MS: UnixMs = 1_735_689_600_000;
+
+const CLOCK_UNSET: &str = "THE CLOCK of this machine is not set: time goes on from the last that the desk knew, and \
+     overdue alarms can be late by the time for which it was off. Set the clock";
+
 /// Wall time that never steps back while this runs: a due time may come early by a clock
 /// that was put forward, and never late by one that was put back.
 #[derive(Debug)]
@@ -64,8 +70,12 @@ struct Clock {
 }
 
 impl Clock {
-    fn new() -> Self {
-        Self { wall_ms: wall_ms(), read: Instant::now() }
+    /// One that is not set goes on from the newest time that the desk knows: an overdue
+    /// alarm is then late by the time for which the desk was off, and no more.
+    fn new(wall_ms: UnixMs, desk: &Desk) -> Self {
+        let known_ms = desk.gateways().map(|(_, it)| it.heard_ms).max().unwrap_or(0);
+        let floor_ms = if wall_ms < NEVER_SET_BEFORE_MS { known_ms } else { 0 };
+        Self { wall_ms: wall_ms.max(floor_ms), read: Instant::now() }
     }
 
     fn now_ms(&mut self) -> UnixMs {
@@ -131,7 +141,11 @@ pub async fn run(
         Some(Opened { store, desk, notes }) => (Some(store), desk, notes),
         None => (None, Desk::new(since), Vec::new()),
     };
-    let mut clock = Clock::new();
+    let (wall_ms, mut notes) = (wall_ms(), notes);
+    if wall_ms < NEVER_SET_BEFORE_MS {
+        notes.push(CLOCK_UNSET.to_owned());
+    }
+    let mut clock = Clock::new(wall_ms, &desk);
     let link = Link { connected: false, since_ms: clock.now_ms() };
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     let mut run = Run {

@@ -103,6 +103,19 @@ async fn an_event_is_shown_first_and_receipted_only_when_it_is_durable() {
 }
 
 #[test]
+fn an_unset_clock_goes_on_from_the_newest_time_that_the_desk_knows() {
+    let mut desk = Desk::new(Since::Start);
+    let known_ms = NEVER_SET_BEFORE_MS + 90_000;
+    let state = br#"{"state":"online","boot":"00000000000000ff"}"#;
+    desk.hear(known_ms, "lonework/v1/s/g/state", state, false);
+    assert_eq!(desk.gateways().map(|(_, it)| it.heard_ms).max(), Some(known_ms));
+    let start = |wall_ms| Clock::new(wall_ms, &desk).wall_ms;
+    assert_eq!(start(17_000), known_ms, "1970 would put every due time off");
+    assert_eq!(start(NEVER_SET_BEFORE_MS + 5), NEVER_SET_BEFORE_MS + 5, "set, so it counts");
+    assert_eq!(start(known_ms + 5), known_ms + 5);
+}
+
+#[test]
 fn the_clock_never_steps_back() {
     let (start, second) = (Instant::now(), Duration::from_secs(1));
     let mut clock = Clock { wall_ms: 1_000_000, read: start };

@@ -122,7 +122,12 @@ impl Store {
     /// # Errors
     /// The system refuses, another desk uses the folder, or nothing in it can be read.
     pub fn open(folder: &Path, since: Since, history_bytes: u64) -> io::Result<Opened> {
+        let is_new = !folder.exists();
         fs::create_dir_all(folder)?;
+        if is_new {
+            let parent = folder.parent().filter(|it| !it.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let mut options = File::options();
         let lock = options.write(true).create(true).truncate(false).mode(0o600);
         let lock = lock.open(folder.join("lock"))?;
@@ -338,21 +343,21 @@ fn write_snapshot(new: &Path, path: &Path, desk: &Desk) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// Does again what a log says; gives how many lines are damaged. A line that was cut off
-/// at the end is none: nothing that follows from it was done.
+/// Does again what a log says; gives how many lines are damaged. A last line that was cut
+/// off, so that it has no end, is none: nothing that follows from it was done.
 fn replay(path: &Path, desk: &mut Desk) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-    let (mut line, mut damaged, mut is_last_damaged) = (Vec::new(), 0, false);
+    let (mut line, mut damaged, mut is_cut) = (Vec::new(), 0, false);
     loop {
         line.clear();
         let read =
             io::Read::take(&mut reader, LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok(damaged - u64::from(is_last_damaged));
+            return Ok(damaged - u64::from(is_cut));
         }
         let change = line.strip_suffix(b"\n").and_then(read_change);
-        is_last_damaged = change.is_none();
-        damaged += u64::from(is_last_damaged);
+        is_cut = !line.ends_with(b"\n");
+        damaged += u64::from(change.is_none());
         if let Some((at_ms, record)) = change {
             desk.apply(at_ms, record);
         }

@@ -140,6 +140,27 @@ async fn a_snapshot_that_fails_leaves_no_half_behind() {
     assert_eq!(left, [""; 0]);
 }
 
+#[tokio::test]
+async fn damage_of_the_last_line_is_told_and_a_line_cut_off_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut opened = open(folder.path());
+    take(&mut opened, 1..4).await;
+    drop(opened);
+    let log = folder.path().join("log-00000001");
+    let lines = fs::read(&log).expect("a log");
+    fs::write(&log, &lines[..lines.len() - 9]).expect("free");
+    assert_eq!(replay(&log, &mut Desk::new(Since::Start)).expect("read"), 0);
+    let mut damaged = lines.clone();
+    damaged[lines.len() - 9] ^= 1;
+    fs::write(&log, &damaged).expect("free");
+    let again = open_when_free(folder.path()).await;
+    assert!(
+        again.notes.iter().any(|note| note.contains("1 lines cannot be read")),
+        "{:?}",
+        again.notes
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
