@@ -262,7 +262,7 @@ fn miscounted(readme: &str) -> Vec<String> {
 #[test]
 fn the_promise_table_counts_tests_as_they_are() {
     assert_eq!(miscounted(include_str!("../README.md")), Vec::<String>::new());
-    let row = "| P0 | `leaks.rs` (2 tests, both quick); `hostile/` (11 tests) | kept |";
+    let row = "| P0 | `leaks.rs` (2 tests, both quick); `hostile/` (16 tests) | kept |";
     assert_eq!(miscounted(row), ["leaks.rs: 2 are told, 4 are there"]);
 }
 
