@@ -146,7 +146,9 @@ impl Centre {
             0 => self.ask("dance", pendant, json!({})),
             1 => self.ask("listen", pendant, json!({ "on": true })),
             2 => self.ask("track", "00ffff", json!({ "on": true })),
-            3 => self.ask("led", pendant, json!({ "expires": "2001-01-01T00:00:00Z" })),
+            3 if !self.left_alone.contains(pendant) => {
+                self.ask("led", pendant, json!({ "expires": "2001-01-01T00:00:00Z" }));
+            }
             _ => {}
         }
         // A closing that was asked for before this alarm was known is not meant for it.
