@@ -428,7 +428,9 @@ pub fn assert_twins(pair: Pair, steps: &[Step]) -> [Rig; 2] {
 /// The history that a seed stands for. Every other one for a discreet panic is
 /// without outages, and so is compared to its end. In the others there is one broker, and it
 /// does not hang up on what it gets: to which of two an event goes, and what a slow disk
-/// must give a second time, is a matter of lanes (docs/sniffer.md, "What can be told").
+/// must give a second time, is a matter of lanes (docs/sniffer.md, "What can be told"). So is
+/// whether a press that is told twice, since its enrolment ended and began again, waits at
+/// its turn for the receipt of its first telling.
 pub fn history(pair: Pair, seed: u64) -> Box<dyn ValueTree<Value = Vec<Step>>> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -467,9 +469,9 @@ pub fn assert_histories(pair: Pair, count: u64) {
     panic!("{pair:?}, SEED={seed}: the site can tell: {difference:#?}");
 }
 
-/// Histories; `outages` is how often something fails, `any_broker` whether there may be a
-/// second broker and one that hangs up.
-fn steps(outages: u32, any_broker: bool) -> BoxedStrategy<Vec<Step>> {
+/// Histories; `outages` is how often something fails, `all` whether there may also be a
+/// second broker, one that hangs up, and enrolments that end.
+fn steps(outages: u32, all: bool) -> BoxedStrategy<Vec<Step>> {
     let who = 0..PENDANTS as usize;
     let heard = prop_oneof![
         8 => Just(Heard::By(0)),
@@ -486,18 +488,19 @@ fn steps(outages: u32, any_broker: bool) -> BoxedStrategy<Vec<Step>> {
         2 => Just(Step::OwnTest),
         1 => any::<bool>().prop_map(Step::Clock),
         1 => (100..1_800_000u64).prop_map(Step::SlowDisk),
-        1 => (who.clone(), any::<bool>()).prop_map(|(who, there)| Step::Enrolled(who, there)),
         1 => (0..2u8, any::<bool>()).prop_map(|(link, up)| Step::Link(link, up)),
         1 => sent(),
         1 => (200_000..20_000_000u64).prop_map(Step::Wait),
         1 => (0..2u8).prop_map(Step::Through),
+        // The last one: what is made shorter goes to those before.
+        u32::from(all) => (who, any::<bool>()).prop_map(|(who, there)| Step::Enrolled(who, there)),
     ];
     let step = match outages {
         0 => step.boxed(),
-        _ => prop_oneof![35 => step, 5 * outages => outage(any_broker)].boxed(),
+        _ => prop_oneof![35 => step, 5 * outages => outage(all)].boxed(),
     };
     let steps = prop::collection::vec(step, 1..30);
-    (plant(outages, any_broker), steps)
+    (plant(outages, all), steps)
         .prop_map(|(plant, mut steps)| {
             steps.insert(0, Step::Plant(plant));
             steps
@@ -531,7 +534,7 @@ fn sent() -> impl Strategy<Value = Step> {
     (0..2u8, outcome).prop_map(|(link, outcome)| Step::Sent(link, outcome))
 }
 
-fn outage(any_broker: bool) -> impl Strategy<Value = Step> {
+fn outage(all: bool) -> impl Strategy<Value = Step> {
     let hangs_up = prop_oneof![
         Just(Step::Answer(|_| Answer::Silence)),
         Just(Step::Answer(|_| Answer::Close)),
@@ -552,7 +555,7 @@ fn outage(any_broker: bool) -> impl Strategy<Value = Step> {
         ]
         .prop_map(Step::DiskFault),
         // The last one: what is made shorter goes to those before.
-        u32::from(any_broker) => hangs_up,
+        u32::from(all) => hangs_up,
     ]
 }
 
