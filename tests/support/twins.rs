@@ -492,11 +492,11 @@ fn steps(outages: u32, all: bool) -> BoxedStrategy<Vec<Step>> {
         1 => sent(),
         1 => (200_000..20_000_000u64).prop_map(Step::Wait),
         1 => (0..2u8).prop_map(Step::Through),
-        // The last one: what is made shorter goes to those before.
-        u32::from(all) => (who, any::<bool>()).prop_map(|(who, there)| Step::Enrolled(who, there)),
     ];
+    let enrolled = (who, any::<bool>()).prop_map(|(who, there)| Step::Enrolled(who, there));
+    let step = if all { prop_oneof![27 => step, 1 => enrolled].boxed() } else { step.boxed() };
     let step = match outages {
-        0 => step.boxed(),
+        0 => step,
         _ => prop_oneof![35 => step, 5 * outages => outage(all)].boxed(),
     };
     let steps = prop::collection::vec(step, 1..30);
@@ -534,13 +534,13 @@ fn sent() -> impl Strategy<Value = Step> {
     (0..2u8, outcome).prop_map(|(link, outcome)| Step::Sent(link, outcome))
 }
 
-fn outage(all: bool) -> impl Strategy<Value = Step> {
+fn outage(all: bool) -> BoxedStrategy<Step> {
     let hangs_up = prop_oneof![
         Just(Step::Answer(|_| Answer::Silence)),
         Just(Step::Answer(|_| Answer::Close)),
         Just(Step::Answer(|_| Answer::RefuseAndClose(0x97))),
     ];
-    prop_oneof![
+    let other = prop_oneof![
         1 => any::<bool>().prop_map(Step::Broker),
         1 => any::<bool>().prop_map(Step::Second),
         1 => (0..2u8).prop_map(Step::Drop),
@@ -554,9 +554,8 @@ fn outage(all: bool) -> impl Strategy<Value = Step> {
             1 => Just(Some(DiskFault::Full)),
         ]
         .prop_map(Step::DiskFault),
-        // The last one: what is made shorter goes to those before.
-        u32::from(all) => hangs_up,
-    ]
+    ];
+    if all { prop_oneof![8 => other, 1 => hangs_up].boxed() } else { other.boxed() }
 }
 
 /// Anything that a pendant can say; a covert thing may be said in both lives.
