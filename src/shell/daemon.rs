@@ -177,12 +177,16 @@ impl Daemon {
         let store = &config.store.directory;
         let key = StoreKey::read_or_make(&config.store.key_file, store)
             .map_err(cannot("the store's key"))?;
-        let keyring = KeyringFiles::new(store, &key);
-        let enrolled = told(keyring.load().map_err(cannot("the keyring"))?);
         let folder = JournalFolder::open(&store.join("journal")).map_err(journal_fault(store))?;
         let mut replay = journal_files::read(&folder, journal_files::journal_key(&key))
             .map_err(cannot("the journal"))?;
         let findings = replay.findings();
+        // Who changes an enrolment from here on finds whom to tell; the keyring is read after.
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let control =
+            control::listen(&config.control.socket, ask.clone()).map_err(cannot("control"))?;
+        let keyring = KeyringFiles::new(store, &key);
+        let enrolled = told(keyring.load().map_err(cannot("the keyring"))?);
         let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
@@ -191,9 +195,6 @@ impl Daemon {
         let engine = super::settings::leaking(engine);
         let (disk_done, disk_news) = mpsc::channel(DISK_NEWS_MAX);
         let operations = disk::spawn(folder, disk_done).map_err(cannot("the disk thread"))?;
-        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
-        let socket = &config.control.socket;
-        let control = control::listen(socket, ask.clone()).map_err(cannot("control"))?;
         let limits = HistoryLimits {
             bytes_max: u64::from(config.store.history_mib_max) * 1024 * 1024,
             days_max: config.store.history_days,
@@ -212,8 +213,7 @@ impl Daemon {
             store: store.clone(),
             keyring,
             enrolled,
-            // Who changed an enrolment before the socket was there has found nobody to tell.
-            reload_wanted: true,
+            reload_wanted: false,
             operations,
             waiting_operations: Vec::new(),
             disk_news,
