@@ -274,17 +274,24 @@ fn a_round_that_cannot_be_ended_is_begun_when_less_waits() {
     assert!(journal.has_room_for_lane(Lane::Urgent), "nothing is written ever");
 }
 
-/// The power goes between two commits. What is known as let through is not carried out
-/// again, and is answered as done.
+/// One command of the centre that was carried out, and what it changed.
+fn tracking() -> (Answered, Change) {
+    let answered = postcard::from_bytes(&[&[1][..], &[7; 16], &[0]].concat());
+    let actual = Actual { covert_incident: None, tracked: true };
+    (answered.expect("one command"), Change { pendant: pendant().get(), alert: None, actual })
+}
+
+/// What is known as let through is not carried out again, and is answered as done.
+fn assert_not_parted(files: &BTreeMap<u32, Vec<u8>>, when: &str) {
+    let found = medium_test::replay(files).finish(BOOT + 1, LIMITS).expect("frames of this store");
+    let is_changed = found.states.get(&pendant()).is_some_and(|it| it.actual.tracked);
+    assert!(is_changed || found.answered == Answered::default(), "{when}");
+}
+
+/// The power goes between two commits.
 #[test]
 fn no_command_is_known_as_let_through_without_what_it_changed() {
-    let let_through: Answered = postcard::from_bytes(&[&[1][..], &[7; 16], &[0]].concat())
-        .expect("one command that was carried out");
-    let change = Change {
-        pendant: pendant().get(),
-        alert: None,
-        actual: Actual { covert_incident: None, tracked: true },
-    };
+    let (let_through, change) = tracking();
     // They stand in two commits; then in two segments.
     for before in [253, 2_045] {
         let (mut journal, mut medium) = (journal(5, 5), Medium::default());
@@ -299,10 +306,7 @@ fn no_command_is_known_as_let_through_without_what_it_changed() {
         }
         journal.append_orders(&let_through, vec![change]).expect("room");
         loop {
-            let found = medium_test::replay(&medium.files).finish(BOOT + 1, LIMITS);
-            let found = found.expect("frames of this store");
-            let is_changed = found.states.get(&pendant()).is_some_and(|it| it.actual.tracked);
-            assert!(is_changed || found.answered == Answered::default(), "{before}");
+            assert_not_parted(&medium.files, &format!("behind {before}"));
             let Some(operation) = journal.poll_operation(Mono::ZERO) else { break };
             journal.handle(medium.carry_out(operation), Mono::ZERO);
         }
@@ -312,13 +316,7 @@ fn no_command_is_known_as_let_through_without_what_it_changed() {
 /// The disk fails, what is open is written elsewhere, and the power goes in the middle of that.
 #[test]
 fn a_failed_commit_parts_no_command_from_what_it_changed() {
-    let let_through: Answered = postcard::from_bytes(&[&[1][..], &[7; 16], &[0]].concat())
-        .expect("one command that was carried out");
-    let change = Change {
-        pendant: pendant().get(),
-        alert: None,
-        actual: Actual { covert_incident: None, tracked: true },
-    };
+    let (let_through, change) = tracking();
     // In the first commit, and behind it.
     for before in [2, 300] {
         let (mut journal, mut medium) = (journal(5, 5), Medium::default());
@@ -352,13 +350,7 @@ fn a_failed_commit_parts_no_command_from_what_it_changed() {
                 let at = offset as usize;
                 let written = files.get_mut(&file).expect("it was made");
                 written[at..at + cut].copy_from_slice(&bytes[..cut]);
-                let found = medium_test::replay(&files).finish(BOOT + 1, LIMITS);
-                let found = found.expect("frames of this store");
-                let is_changed = found.states.get(&pendant()).is_some_and(|it| it.actual.tracked);
-                assert!(
-                    is_changed || found.answered == Answered::default(),
-                    "{before}, {cut} bytes"
-                );
+                assert_not_parted(&files, &format!("behind {before}, {cut} bytes"));
             }
             journal.handle(medium.carry_out(operation), now);
         }
