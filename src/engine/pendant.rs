@@ -303,6 +303,14 @@ impl PendantState {
         self.lorawan.forget_reply(counter);
     }
 
+    /// No repetition of what was heard until now is answered any more.
+    pub(super) fn forget_replies(&mut self) {
+        self.replies = [None; REPLIES_KEPT];
+        if let Some(highest) = self.highest {
+            self.lorawan.forget_reply(highest);
+        }
+    }
+
     /// The counter of the next frame of a pendant that has none of its own.
     pub(super) fn next_counter(&self) -> Option<u32> {
         self.highest.map_or(Some(0), |highest| highest.checked_add(1))

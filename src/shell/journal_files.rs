@@ -89,8 +89,8 @@ pub fn settle<F: SegmentFiles>(files: &F, mut survey: Survey) -> Result<Plan, Re
     match synced {
         Ok(()) => survey.plan(),
         Err(error) => {
-            tracing::warn!(%error, "the journal's last commit cannot be written again; it is left out");
-            survey.plan_vouched()
+            tracing::error!(%error, "the journal's last commit cannot be written again: its pendants are not answered on it. Is the medium failing?");
+            survey.plan_unsettled()
         }
     }
 }

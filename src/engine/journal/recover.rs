@@ -300,7 +300,10 @@ impl Replay {
         }
     }
 
-    fn take_state(&mut self, lsn: Lsn, state: PendantState) {
+    fn take_state(&mut self, lsn: Lsn, mut state: PendantState) {
+        if lsn >= self.plan.settled {
+            state.forget_replies();
+        }
         if let Some(pendant) = PendantId::new(state.pendant) {
             self.states.insert(pendant, (lsn, state));
         }
@@ -364,7 +367,7 @@ impl Replay {
         let oldest = self.segments.keys().next().copied();
         let mut places = States::default();
         let mut states = BTreeMap::new();
-        for (pendant, (lsn, mut state)) in self.states {
+        for (pendant, (lsn, mut state)) in std::mem::take(&mut self.states) {
             state.lorawan.skip_downlink_counters();
             if self.findings.damaged > 0 {
                 state.doubt();
@@ -375,9 +378,7 @@ impl Replay {
             places.note(pendant, lsn);
             states.insert(pendant, state);
         }
-        let left = self.plan.goes_on.map_or(0, |goes_on| goes_on.leftovers);
-        let leftovers = (left > 0).then_some(Leftovers { first: self.plan.cut, slots: left });
-        let goes_on = self.plan.goes_on.is_some();
+        let (goes_on, leftovers) = (self.plan.goes_on.is_some(), self.leftovers());
         let head = if goes_on { self.plan.cut } else { Lsn::first_of(self.plan.newest_id + 1) };
         let mut journal = Journal {
             ciphers: BTreeMap::from([(boot, BootCipher::new(&self.store, boot))]),
@@ -428,6 +429,12 @@ impl Replay {
             damaged: self.findings.damaged,
             voids: self.voids,
         })
+    }
+
+    /// What a commit that was cut off left where the log goes on.
+    fn leftovers(&self) -> Option<Leftovers> {
+        let slots = self.plan.goes_on.map_or(0, |goes_on| goes_on.leftovers);
+        (slots > 0).then_some(Leftovers { first: self.plan.cut, slots })
     }
 
     /// The boot before this one that the centre may have heard of, and how it ended.

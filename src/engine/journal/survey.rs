@@ -240,21 +240,21 @@ impl Survey {
     pub fn plan(mut self) -> Result<Plan, RecoverError> {
         self.set_astray_aside();
         let cut = self.cut();
-        self.plan_to(cut)
+        self.plan_to(cut, cut)
     }
 
-    /// Ends the first pass where frames vouch for it: for a medium that takes no
-    /// sync. Nobody was acknowledged on what is left out.
+    /// Ends the first pass where the medium took no sync: pendants may have been answered on
+    /// the frames for which nothing vouches, so they are read; but none is on them from now on.
     ///
     /// # Errors
     /// `OtherVersion` if the frames are of another format.
-    pub fn plan_vouched(mut self) -> Result<Plan, RecoverError> {
+    pub fn plan_unsettled(mut self) -> Result<Plan, RecoverError> {
         self.set_astray_aside();
-        let cut = self.durable;
-        self.plan_to(cut)
+        let (cut, settled) = (self.cut(), self.durable);
+        self.plan_to(cut, settled)
     }
 
-    fn plan_to(mut self, cut: Lsn) -> Result<Plan, RecoverError> {
+    fn plan_to(mut self, cut: Lsn, settled: Lsn) -> Result<Plan, RecoverError> {
         if self.found.is_empty() && self.other_version {
             return Err(RecoverError::OtherVersion);
         }
@@ -303,6 +303,7 @@ impl Survey {
             vacant,
             files: self.files,
             cut,
+            settled,
             tail: self.tail,
             newest_id: self.newest_id,
             void_frames: self.void_frames,
@@ -425,6 +426,8 @@ pub struct Plan {
     pub(super) vacant: Vec<u32>,
     pub(super) files: u32,
     pub(super) cut: Lsn,
+    /// What is below is on the medium, whatever becomes of the kernel.
+    pub(super) settled: Lsn,
     pub(super) tail: Lsn,
     /// The highest segment id ever seen; ids below it may stand in torn leftovers
     /// and are never given again.

@@ -90,7 +90,7 @@ pub(crate) fn journal(data: &[u8]) {
         let end = stretch.offset + stretch.bytes as u64;
         assert!(end <= file.len() as u64, "beyond the end of the file");
     }
-    for plan in [survey().plan(), survey().plan_vouched()] {
+    for plan in [survey().plan(), survey().plan_unsettled()] {
         let Ok(plan) = plan else { continue };
         let mut replay = Replay::new(plan, key.clone());
         let order = replay.order();

@@ -7,9 +7,10 @@ use crate::engine::journal::medium_test::{self, BOOT, Medium, event, journal, li
 use crate::engine::journal::reading::card::{Card, Stretch, at, stretch};
 use crate::engine::journal::slot::Written;
 use crate::engine::journal::{Haste, News, SLOT_BYTES};
-use crate::engine::pendant::Actual;
+use crate::engine::pendant::{Actual, Reply};
 use crate::engine::seam::DiskOp;
 use crate::engine::time::Mono;
+use pendant_protocol::FrameBytes;
 
 const LIMITS: Limits = Limits { files_max: 8, files_reserved: 0 };
 
@@ -190,6 +191,32 @@ fn only_after_damage_pendants_are_in_doubt() {
     card.fill(first(), 1..3);
     card.tear(0, 1);
     assert!(finished(&card).states[&pendant()].suspect);
+}
+
+/// The disk takes no write at a start. Pendants may have been answered on the last commit, so
+/// what it says is told; but should the power go now, it may never have been on the medium.
+#[test]
+fn a_commit_that_cannot_be_written_again_is_read_and_answers_nobody_any_more() {
+    let answered = |pendant| {
+        let mut state = PendantState { pendant, ..state() };
+        state.mark(3);
+        state.replies[0] = Some(Reply { counter: 3, tag: 9, frame: FrameBytes::default() });
+        state
+    };
+    let mut card = Card::of_files(1);
+    card.say(first(), 0, &Written::State(&answered(5)));
+    card.say(first(), 1, &Written::Event(&event(Kind::Panic, BOOT, 1), Some(&answered(6))));
+    let plan = card.survey().plan_unsettled().expect("frames of this version");
+    let mut replay = Replay::new(plan, medium_test::key());
+    replay.file(0, &card.files[&0]);
+    assert_eq!(replay.findings().waiting, 1);
+    let recovered = replay.finish(BOOT + 1, LIMITS).expect("frames of this store");
+    let answers = |number| {
+        let state = &recovered.states[&PendantId::new(number).expect("a number")];
+        assert_eq!(state.highest, Some(3));
+        state.reply_to(3, 9).is_some()
+    };
+    assert_eq!([5, 6].map(answers), [true, false]);
 }
 
 #[test]

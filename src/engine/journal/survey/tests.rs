@@ -60,8 +60,9 @@ fn the_first_frame_above_the_mark_that_is_not_whole_ends_the_log() {
     assert_eq!(found(&card), (at(1, 5), 4, Some(4)));
     card.tear(0, 11);
     assert_eq!(found(&card), (at(1, 5), 5, Some(7)));
-    let vouched = card.survey().plan_vouched().expect("frames of this version");
-    assert_eq!((vouched.cut, leftovers(&vouched)), (at(1, 4), Some(8)));
+    assert_eq!(card.plan().settled, at(1, 5));
+    let unsettled = card.survey().plan_unsettled().expect("frames of this version");
+    assert_eq!((unsettled.cut, unsettled.settled), (at(1, 5), at(1, 4)));
 }
 
 #[test]
