@@ -36,7 +36,7 @@ use super::lamp::Lamps;
 use super::mutant::{Mutant, planted};
 use super::notice::{Notice, Refusal};
 use super::payload::{Voice, topic_base};
-use super::pendant::{PendantState, Supervision};
+use super::pendant::{Departed, PendantState, Supervision};
 use super::record::Hearing;
 use super::seam::{Answer, BrokerId, Input, LinkId, Output};
 use super::settings::Settings;
@@ -105,6 +105,7 @@ pub struct Gateway {
     secret: [u8; 32],
     members: Members,
     states: ByPendant<PendantState>,
+    departed: Departed,
     age: AgeClock,
     /// Something of this boot was stamped while the clock was not set.
     stamped_unset: bool,
@@ -188,6 +189,7 @@ impl Gateway {
             answers: VecDeque::new(),
             instructions: BTreeMap::new(),
             states: found.states.into_iter().collect(),
+            departed: Departed::default(),
             volatile: BTreeSet::new(),
             receipted: BTreeMap::new(),
             dropped: [None; 3],
@@ -328,15 +330,18 @@ impl Gateway {
         let gone: Vec<PendantId> =
             known.iter().filter(|(id, state)| goes(**id, state)).map(|(id, _)| *id).collect();
         for pendant in gone {
-            known.remove(&pendant);
+            if let Some(state) = known.remove(&pendant) {
+                self.departed.add(state);
+            }
             self.timers.forget(pendant);
             self.instructions.remove(&pendant);
             self.volatile.remove(&pendant);
             self.journal.drop_state(pendant);
         }
+        let departed = &mut self.departed;
         let state = |(pendant, member): (PendantId, &Member)| {
             let known = known.remove(&pendant);
-            (pendant, known.unwrap_or_else(|| PendantState::new(pendant, member.enrolment)))
+            (pendant, known.unwrap_or_else(|| departed.enrol(pendant, member.enrolment)))
         };
         self.states = members.iter().map(state).collect();
         if were_missing && !self.states.values().any(missing) {

@@ -1,12 +1,15 @@
 //! What the gateway knows of one pendant: the absolute state that is journalled
 //! with every event of it, so that an event and what it changed are one frame.
 
+mod departed;
+
 use super::age::Age;
 use super::event::EventId;
 use super::keyring::EnrolmentId;
 use super::lorawan::LoRaWanState;
 use super::seam::LinkId;
 use super::time::Mono;
+pub(super) use departed::Departed;
 use pendant_protocol::{FrameBytes, PendantId};
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +209,22 @@ impl PendantState {
             latest: None,
             claimed: [None; CLAIMS_KEPT],
             joins: None,
+        }
+    }
+
+    /// Its enrolment has ended and begins again as it was: all that ran is over and the
+    /// pendant in doubt, but what was heard was heard.
+    fn enrolled_again(mut self, pendant: PendantId) -> Self {
+        self.forget_replies();
+        self.doubt();
+        Self {
+            highest: self.highest,
+            window: self.window,
+            lorawan: self.lorawan,
+            highest_before: self.highest_before,
+            claimed: self.claimed,
+            joins: self.joins,
+            ..Self::new(pendant, self.enrolment)
         }
     }
 

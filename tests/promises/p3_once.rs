@@ -2,6 +2,7 @@
 
 use crate::pendant::*;
 use crate::rig::*;
+use pendant_gateway::engine::seam::Input;
 use std::collections::BTreeSet;
 
 #[test]
@@ -111,9 +112,35 @@ fn a_new_enrolment_under_the_same_number_never_repeats_an_id() {
     enrolment.id += 1;
     rig.keyring.insert(enrolment);
     let keyring = rig.keyring.clone();
-    rig.input(pendant_gateway::engine::seam::Input::Keyring(keyring));
+    rig.input(Input::Keyring(keyring));
     rig.exchange(&mut replaced, PANIC);
     let ids: BTreeSet<&str> =
         rig.seen.iter().filter(|s| s.kind() == "panic").map(Seen::id).collect();
     assert_eq!(ids.len(), 2);
+}
+
+/// A file of the keyring that was put back, say. Whoever recorded a press of before and
+/// plays it again makes no second one of it.
+#[test]
+fn an_enrolment_that_ends_and_begins_again_as_it_was_tells_no_press_twice() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.broker_away();
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(3_000);
+    let enrolment = rig.keyring.remove(pendant.id).expect("it was enrolled");
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.frame(0, &frame);
+    rig.run_ms(3_000);
+    rig.keyring.insert(enrolment);
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.frame(0, &frame);
+    rig.run_ms(3_000);
+    assert_eq!(rig.downlinks.len(), 1, "who is enrolled anew has answers of its own alone");
+    rig.broker_back();
+    rig.run_ms(3_000);
+    assert_eq!(rig.count("panic"), 1);
+    rig.exchange(&mut pendant, PANIC);
+    assert_eq!(rig.count("panic"), 2);
 }

@@ -7,8 +7,9 @@ use pendant_gateway::engine::device::{Decoder, Device, Sign, Trigger};
 use pendant_gateway::engine::keyring::{Enrolment, Secrets};
 use pendant_gateway::engine::name::Name;
 use pendant_gateway::engine::notice::{Notice, Refusal};
+use pendant_gateway::engine::seam::Input;
 use pendant_protocol::PendantId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NODE: u32 = 0x1234_ABCD;
 
@@ -72,6 +73,23 @@ fn an_alert_of_a_mesh_is_an_event_that_says_that_nobody_vouches_for_it() {
     rig.frame(0, &packet(NODE, 3, 10, b"door state: 0"));
     rig.run_ms(1_000);
     assert_eq!(rig.count("heartbeat"), 1);
+}
+
+/// Its frames have no counters, and those that are made here must not begin again.
+#[test]
+fn presses_before_and_after_its_enrolment_was_put_back_have_ids_of_their_own() {
+    let mut rig = rig(Trigger::Panic);
+    rig.frame(0, &packet(NODE, 1, 11, b"help"));
+    rig.run_ms(1_000);
+    let enrolment = rig.keyring.remove(id()).expect("it was enrolled");
+    for now_enrolled in [None, Some(enrolment)] {
+        now_enrolled.map(|enrolment| rig.keyring.insert(enrolment));
+        rig.input(Input::Keyring(rig.keyring.clone()));
+    }
+    rig.frame(0, &packet(NODE, 2, 11, b"help"));
+    rig.run_ms(1_000);
+    let presses = rig.seen.iter().filter(|seen| seen.kind() == "panic");
+    assert_eq!(presses.map(Seen::id).collect::<BTreeSet<_>>().len(), 2);
 }
 
 #[test]
