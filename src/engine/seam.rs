@@ -149,6 +149,8 @@ pub enum DiskFault {
     ReadOnly,
     /// Any other error of the medium.
     Io,
+    /// It neither writes nor says that it cannot. Found by the engine.
+    Hangs,
 }
 
 /// News from a broker.

@@ -151,6 +151,12 @@ async fn a_disk_that_fails() {
     }
 }
 
+/// It says nothing at all, for longer than anybody waits for an answer.
+#[tokio::test]
+async fn a_disk_that_hangs() {
+    live_and_unacknowledged_until_receipted("fdatasync", "delay_exit=20000000").await;
+}
+
 #[tokio::test]
 async fn a_file_system_that_turned_read_only() {
     live_and_unacknowledged_until_receipted("pwrite64", "error=EROFS").await;

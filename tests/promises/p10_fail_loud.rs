@@ -156,6 +156,51 @@ fn a_failed_journal_shows_in_the_status_until_it_works() {
     assert!(rig.gateway.as_ref().expect("running").status().journal_works);
 }
 
+/// A dying card that neither writes nor says so, for a minute.
+#[test]
+fn a_disk_that_hangs_is_told_and_answers_come_on_the_centre_s_word() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    let works = |rig: &Rig| rig.gateway.as_ref().expect("running").status().journal_works;
+    rig.disk.commit_us = 60_000_000;
+    let frame = pendant.say(PANIC);
+    rig.frame(0, &frame);
+    rig.run_ms(4_900);
+    assert_eq!((rig.count("panic"), rig.count("journal_failed"), works(&rig)), (1, 0, true));
+    assert!(rig.downlinks.is_empty(), "it may become durable yet");
+    rig.run_ms(200);
+    assert_eq!((rig.count("journal_failed"), works(&rig)), (1, false));
+    assert!(rig.notices.contains(&Notice::JournalFailed { fault: DiskFault::Hangs }));
+    rig.frame(0, &frame);
+    rig.run_ms(1_500);
+    assert!(rig.answer_to(&mut pendant).is_some(), "the centre has it, and nobody says so");
+    // What is under way ends late; what comes after it does not.
+    rig.disk.commit_us = 200;
+    rig.run_ms(50_000);
+    assert_eq!((rig.count("journal_restored"), works(&rig)), (0, false));
+    rig.run_ms(10_000);
+    assert_eq!((rig.count("journal_restored"), works(&rig)), (1, true));
+    assert_eq!(rig.exchange(&mut pendant, PANIC), Some(pendant_protocol::Outcome::Noted));
+}
+
+#[test]
+fn a_disk_that_hangs_all_the_time_is_told_once_also_if_it_fails_then() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.disk.commit_us = 6_000_000;
+    for minute in 0..10 {
+        rig.frame(0, &pendant.say(PANIC));
+        rig.disk.fault = (minute == 5).then_some(DiskFault::Io);
+        rig.run_ms(60_000);
+    }
+    assert_eq!((rig.count("journal_failed"), rig.count("journal_restored")), (1, 0));
+    rig.disk.commit_us = 200;
+    rig.frame(0, &pendant.say(PANIC));
+    rig.run_ms(60_000);
+    assert_eq!((rig.count("journal_failed"), rig.count("journal_restored")), (1, 1));
+    assert_eq!(rig.count("panic"), 11);
+}
+
 #[test]
 fn a_journal_that_fails_for_long_holds_bounded_work_and_recovers() {
     let mut pendant = Pendant::new(1);

@@ -178,16 +178,16 @@ fn while_there_is_no_journal_the_centre_s_receipt_is_custody_also_for_repetition
 fn a_receipt_that_came_before_the_sync_failed_is_custody_as_well() {
     let mut pendant = Pendant::new(1);
     let mut rig = with_one_receiver(&pendant);
-    rig.disk.commit_us = 10_000_000;
+    rig.disk.commit_us = 4_500_000;
     rig.disk.fault = Some(DiskFault::Io);
     let frame = pendant.say(PANIC);
     rig.frame(0, &frame);
-    rig.run_ms(3_000);
+    rig.run_ms(2_000);
     rig.frame(0, &frame);
-    rig.run_ms(6_000);
+    rig.run_ms(2_000);
     assert_eq!((rig.count("panic"), rig.count("journal_failed")), (1, 0));
     assert!(rig.downlinks.is_empty(), "it may become durable yet");
-    rig.run_ms(2_000);
+    rig.run_ms(1_000);
     assert_eq!(rig.count("journal_failed"), 1);
     rig.frame(0, &frame);
     rig.run_ms(10);

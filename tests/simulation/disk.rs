@@ -82,6 +82,8 @@ impl Disk {
         match (operation, slow) {
             (DiskOp::Read { .. }, _) => self.chance.within(50..2_000),
             (_, false) => self.chance.within(100..20_000),
+            // Now and then it hangs.
+            (_, true) if self.chance.below(50) == 0 => self.chance.within(4_000_000..60_000_000),
             (_, true) => self.chance.within(1_000..4_000_000),
         }
     }

@@ -12,9 +12,20 @@ pub(super) const COMMIT_SLOTS_MAX: usize = 256;
 /// First and longest wait before a failed journal is tried again, ms.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 500..=30_000;
 
+/// How long a commit may take, ms. A card that tidies itself up is back within a second or
+/// two; beyond this the wearers who wait for an answer get it on the centre's word.
+pub(super) const HANGS_AFTER_MS: u64 = 5_000;
+
 pub(super) struct Running {
     pub(super) ticket: DiskTicket,
     pub(super) end: Lsn,
+    pub(super) since: Mono,
+}
+
+impl Running {
+    fn hangs_at(&self) -> Mono {
+        self.since.plus_ms(HANGS_AFTER_MS)
+    }
 }
 
 pub(super) struct Failure {
@@ -33,7 +44,7 @@ impl Journal {
         }
         if let Some(Leftovers { first, slots }) = self.leftovers {
             let bytes = vec![0; slots as usize * SLOT_BYTES];
-            self.commit(first, bytes, self.durable);
+            self.commit(first, bytes, self.durable, now);
             return;
         }
         let segment = &self.segments[&first.segment()];
@@ -55,20 +66,35 @@ impl Journal {
             slot::seal(cipher, &header, plain, &mut bytes);
             end = lsn.next();
         }
-        self.commit(first, bytes, end);
+        self.commit(first, bytes, end, now);
     }
 
     /// Writes and syncs; then all below `end` is durable.
-    fn commit(&mut self, first: Lsn, bytes: Vec<u8>, end: Lsn) {
+    fn commit(&mut self, first: Lsn, bytes: Vec<u8>, end: Lsn, now: Mono) {
         let file = self.segments[&first.segment()].file;
         let ticket = self.ticket();
-        self.running = Some(Running { ticket, end });
+        self.running = Some(Running { ticket, end, since: now });
         self.note_commit(end);
         let offset = byte_offset(first);
         self.operations.push_back(DiskOp::Commit { ticket, file, offset, bytes });
     }
 
-    pub(super) fn committed(&mut self, ticket: DiskTicket) {
+    /// When it is known that the disk hangs, unless it is.
+    pub(super) fn hang_deadline(&self) -> Option<Mono> {
+        self.running.as_ref().filter(|_| !self.hangs).map(Running::hangs_at)
+    }
+
+    /// A commit that takes so long is as good as a failed one to all who wait for it.
+    pub(super) fn notice_hang(&mut self, now: Mono) {
+        if self.hang_deadline().is_some_and(|at| at <= now) {
+            self.hangs = true;
+            if self.failure.is_none() {
+                self.news.push_back(News::Failed(DiskFault::Hangs));
+            }
+        }
+    }
+
+    pub(super) fn committed(&mut self, ticket: DiskTicket, now: Mono) {
         let Some(running) = self.running.take_if(|running| running.ticket == ticket) else {
             return;
         };
@@ -81,7 +107,11 @@ impl Journal {
             self.answered_durably = durable.expect("just seen");
         }
         self.leftovers = None;
-        if self.failure.take().is_some() {
+        // Where each takes so long it is not told of each that the disk works again.
+        let in_time = now < running.hangs_at();
+        let hung = in_time && std::mem::take(&mut self.hangs);
+        let failed = self.failure.take().is_some();
+        if (failed || hung) && !self.hangs {
             self.news.push_back(News::Restored);
         }
         self.news.push_back(News::Durable(self.durable()));
@@ -93,7 +123,7 @@ impl Journal {
             None => *RETRY_MS.start(),
             Some(failure) => (failure.wait_ms * 2).min(*RETRY_MS.end()),
         };
-        if self.failure.is_none() {
+        if self.failure.is_none() && !std::mem::take(&mut self.hangs) {
             self.news.push_back(News::Failed(fault));
         }
         self.failure = Some(Failure { retry_at: now.plus_ms(wait_ms), wait_ms, reopened: false });

@@ -159,6 +159,8 @@ pub(super) struct Journal {
     unhurried: Option<Unhurried>,
     running: Option<Running>,
     failure: Option<Failure>,
+    /// A commit took too long, and none was in time since.
+    hangs: bool,
     allocating: Option<(DiskTicket, u32)>,
     growth_blocked_until: Option<Mono>,
     /// Not even one file could be made: there is no room for anything.
@@ -268,7 +270,7 @@ impl Journal {
 
     /// Whether the journal cannot be written at present.
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.is_some() || self.starved
+        self.failure.is_some() || self.hangs || self.starved
     }
 
     /// Live events of the urgent or the trouble lane from a position on, oldest first.
@@ -294,7 +296,7 @@ impl Journal {
 
     /// Whether nothing waits to be written, or cannot be.
     pub(super) fn is_settled(&self) -> bool {
-        self.has_failed() || (self.open.is_empty() && self.running.is_none())
+        self.failure.is_some() || self.starved || (self.open.is_empty() && self.running.is_none())
     }
 
     /// Whether an event of any lane would find room now.
@@ -338,6 +340,7 @@ impl Journal {
 
     /// Next disk operation, if one is due.
     pub(super) fn poll_operation(&mut self, now: Mono) -> Option<DiskOp> {
+        self.notice_hang(now);
         self.retry(now);
         self.keep_room(now);
         self.start_commit(now);
@@ -352,7 +355,8 @@ impl Journal {
     /// When the journal wants to be polled again by itself.
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         let retry = self.failure.as_ref().filter(|f| !f.reopened).map(|f| f.retry_at);
-        let deadlines = [retry, self.growth_deadline(), self.patience_deadline()];
+        let hang = self.hang_deadline();
+        let deadlines = [retry, hang, self.growth_deadline(), self.patience_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -364,7 +368,7 @@ impl Journal {
     /// Takes the end of an operation.
     pub(super) fn handle(&mut self, done: DiskDone, now: Mono) {
         match done {
-            DiskDone::Committed(ticket) => self.committed(ticket),
+            DiskDone::Committed(ticket) => self.committed(ticket, now),
             DiskDone::Allocated(ticket) => self.allocated(ticket),
             DiskDone::Read(ticket, bytes) => {
                 if let Some(reading) = self.reads.remove(&ticket) {

@@ -402,6 +402,7 @@ impl Replay {
             unhurried: None,
             running: None,
             failure: None,
+            hangs: false,
             allocating: None,
             growth_blocked_until: None,
             starved: false,

@@ -191,7 +191,7 @@ fn enough_is_enough() {
 
 #[test]
 fn what_is_reserved_is_made_while_the_disk_is_idle() {
-    let running = || Running { ticket: DiskTicket(1), end: Lsn::first_of(4) };
+    let running = || Running { ticket: DiskTicket(1), end: Lsn::first_of(4), since: Mono::ZERO };
     let mut busy = filled(8, 7, 6, 3);
     busy.running = Some(running());
     assert_eq!(does(&mut busy), (None, false));
