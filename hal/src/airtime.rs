@@ -21,9 +21,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Duration of one symbol, nanoseconds.
     fn symbol_ns(&self) -> u64 {
-        (1_000_000_000u64 << self.spreading_factor) / u64::from(self.bandwidth_hz.max(1))
+        symbol_ns(self.spreading_factor, self.bandwidth_hz)
     }
 
     /// Duration of one symbol.
@@ -67,11 +66,22 @@ impl Shape {
         blocks * u64::from(self.coding_rate_denominator)
     }
 
-    /// Whether low data rate optimisation must be on: from 16.38 ms a symbol
-    /// (section 6.1.1.4).
+    /// See [`is_low_data_rate`].
     pub fn is_low_data_rate(&self) -> bool {
-        self.symbol_ns() >= 16_380_000
+        is_low_data_rate(self.spreading_factor, self.bandwidth_hz)
     }
+}
+
+/// Duration of one symbol, nanoseconds.
+fn symbol_ns(spreading_factor: u8, bandwidth_hz: u32) -> u64 {
+    (1_000_000_000u64 << spreading_factor) / u64::from(bandwidth_hz.max(1))
+}
+
+/// Whether low data rate optimisation must be on: from 16.38 ms a symbol
+/// (section 6.1.1.4).
+#[must_use]
+pub fn is_low_data_rate(spreading_factor: u8, bandwidth_hz: u32) -> bool {
+    symbol_ns(spreading_factor, bandwidth_hz) >= 16_380_000
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 #![cfg(feature = "sim")]
 
 use pendant_hal::radio::account::Account;
-use pendant_hal::radio::chip::{Board127, Sx127x};
-use pendant_hal::radio::{self, RadioSettings};
+use pendant_hal::radio::chip::{Board127, Sx127x, sx126x_takes, sx127x_takes};
+use pendant_hal::radio::{self, BANDWIDTHS_HZ, RadioSettings};
 use pendant_hal::sim::ether::{Air, Antenna, Ether, Handset, HandsetSettings, Jamming, Station};
 use pendant_hal::sim::waves::Band;
 use pendant_hal::sim::{sx1262, sx1276};
@@ -47,11 +47,11 @@ impl Bench {
     }
 
     /// On an SX1276.
-    async fn up_127(chip: sx1276::Sx1276) -> Self {
+    async fn up_127(settings: RadioSettings, chip: sx1276::Sx1276) -> Self {
         let (bench, ends) = Self::new();
         let chip = Sx127x::new(chip, BOARD_127);
         tokio::spawn(async move {
-            radio::run(SETTINGS, chip, Account::default(), 0, ends.events, ends.taken).await;
+            radio::run(settings, chip, Account::default(), 0, ends.events, ends.taken).await;
         });
         bench.come_up().await
     }
@@ -102,7 +102,7 @@ async fn every_frame_says_how_far_its_carrier_is_off() {
         let (chip, _) = sx1262::in_ether(&ether, sx1262::BOARD);
         let (other, _) = sx1276::in_ether(&ether);
         let mut sx1262 = Bench::up(SETTINGS, chip).await;
-        let mut sx1276 = Bench::up_127(other).await;
+        let mut sx1276 = Bench::up_127(SETTINGS, other).await;
         let (uplink, downlink) = (air(), air());
         let settings =
             HandsetSettings { uplink, downlink, power_dbm: 14, offset_hz, listens: None };
@@ -124,7 +124,7 @@ async fn the_channel_s_level_is_measured_between_receptions() {
         let ether = Ether::default();
         let mut bench = if sx127x {
             let (chip, _) = sx1276::in_ether(&ether);
-            Bench::up_127(chip).await
+            Bench::up_127(SETTINGS, chip).await
         } else {
             let (chip, _) = sx1262::in_ether(&ether, sx1262::BOARD);
             Bench::up(SETTINGS, chip).await
@@ -206,20 +206,63 @@ async fn a_pendant_beside_the_antenna_does_not_crash_the_driver() {
     assert_eq!(bench.received().await.signal.snr_quarter_db, Some(127));
 }
 
-/// Nor may it overflow below 0 dBm, or reach for the other amplifier.
+/// What a station hears of a transmission.
+async fn radiated_dbm(bench: &Bench, station: &mut Station) -> i16 {
+    let at = Instant::now() + Duration::from_millis(100);
+    let transmission = Transmission::native(1, at, vec![1; 24]);
+    bench.transmissions.send(transmission).await.expect("the link lives");
+    let heard = timeout(PATIENCE, station.hear()).await.expect("a frame").expect("an ether");
+    heard.arrival.rssi_dbm + 110
+}
+
+/// Nor may it overflow below 0 dBm, reach for the other amplifier, or send more than it was set
+/// to, or much less.
 #[tokio::test(start_paused = true)]
-async fn the_least_power_is_0_dbm() {
-    for (power_dbm, radiated_dbm) in [(-9, 0), (-1, 0), (0, 0), (14, 14), (22, 22)] {
+async fn what_is_radiated_is_what_was_set() {
+    for (power_dbm, radiated) in [(-9, 0), (-1, 0), (0, 0), (14, 14), (20, 20), (21, 20), (22, 22)]
+    {
         let ether = Ether::default();
         let (chip, _) = sx1262::in_ether(&ether, sx1262::BOARD);
         let bench = Bench::up(RadioSettings { power_dbm, ..SETTINGS }, chip).await;
         let mut station = Station::new(ether.port());
-        let at = Instant::now() + Duration::from_millis(100);
-        let transmission = Transmission::native(1, at, vec![1; 24]);
-        bench.transmissions.send(transmission).await.expect("the link lives");
-        let heard = timeout(PATIENCE, station.hear()).await.expect("a frame").expect("an ether");
-        assert_eq!(heard.arrival.rssi_dbm, radiated_dbm - 110, "{power_dbm}");
+        assert_eq!(radiated_dbm(&bench, &mut station).await, radiated, "{power_dbm}");
     }
+    for (power_dbm, radiated) in [(-1, 2), (2, 2), (14, 14), (17, 17), (18, 17), (20, 17)] {
+        let ether = Ether::default();
+        let (chip, _) = sx1276::in_ether(&ether);
+        let bench = Bench::up_127(RadioSettings { power_dbm, ..SETTINGS }, chip).await;
+        let mut station = Station::new(ether.port());
+        assert_eq!(radiated_dbm(&bench, &mut station).await, radiated, "{power_dbm}");
+    }
+}
+
+/// With each spreading factor and bandwidth that a chip takes it hears, and is heard by, those
+/// who optimise for low data rates where they should.
+#[tokio::test(start_paused = true)]
+async fn who_can_be_set_to_something_hears_with_it() {
+    let mut taken = [0; 2];
+    for bandwidth_hz in BANDWIDTHS_HZ {
+        for spreading_factor in 7..=12 {
+            let settings = RadioSettings { bandwidth_hz, spreading_factor, ..SETTINGS };
+            let ether = Ether::default();
+            let station = Station::new(ether.port());
+            for (n, takes) in [sx126x_takes, sx127x_takes].into_iter().enumerate() {
+                if !takes(spreading_factor, bandwidth_hz) {
+                    continue;
+                }
+                taken[n] += 1;
+                let mut bench = match n {
+                    0 => {
+                        Bench::up(settings.clone(), sx1262::in_ether(&ether, sx1262::BOARD).0).await
+                    }
+                    _ => Bench::up_127(settings.clone(), sx1276::in_ether(&ether).0).await,
+                };
+                station.send(Air::of(&settings), 14, &[n as u8; 24]).await;
+                assert_eq!(bench.received().await.bytes, [n as u8; 24], "{settings:?}");
+            }
+        }
+    }
+    assert_eq!(taken, [31, 55]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,9 @@ use super::problem::Report;
 use super::quantity::{Quantity, Unit};
 use super::reader::Section;
 use super::sections::{HOMES, name, path, sections};
-use super::{Link, LinkKind, SerialCodec, concentrator, radio};
+use super::{Link, LinkKind, Radio, SerialCodec, concentrator, radio};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use toml::Spanned;
 
@@ -183,9 +183,40 @@ fn warn_of_shifting_name(path: &Spanned<PathBuf>, report: &mut Report<'_>) {
     }
 }
 
+/// A line that two radios have only one of them would get.
+fn refuse_taken_lines<'l>(
+    section: &Section<'_>,
+    radio: &'l Radio,
+    taken: &mut BTreeSet<(&'l Path, u32)>,
+    report: &mut Report<'_>,
+) {
+    let singles = [
+        ("irq_line", Some(radio.irq_line)),
+        ("reset_line", Some(radio.reset_line)),
+        ("busy_line", radio.busy_line),
+        ("transmit_line", radio.transmit_line),
+        ("receive_line", radio.receive_line),
+    ];
+    let singles = singles.into_iter().filter_map(|(key, line)| Some((key, line?)));
+    let enable = radio.enable_lines.iter().map(|line| ("enable_lines", *line));
+    let own: Vec<(&str, u32)> = singles.chain(enable).collect();
+    let gpiochip = radio.gpiochip.as_path();
+    for (key, line) in own.iter().filter(|(_, line)| taken.contains(&(gpiochip, *line))) {
+        let section = section.with_keys("[[link]]", radio::RADIO);
+        let text = format!(
+            "`{key}`: GPIO line {line} of {} is another link's already",
+            gpiochip.display()
+        );
+        let remedy = "give each radio lines of its own: docs/install.md, \"Wiring\"";
+        report.refuse(radio::place(&section, key), text, remedy);
+    }
+    taken.extend(own.into_iter().map(|(_, line)| (gpiochip, line)));
+}
+
 fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
     let mut names = BTreeSet::new();
     let mut places = BTreeSet::new();
+    let mut lines = BTreeSet::new();
     for (section, link) in links {
         if !names.insert(&link.name) {
             let at = section.value("name").map_or(section.header(), Spanned::span);
@@ -202,6 +233,9 @@ fn refuse_twins(links: &[(&Section<'_>, Link)], report: &mut Report<'_>) {
             // Many virtual radios may share one ether.
             LinkKind::VirtualRadio(_) => continue,
         };
+        if let LinkKind::Radio(radio) = &link.kind {
+            refuse_taken_lines(section, radio, &mut lines, report);
+        }
         if !places.insert(place.clone()) {
             let at = section
                 .with_keys("[[link]]", keys)

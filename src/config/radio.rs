@@ -9,7 +9,7 @@ use super::sections::{HOMES, path, whole};
 use super::{Air, LinkKind, Network, Radio, VirtualRadio};
 use pendant_hal::radio::RadioSettings;
 use pendant_hal::radio::boards::{ChipKind, PRESETS, Preset, TCXO_MV};
-use pendant_hal::radio::chip::SX127X_SPREADING_FACTORS;
+use pendant_hal::radio::chip::{Amplifier, sx126x_takes, sx127x_takes};
 use pendant_hal::region::{Band, Region};
 use pendant_protocol::FRAME_BYTES;
 use std::ops::RangeInclusive;
@@ -189,14 +189,16 @@ const fn spi_hz(chip: ChipKind) -> RangeInclusive<i64> {
     }
 }
 
-/// What the chip can be set to, dBm. lora-phy 3.0.1 overflows below 0.
+/// What the chip can be set to, dBm.
 fn power_dbm(chip: ChipKind, pa_boost: bool) -> RangeInclusive<i64> {
-    match chip {
-        ChipKind::Sx1261 => 0..=15,
-        ChipKind::Sx1262 => 0..=22,
-        ChipKind::Sx1276 if pa_boost => 2..=20,
-        ChipKind::Sx1276 => 0..=14,
-    }
+    let amplifier = match chip {
+        ChipKind::Sx1261 => Amplifier::Low,
+        ChipKind::Sx1262 => Amplifier::High,
+        ChipKind::Sx1276 if pa_boost => Amplifier::Boost,
+        ChipKind::Sx1276 => Amplifier::Rfo,
+    };
+    let range = amplifier.range_dbm();
+    (*range.start()).into()..=(*range.end()).into()
 }
 
 pub(super) fn air(
@@ -219,6 +221,7 @@ pub(super) fn air(
         one_of(section, "bandwidth_hz", Unit::Hertz, &BANDWIDTHS_HZ, report).unwrap_or(125_000);
     let rates = [("4/5", 5), ("4/6", 6), ("4/7", 7), ("4/8", 8)];
     let coding_rate_denominator = section.choice("coding_rate", &rates, report).unwrap_or(5);
+    let least_dbm = *power.start();
     let power_dbm = whole(section, "power_dbm", &Quantity::new(Unit::Dbm, power), 14, report);
     let gain = Quantity::new(Unit::Plain, -20..=20);
     let antenna_gain_dbi = whole(section, "antenna_gain_dbi", &gain, 2, report);
@@ -234,7 +237,7 @@ pub(super) fn air(
         network: Network::default(),
     };
     if let Some(region) = region {
-        refuse_unlawful(section, region, &air, report);
+        refuse_unlawful(section, region, &air, least_dbm, report);
     }
     Some(air)
 }
@@ -255,7 +258,13 @@ pub(super) fn place(section: &Section<'_>, key: &str) -> std::ops::Range<usize> 
     section.value(key).map_or(section.header(), Spanned::span)
 }
 
-fn refuse_unlawful(section: &Section<'_>, region: Region, air: &Air, report: &mut Report<'_>) {
+fn refuse_unlawful(
+    section: &Section<'_>,
+    region: Region,
+    air: &Air,
+    least_dbm: i64,
+    report: &mut Report<'_>,
+) {
     let name = region.name();
     let mut band = |key: &str, frequency_hz| {
         let band = region.band(frequency_hz, air.bandwidth_hz);
@@ -283,7 +292,11 @@ fn refuse_unlawful(section: &Section<'_>, region: Region, air: &Air, report: &mu
             "{} dBm into an antenna of {} dBi are {eirp_dbm} dBm EIRP; {name} allows {} there",
             air.power_dbm, air.antenna_gain_dbi, band.eirp_dbm_max
         );
-        report.refuse(place(section, "power_dbm"), text, format!("write: power_dbm = {allowed}"));
+        let remedy = match i64::from(allowed) >= least_dbm {
+            true => format!("write: power_dbm = {allowed}"),
+            false => "take an antenna of less gain: the radio cannot send so little".into(),
+        };
+        report.refuse(place(section, "power_dbm"), text, remedy);
     }
     let airtime = air.airtime();
     if let Some(dwell) = band.dwell_max.filter(|dwell| airtime > *dwell) {
@@ -293,7 +306,12 @@ fn refuse_unlawful(section: &Section<'_>, region: Region, air: &Air, report: &mu
             air.spreading_factor,
             dwell.as_millis()
         );
-        report.refuse(place(section, "spreading_factor"), text, "write: spreading_factor = 10");
+        let fits = |factor: &u8| Air { spreading_factor: *factor, ..*air }.airtime() <= dwell;
+        let remedy = match (7..air.spreading_factor).rev().find(fits) {
+            Some(factor) => format!("write: spreading_factor = {factor}"),
+            None => "write: bandwidth_hz = 125000".into(),
+        };
+        report.refuse(place(section, "spreading_factor"), text, remedy);
     }
 }
 
@@ -303,14 +321,28 @@ fn refuse_spreading_factor(
     air: &Air,
     report: &mut Report<'_>,
 ) {
-    let factor = air.spreading_factor;
-    if chip == ChipKind::Sx1276 && !SX127X_SPREADING_FACTORS.contains(&factor) {
-        report.refuse(
-            place(section, "spreading_factor"),
-            format!("an SX1276 cannot be set to SF{factor} here"),
-            "write: spreading_factor = 10 (7 to 10, or 12)",
-        );
+    let takes = |factor: u8| match chip {
+        ChipKind::Sx1276 => sx127x_takes(factor, air.bandwidth_hz),
+        ChipKind::Sx1261 | ChipKind::Sx1262 => sx126x_takes(factor, air.bandwidth_hz),
+    };
+    let (factor, bandwidth_hz) = (air.spreading_factor, air.bandwidth_hz);
+    if takes(factor) {
+        return;
     }
+    let others: Vec<u8> = (5..=12).filter(|factor| takes(*factor)).collect();
+    let nearest = others.iter().rfind(|other| **other < factor).or(others.first());
+    let list: Vec<String> = others.iter().map(|factor| format!("SF{factor}")).collect();
+    report.refuse(
+        place(section, "spreading_factor"),
+        format!("the radio cannot be set to SF{factor} with {bandwidth_hz} Hz"),
+        match nearest {
+            Some(nearest) => format!(
+                "write: spreading_factor = {nearest} (with this bandwidth it can be {})",
+                list.join(", ")
+            ),
+            None => "write: bandwidth_hz = 125000".into(),
+        },
+    );
 }
 
 fn enable_lines(section: &Section<'_>, report: &mut Report<'_>) -> Option<Vec<u32>> {

@@ -92,8 +92,26 @@ fn what_a_region_or_a_chip_cannot_do_is_refused_with_what_to_write() {
         ),
         (eu, "power_dbm = 22\nantenna_gain_dbi = 9", "31 dBm EIRP", "write: power_dbm = 20"),
         (us, "spreading_factor = 11", "takes 823 ms at SF11; US915 allows 400 ms", "= 10"),
-        (rfm95, "spreading_factor = 11", "an SX1276 cannot be set to SF11", "7 to 10, or 12"),
-        (rfm95, "power_dbm = 22", "`power_dbm` is a whole number of dBm, 2 to 20", "2 to 20"),
+        (us, "coding_rate = \"4/8\"\nspreading_factor = 10", "takes 493 ms at SF10", "= 9"),
+        (
+            eu,
+            "frequency_hz = 868100000\ndownlink_frequency_hz = 868100000\nantenna_gain_dbi = 20",
+            "34 dBm EIRP",
+            "an antenna of less gain",
+        ),
+        (
+            rfm95,
+            "spreading_factor = 11",
+            "cannot be set to SF11 with 125000 Hz",
+            "= 10 (with this bandwidth it can be SF7, SF8, SF9, SF10, SF12)",
+        ),
+        (
+            eu,
+            "bandwidth_hz = 62500\nspreading_factor = 12",
+            "cannot be set to SF12 with 62500 Hz",
+            "= 9 (with this bandwidth it can be SF5, SF6, SF7, SF8, SF9)",
+        ),
+        (rfm95, "power_dbm = 18", "`power_dbm` is a whole number of dBm, 2 to 17", "2 to 17"),
         (rfm95, "spi_hz = 16_000_000", "whole number of hertz, 100000 to 10000000", ""),
         (eu, "spi_hz = 16_000_001", "whole number of hertz, 100000 to 16000000", ""),
         (eu, "tcxo_mv = 1900", "`tcxo_mv` is one of", "tcxo_mv = 1800"),
@@ -109,6 +127,21 @@ fn what_a_region_or_a_chip_cannot_do_is_refused_with_what_to_write() {
         assert!(told_all.contains(told), "{line}\n{told_all}");
         assert!(told_all.contains(remedy), "{line}\n{told_all}");
     }
+}
+
+#[test]
+fn a_line_that_two_radios_have_is_refused() {
+    let board = "board = \"waveshare-sx1262-hat\"\nregion = \"EU868\"";
+    let second = format!(
+        "\n[[link]]\nname = \"second\"\nkind = \"radio\"\n{board}\nspi = \"/dev/spidev1.0\"\n\
+         irq_line = 5\nreset_line = 7\nbusy_line = 8\n"
+    );
+    let first = with_radio(board);
+    let told = refusals_text(&format!("{first}{second}"));
+    assert!(told.contains("is another link's already"), "{told}");
+    let apart = format!("{first}{second}enable_lines = [9]\n");
+    let apart = apart.replace("busy_line = 8", "busy_line = 8\ngpiochip = \"/dev/gpiochip4\"");
+    parse(&apart);
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Ledgers {
 
 /// Least power that every link can be set to, dBm: with less lora-phy 3.0.1 overflows
 /// (SX126x), or sets the other amplifier to its most (SX127x).
-pub(crate) const POWER_DBM_MIN: i8 = 0;
+const POWER_DBM_MIN: i8 = 0;
 
 /// The rules that a radio keeps.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use super::interface::Interface;
 use super::snoop::Snoop;
 use super::watch::Watch;
 use super::{RadioSettings, SettingsFault};
+use crate::airtime::is_low_data_rate;
 use crate::link::LinkFault;
 use embedded_hal_async::spi::SpiDevice;
 use lora_phy::mod_traits::RadioKind;
@@ -13,6 +14,7 @@ use lora_phy::sx126x::{self, DeviceSel, Sx126xVariant};
 use lora_phy::sx127x;
 use std::future::Future;
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,13 +32,52 @@ pub trait Chip: Send + 'static {
     /// From the command to transmit until the first symbol leaves.
     fn start_latency(&self) -> Duration;
 
+    /// What sends.
+    fn amplifier(&self) -> Amplifier;
+
     /// Whether chip and driver can be set so, beyond what holds for all chips.
     ///
     /// # Errors
     /// Says which setting this chip cannot be given.
-    fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
-        let _ = settings;
-        Ok(())
+    fn check(settings: &RadioSettings) -> Result<(), SettingsFault>;
+}
+
+/// An amplifier of a chip, and the powers that lora-phy 3.0.1 can set it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amplifier {
+    /// Of an SX1261.
+    Low,
+    /// Of an SX1262. For 21 dBm the driver sets 22, so that 20 are sent here.
+    High,
+    /// PA_BOOST of an SX127x. Above 17 dBm the driver leaves out of its reckoning the 3 dB that
+    /// the setting for 20 dBm adds, and 5 to 7 dBm would leave.
+    Boost,
+    /// RFO of an SX127x.
+    Rfo,
+}
+
+impl Amplifier {
+    /// Least and most that it can be set to, dBm. Below 0 the driver overflows.
+    #[must_use]
+    pub const fn range_dbm(self) -> RangeInclusive<i8> {
+        match self {
+            Self::Low => 0..=15,
+            Self::High => 0..=22,
+            Self::Boost => 2..=17,
+            Self::Rfo => 0..=14,
+        }
+    }
+
+    /// The most that it can be set to within a limit, dBm; `None` if it cannot be set to so
+    /// little.
+    #[must_use]
+    pub fn at_most_dbm(self, limit_dbm: i8) -> Option<i8> {
+        let range = self.range_dbm();
+        let power_dbm = match limit_dbm.min(*range.end()) {
+            21 if self == Self::High => 20,
+            power_dbm => power_dbm,
+        };
+        range.contains(&power_dbm).then_some(power_dbm)
     }
 }
 
@@ -160,13 +201,33 @@ impl<B: Bus> Chip for Sx126x<B> {
             None => STANDBY_TO_TX,
         }
     }
+
+    fn amplifier(&self) -> Amplifier {
+        if self.board.low_power_amplifier { Amplifier::Low } else { Amplifier::High }
+    }
+
+    fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
+        refuse_unless(sx126x_takes(settings.spreading_factor, settings.bandwidth_hz))
+    }
+}
+
+/// Whether an SX126x can be set to a spreading factor with a bandwidth, Hz. The driver knows
+/// three pairs that need low data rate optimisation; in others that need it nobody would
+/// hear it, and it nobody.
+#[must_use]
+pub fn sx126x_takes(spreading_factor: u8, bandwidth_hz: u32) -> bool {
+    let optimised = matches!((spreading_factor, bandwidth_hz), (11 | 12, 125_000) | (12, 250_000));
+    optimised == is_low_data_rate(spreading_factor, bandwidth_hz)
+}
+
+fn refuse_unless(takes: bool) -> Result<(), SettingsFault> {
+    if takes { Ok(()) } else { Err(SettingsFault::NotWithThisChip) }
 }
 
 /// What stands around an SX127x on its board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board127 {
-    /// Whether the antenna is on PA_BOOST (2 to 20 dBm), as on an RFM95, not on
-    /// RFO (-4 to 14 dBm).
+    /// Whether the antenna is on PA_BOOST, as on an RFM95, not on RFO.
     pub pa_boost: bool,
     /// Whether an oscillator of its own feeds the chip, not a crystal.
     pub tcxo: bool,
@@ -187,11 +248,19 @@ impl<B: Bus> Sx127x<B> {
     }
 }
 
-/// Spreading factors that an SX127x can be set to here. The chip has no SF5, and no explicit
-/// header at SF6 (SX1276/77/78/79 datasheet rev 7, section 4.1.1.2). At SF11 the driver leaves
-/// the low data rate optimisation off (it takes 16.4 ms for 16), so that neither
-/// an SX126x nor a pendant would hear it.
-pub const SX127X_SPREADING_FACTORS: [u8; 5] = [7, 8, 9, 10, 12];
+/// Whether an SX127x can be set to a spreading factor with a bandwidth, Hz. The chip has no
+/// SF5, and no explicit header at SF6 (SX1276/77/78/79 datasheet rev 7, section 4.1.1.2). The
+/// driver reckons a symbol in whole milliseconds, takes 16.4 for 16, and leaves low data rate
+/// optimisation off: neither an SX126x nor a pendant would hear it.
+#[must_use]
+pub fn sx127x_takes(spreading_factor: u8, bandwidth_hz: u32) -> bool {
+    if !(7..=12).contains(&spreading_factor) {
+        return false;
+    }
+    let symbols_per_s = bandwidth_hz >> spreading_factor;
+    let optimised = symbols_per_s > 0 && 1_000 / symbols_per_s > 16;
+    optimised == is_low_data_rate(spreading_factor, bandwidth_hz)
+}
 
 /// From standby to the first symbol: start of the synthesiser and ramp of the
 /// amplifier (SX1276/77/78/79 datasheet rev 7, table 7: TS_TR).
@@ -219,11 +288,11 @@ impl<B: Bus> Chip for Sx127x<B> {
         SX127X_STANDBY_TO_TX
     }
 
+    fn amplifier(&self) -> Amplifier {
+        if self.board.pa_boost { Amplifier::Boost } else { Amplifier::Rfo }
+    }
+
     fn check(settings: &RadioSettings) -> Result<(), SettingsFault> {
-        if SX127X_SPREADING_FACTORS.contains(&settings.spreading_factor) {
-            Ok(())
-        } else {
-            Err(SettingsFault::NotWithThisChip)
-        }
+        refuse_unless(sx127x_takes(settings.spreading_factor, settings.bandwidth_hz))
     }
 }

@@ -81,7 +81,7 @@ pub enum SettingsFault {
     CodingRate,
     /// Shorter than 6 symbols.
     Preamble,
-    /// A spreading factor that this kind of chip or its driver cannot do.
+    /// A spreading factor that this kind of chip or its driver cannot do with the bandwidth.
     NotWithThisChip,
 }
 
@@ -96,7 +96,9 @@ impl fmt::Display for SettingsFault {
             }
             Self::CodingRate => "the coding rate's denominator must be 5 to 8",
             Self::Preamble => "the preamble must have at least 6 symbols",
-            Self::NotWithThisChip => "an SX127x can be set to SF7 to SF10 and SF12 only",
+            Self::NotWithThisChip => {
+                "this kind of chip cannot be set to that spreading factor with that bandwidth"
+            }
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The task that owns a radio: brings it up, listens, answers on time, and
 //! begins again when it fails.
 
-use super::account::{Account, POWER_DBM_MIN};
-use super::chip::Chip;
+use super::account::Account;
+use super::chip::{Amplifier, Chip};
 use super::desk::Desk;
 use super::punctual::Thread;
 use super::tally::Tally;
@@ -133,6 +133,7 @@ struct Radio<C: Chip> {
     uplink: (ModulationParams, PacketParams),
     settings: RadioSettings,
     start_latency: Duration,
+    amplifier: Amplifier,
     line_works: bool,
 }
 
@@ -167,6 +168,7 @@ async fn bring_up<C: Chip>(
         uplink: (up, heard),
         settings: settings.clone(),
         start_latency: chip.start_latency(),
+        amplifier: chip.amplifier(),
         line_works: true,
     };
     radio.listen().await.map_err(explain)?;
@@ -313,13 +315,15 @@ impl<C: Chip> Radio<C> {
     ) -> Result<bool, LinkFault> {
         let Transmission { ticket, at, wave, .. } = transmission;
         let now = Instant::now();
-        let power_dbm = self.settings.power_dbm;
+        let least_dbm = *self.amplifier.range_dbm().start();
+        let asked_dbm = self.settings.power_dbm.max(least_dbm);
         let granted = match is_late(at, now) || self.is_in_vain(&transmission, now) {
             true => Err(SendFault::Late),
             false => self.downlink(wave, transmission.bytes.len()).and_then(|downlink| {
                 let Downlink { carrier, airtime, .. } = downlink;
-                let power_dbm = account.claim(now, carrier, airtime, power_dbm)?;
-                Ok((downlink, power_dbm))
+                let allowed_dbm = account.claim(now, carrier, airtime, asked_dbm)?;
+                let power_dbm = self.amplifier.at_most_dbm(allowed_dbm);
+                Ok((downlink, power_dbm.ok_or(SendFault::Carrier)?))
             }),
         };
         let (downlink, power_dbm) = match granted {
@@ -353,9 +357,8 @@ impl<C: Chip> Radio<C> {
         bytes: &[u8],
         watch: &Watch,
     ) -> Result<Instant, RadioError> {
-        let power_dbm = i32::from(power_dbm.max(POWER_DBM_MIN));
         self.lora
-            .prepare_for_tx(&downlink.modulation, &mut downlink.packet, power_dbm, bytes)
+            .prepare_for_tx(&downlink.modulation, &mut downlink.packet, power_dbm.into(), bytes)
             .await?;
         if let Some(start) = at.checked_sub(self.start_latency + COMMAND) {
             watch.desk.moment(start).await;
