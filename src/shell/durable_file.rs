@@ -96,7 +96,12 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
 
 fn directory_and_name(path: &Path) -> io::Result<(&Path, &str)> {
     let name = path.file_name().and_then(|name| name.to_str());
-    path.parent()
-        .zip(name)
+    name.map(|name| (directory_around(path), name))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))
+}
+
+/// The directory in which a path is, also if it is named as seen from there: `gateway.toml`.
+pub(crate) fn directory_around(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }

@@ -6,7 +6,7 @@ pub mod clock;
 pub mod control;
 pub mod daemon;
 pub mod disk;
-mod durable_file;
+pub(crate) mod durable_file;
 pub mod export;
 mod hex;
 pub mod history;

@@ -68,6 +68,27 @@ fn a_missing_one_is_told_with_what_to_do_and_nothing_is_made_instead() {
     assert!(!std::path::Path::new("credential:store.key").exists());
 }
 
+/// As `check` asks for when a certificate is about to end.
+#[test]
+fn a_certificate_of_a_key_that_is_a_credential_is_renewed() {
+    let site = site();
+    let said = in_service(&site, &["setup", "--request"], "").expect(0);
+    assert!(said.out.contains("BEGIN CERTIFICATE REQUEST"), "{}", said.out);
+    assert!(site.path("gateway.csr").exists(), "beside the certificate");
+    let renewed = site.path("gateway.pem").display().to_string();
+    let said = in_service(&site, &["setup", "--certificate", &renewed], "");
+    assert!(!said.err.contains("key"), "{}", said.err);
+    // Without it no other key is made, nor where it would never be looked for.
+    for arguments in [&["setup", "--request"][..], &["setup", "--certificate", &renewed]] {
+        let mut command = site.command(arguments);
+        command.current_dir(site.root());
+        let said = run(command, "");
+        assert_ne!(said.code, Some(0));
+        assert!(said.err.contains("there is no credential gateway.key"), "{}", said.err);
+    }
+    assert!(!site.path("credential:gateway.key").exists());
+}
+
 #[test]
 fn only_secrets_are_credentials_and_only_by_a_name() {
     let site = Site::new();

@@ -68,6 +68,23 @@ fn it_asks_for_what_it_is_not_told_and_the_authority_is_pasted() {
     assert!(!site.path("new/tls/gateway.pem").exists());
 }
 
+/// Typed by somebody who stands in the folder.
+#[test]
+fn a_configuration_may_be_named_as_seen_from_its_folder() {
+    let site = Site::new();
+    let new = site.path("new");
+    fs::create_dir(&new).expect("free");
+    let (store, ca) = (site.path("new/store"), site.path("ca.pem"));
+    let mut command = std::process::Command::new(super::PROGRAM);
+    command.current_dir(&new).args(["--config", "gateway.toml", "setup", "--yes"]);
+    command.args(["--site", "harbour", "--gateway", "crane-2", "--serial", "/dev/null"]);
+    command.args(["--broker", "mqtt.example.org", "--store"]).arg(&store).arg("--ca").arg(&ca);
+    run(command, "").expect(0);
+    for made in ["gateway.toml", "tls/gateway.key", "store"] {
+        assert!(new.join(made).exists(), "{made}");
+    }
+}
+
 #[test]
 fn a_mistake_changes_nothing_and_is_told() {
     let site = Site::new();

@@ -3,6 +3,11 @@
 use crate::cli::machine::Machine;
 use std::path::{Path, PathBuf};
 
+/// Serial ports behind USB, and those of boards, by what their names begin with. The unit
+/// allows the same.
+const USB: [&str; 2] = ["ttyUSB", "ttyACM"];
+const BUILT_IN: [&str; 3] = ["ttyAMA", "ttyS", "ttymxc"];
+
 /// A serial port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Port {
@@ -50,8 +55,8 @@ pub(super) fn ports(machine: &Machine) -> Vec<Port> {
     for device in devices.filter(|device| !known.contains(device)) {
         let name =
             device.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let is_usb = name.starts_with("ttyUSB") || name.starts_with("ttyACM");
-        let built_in = ["ttyAMA", "ttyS", "ttymxc"].iter().any(|kind| name.starts_with(kind));
+        let is_usb = USB.iter().any(|kind| name.starts_with(kind));
+        let built_in = BUILT_IN.iter().any(|kind| name.starts_with(kind));
         if is_usb || (built_in && has_hardware(machine, &name)) {
             others.push(port(machine, device.clone(), &device, is_usb));
         }
@@ -124,6 +129,15 @@ pub(super) fn pins(machine: &Machine) -> Pins {
 mod tests {
     use super::*;
     use crate::cli::machine::planted::Planted;
+
+    #[test]
+    fn every_port_that_is_offered_the_unit_allows() {
+        let unit = include_str!("../../../systemd/pendant-gateway.service");
+        for kind in USB.into_iter().chain(BUILT_IN) {
+            let line = format!("DeviceAllow=char-{kind} rw");
+            assert!(unit.lines().any(|allowed| allowed == line), "{line}");
+        }
+    }
 
     #[test]
     fn ports_are_found_by_the_name_that_stays_with_maker_and_holder() {

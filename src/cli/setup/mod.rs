@@ -16,8 +16,10 @@ use super::check::Owner;
 use super::file_fault::file_fault;
 use super::machine::Machine;
 use super::{Exit, Failure, parse_name, print, print_json, tell};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, is_credential, read_secret};
 use crate::engine::name::Name;
+use crate::shell::durable_file::directory_around;
+use crate::shell::tls::KEY_FILE_BYTES_MAX;
 use asking::Asking;
 use certificate::Facts;
 use placing::{Kind, Placer};
@@ -26,6 +28,7 @@ use rustls_pki_types::UnixTime;
 use serde_json::{Map, Value, json};
 use start::Ending;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use text::{Address, Concentrator, Radio, Serial};
 use zeroize::Zeroizing;
@@ -106,8 +109,7 @@ struct Places<'p> {
 }
 
 pub(super) fn setup(path: &Path, arguments: &Arguments) -> Result<Exit, Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let tls = folder.unwrap_or(Path::new(".")).join("tls");
+    let tls = directory_around(path).join("tls");
     let tls = std::path::absolute(&tls).map_err(Failure::failed)?;
     let places = Places { configuration: path, tls };
     let stdin = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
@@ -245,18 +247,23 @@ fn tell_authorities(authorities: &[Facts], report: &mut Report) {
 /// The request for the key that is there, or for one that is made now. A key is never
 /// overwritten.
 fn make_request(config: &Config, placer: Placer) -> Result<(String, PathBuf), Failure> {
-    let file = &config.brokers[0].key_file;
-    let key = match fs::read_to_string(file) {
-        Ok(key) => Zeroizing::new(key),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let broker = &config.brokers[0];
+    let file = &broker.key_file;
+    let key = match read_secret(file, KEY_FILE_BYTES_MAX) {
+        Ok(key) => key,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_credential(file) => {
             let key = identity::new_key()?;
             placer.write(file, key.as_bytes(), Kind::Secret)?;
-            key
+            Zeroizing::new(key.as_bytes().to_vec())
         }
         Err(error) => return Err(Failure::of_file(file, &error)),
     };
-    let pem = identity::request(&key, config.gateway.as_str())?;
-    let request = file.with_extension("csr");
+    let key = std::str::from_utf8(&key)
+        .map_err(|_| Failure::failed(format!("{} holds no key as PEM", file.display())))?;
+    let pem = identity::request(key, config.gateway.as_str())?;
+    // A credential is not in a folder that is ours.
+    let beside = if is_credential(file) { &broker.certificate_file } else { file };
+    let request = beside.with_extension("csr");
     placer.write_over(&request, pem.as_bytes(), Kind::Public)?;
     Ok((pem, request))
 }
@@ -339,7 +346,7 @@ fn finish(
 /// The certificate that is there, if it fits what is configured now.
 fn present(config: &Config) -> Option<Facts> {
     let broker = &config.brokers[0];
-    let key = Zeroizing::new(fs::read(&broker.key_file).ok()?);
+    let key = read_secret(&broker.key_file, KEY_FILE_BYTES_MAX).ok()?;
     let certificate = fs::read(&broker.certificate_file).ok()?;
     identity::judge(&certificate, &key, &fs::read(&broker.ca_file).ok()?).ok()
 }
@@ -353,14 +360,21 @@ fn install(config: &Config, certificate: &Path, arguments: &Arguments) -> Result
         let file = file.to_owned();
         move |error| Failure::refused(file_fault(&file, &error))
     };
-    let key = Zeroizing::new(fs::read(key_file).map_err(unread(key_file))?);
+    let key = read_secret(key_file, KEY_FILE_BYTES_MAX).map_err(unread(key_file))?;
     let ca = fs::read(&broker.ca_file).map_err(unread(&broker.ca_file))?;
     let facts = identity::judge(&text, &key, &ca)
         .map_err(|why| Failure::failed(format!("the certificate was not put in place: {why}")))?;
     let placer = placer(config);
     if arguments.key.is_some()
-        && fs::read(&broker.key_file).ok().map(Zeroizing::new) != Some(key.clone())
+        && read_secret(&broker.key_file, KEY_FILE_BYTES_MAX).ok().as_ref() != Some(&key)
     {
+        if is_credential(&broker.key_file) {
+            return Err(Failure::refused(format!(
+                "key_file is {}: put the key there by hand (docs/install.md, \"Keys as \
+                 credentials\"), and leave --key out",
+                broker.key_file.display()
+            )));
+        }
         if broker.key_file.exists() {
             return Err(Failure::refused(format!(
                 "{} is there already, and a key is never overwritten; move it away first",

@@ -3,6 +3,7 @@
 
 use crate::cli::Failure;
 use crate::cli::check::Owner;
+use crate::shell::durable_file::directory_around;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, fchown};
@@ -66,7 +67,7 @@ impl Placer {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
-        sync_folder(path)
+        File::open(directory_around(path))?.sync_all()
     }
 
     /// Makes a folder that the gateway's group can enter, unless it is there.
@@ -116,10 +117,6 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(more);
     PathBuf::from(name)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

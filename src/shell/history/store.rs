@@ -6,6 +6,7 @@
 
 use super::tally::{self, Key, Row, Tally};
 use super::{HistoryLimits, HistoryTrouble};
+use crate::shell::durable_file::directory_around;
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
 use std::fs;
@@ -159,7 +160,7 @@ impl Store {
         fs::rename(&folder, &old)?;
         fs::rename(&new, &folder)?;
         fs::File::open(&folder)?.sync_all()?;
-        fs::File::open(parent(&folder))?.sync_all()?;
+        fs::File::open(directory_around(&folder))?.sync_all()?;
         remove_folder(&old)?;
         Self::open_folder(&folder)
     }
@@ -220,7 +221,7 @@ fn set_aside_before(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let Some(name) = folder.file_name() else { return Ok(Vec::new()) };
     let prefix = format!("{}.damaged-", name.to_string_lossy());
     let mut found = Vec::new();
-    for entry in fs::read_dir(parent(folder))? {
+    for entry in fs::read_dir(directory_around(folder))? {
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse().ok());
@@ -235,10 +236,6 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     name.into()
-}
-
-fn parent(folder: &Path) -> &Path {
-    folder.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// After a power cut between the two renames of [`Store::bound`] no folder stands in its
