@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -48,7 +48,9 @@ pub async fn probe(broker: &Broker) -> Result<Answered, BrokerFault> {
     };
     let (begin, late) = (Instant::now(), BrokerFault::ProtocolTimeout(Awaited::Connection));
     let end = begin + WAIT_MAX;
-    let stream = timeout_at(end, dial(broker)).await.map_err(|_| late.clone())??;
+    let found = timeout_at(end, lookup_host((broker.host.as_str(), broker.port))).await;
+    let addresses = found.map_err(|_| late.clone())?.map_err(|_| BrokerFault::Dns)?.collect();
+    let stream = dial(addresses, broker.interface.as_deref(), end).await?;
     // The verifier knows which name is wanted; this one only goes into the hello.
     let name = ServerName::try_from(broker.expected_name().to_owned())
         .map_err(|_| BrokerFault::TlsName(Vec::new()))?;
@@ -77,14 +79,20 @@ async fn refusal(stream: &mut TlsStream<TcpStream>) -> io::Error {
     }
 }
 
-async fn dial(broker: &Broker) -> Result<TcpStream, BrokerFault> {
-    let addresses = tokio::net::lookup_host((broker.host.as_str(), broker.port)).await;
-    let addresses: Vec<SocketAddr> = addresses.map_err(|_| BrokerFault::Dns)?.collect();
+/// Each address has its share of the time that is left: the daemon, too, gets by one that
+/// says nothing.
+async fn dial(
+    addresses: Vec<SocketAddr>,
+    interface: Option<&str>,
+    end: Instant,
+) -> Result<TcpStream, BrokerFault> {
     let mut last = BrokerFault::Dns;
-    for address in addresses {
-        match connect(address, broker.interface.as_deref()).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = BrokerFault::Unreachable(error.kind()),
+    for (address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, connect(*address, interface)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = BrokerFault::Unreachable(error.kind()),
+            Err(_) => last = BrokerFault::ProtocolTimeout(Awaited::Connection),
         }
     }
     Err(last)
@@ -96,4 +104,28 @@ async fn connect(address: SocketAddr, interface: Option<&str>) -> io::Result<Tcp
         socket.bind_device(Some(interface.as_bytes()))?;
     }
     socket.connect(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As where a site's IPv6 leads nowhere.
+    #[tokio::test]
+    async fn an_address_that_says_nothing_leaves_time_for_the_next() {
+        let silent = TcpSocket::new_v4().expect("a socket");
+        silent.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let silent = silent.listen(0).expect("it listens");
+        let silent_address = silent.local_addr().expect("its address");
+        // Whom it takes without being asked it has taken; the next one waits for ever.
+        let _taken = TcpStream::connect(silent_address).await.expect("taken");
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addresses = vec![silent_address, open.local_addr().expect("its address")];
+        let end = Instant::now() + Duration::from_secs(2);
+        let dialled = dial(addresses.clone(), None, end).await.expect("the second answers");
+        assert_eq!(dialled.peer_addr().expect("connected"), addresses[1]);
+        let end = Instant::now() + Duration::from_millis(200);
+        let alone = dial(vec![silent_address], None, end).await;
+        assert!(matches!(alone, Err(BrokerFault::ProtocolTimeout(Awaited::Connection))));
+    }
 }

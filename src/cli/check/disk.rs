@@ -22,7 +22,7 @@ struct Mount {
 /// `directory`: the store's, as it is called there.
 pub(super) fn examine(machine: &Machine, directory: &Path, findings: &mut Findings) {
     let mounts = mounts(machine);
-    let Some(mount) = mount_of(&mounts, directory) else { return };
+    let Some(mount) = mount_of(&mounts, &where_it_leads(machine, directory)) else { return };
     let before = findings.0.len();
     judge_kind(&mounts, mount, directory, findings);
     judge_options(mount, directory, findings);
@@ -32,6 +32,16 @@ pub(super) fn examine(machine: &Machine, directory: &Path, findings: &mut Findin
         let text = format!("{} is on {} ({})", directory.display(), mount.source, mount.kind);
         findings.good(ABOUT, text);
     }
+}
+
+/// The same directory without symbolic links, which may lead to another medium; what is not
+/// there yet stands as it is written.
+fn where_it_leads(machine: &Machine, directory: &Path) -> PathBuf {
+    let there = directory.ancestors().find_map(|around| {
+        let place = machine.path(around).canonicalize().ok()?;
+        Some(machine.own_name(&place).join(directory.strip_prefix(around).ok()?))
+    });
+    there.unwrap_or_else(|| directory.to_owned())
 }
 
 fn mounts(machine: &Machine) -> Vec<Mount> {
@@ -224,6 +234,17 @@ mod tests {
         expect(&mounted(&stick), ("wrong", "is on vfat", "ext4"));
         let far = format!("{CARD}40 36 0:50 / /var/lib rw - nfs4 server:/x rw\n");
         expect(&mounted(&far), ("advice", "on another machine", "disk of this machine"));
+    }
+
+    #[test]
+    fn a_store_is_judged_where_a_link_leads() {
+        let stick = format!("{CARD}40 36 8:1 / /mnt/stick rw - vfat /dev/sda1 rw\n");
+        for (link, to) in [(STORE, "../../mnt/stick/store"), ("/var/lib", "../mnt/stick")] {
+            let planted = mounted(&stick);
+            planted.plant("/mnt/stick/store/journal", "");
+            planted.link(link, to);
+            expect(&planted, ("wrong", "is on vfat", "ext4"));
+        }
     }
 
     #[test]
