@@ -428,7 +428,8 @@ pub fn assert_twins(pair: Pair, steps: &[Step]) -> [Rig; 2] {
 /// The history that a seed stands for. Every other one for a discreet panic is
 /// without outages, and so is compared to its end. In the others there is one broker, and it
 /// does not hang up on what it gets: to which of two an event goes, and what a slow disk
-/// must give a second time, is a matter of lanes (docs/sniffer.md, "What can be told").
+/// must give a second time, is a matter of lanes (docs/sniffer.md, "What can be told"). So is
+/// the moment of an event without a rate, as long as what it waits for is read.
 pub fn history(pair: Pair, seed: u64) -> Box<dyn ValueTree<Value = Vec<Step>>> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -508,18 +509,18 @@ fn steps(outages: u32, all: bool) -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
-/// How a site is set up; `second` is whether it may have two brokers.
-fn plant(outages: u32, second: bool) -> impl Strategy<Value = Plant> {
+/// How a site is set up; `all` is whether it may have two brokers, and drain without a rate.
+fn plant(outages: u32, all: bool) -> impl Strategy<Value = Plant> {
     let rare = || prop::bool::weighted(if outages > 0 { 0.2 } else { 0.0 });
     let even = any::<bool>;
-    let second = even().prop_map(move |both| both && second);
+    let second = even().prop_map(move |both| both && all);
     (second, rare(), even(), even(), rare(), rare()).prop_map(
-        |(second, full, brisk, small, unpaced, hasty)| Plant {
+        move |(second, full, brisk, small, unpaced, hasty)| Plant {
             second,
             full,
             brisk,
             small,
-            unpaced,
+            unpaced: unpaced && all,
             hasty,
         },
     )
