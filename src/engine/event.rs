@@ -137,6 +137,8 @@ pub enum Kind {
     CertificateAccepted,
     /// Somebody on site tries the way to the centre. Of no pendant.
     GatewayTest,
+    /// Enrolments that are there and cannot be read: those pendants are not heard.
+    EnrolmentUnreadable,
 }
 
 /// Codes of the two formats that alarm receivers take (no conformance claimed).
@@ -217,7 +219,8 @@ impl Kind {
             | Self::CertificateEnded
             | Self::CertificateRenewed
             | Self::CertificateRefused
-            | Self::CertificateAccepted => Lane::Trouble,
+            | Self::CertificateAccepted
+            | Self::EnrolmentUnreadable => Lane::Trouble,
         }
     }
 
@@ -303,6 +306,7 @@ impl Kind {
             Self::CertificateRefused => "certificate_refused",
             Self::CertificateAccepted => "certificate_accepted",
             Self::GatewayTest => "gateway_test",
+            Self::EnrolmentUnreadable => "enrolment_unreadable",
         }
     }
 
@@ -513,7 +517,17 @@ pub enum Detail {
         /// Why.
         why: Unfit,
     },
+    /// Enrolments that cannot be read.
+    Unreadable {
+        /// How many.
+        enrolments: u32,
+        /// The first of them by number, at most [`UNREADABLE_NAMED_MAX`].
+        pendants: Vec<u32>,
+    },
 }
+
+/// Most pendants in one [`Detail::Unreadable`]: who has more looks at the gateway.
+pub const UNREADABLE_NAMED_MAX: usize = 12;
 
 /// Most pendants in one [`Detail::GivenUp`]: as many as fit a frame.
 pub const GIVEN_UP_MAX: usize = 12;

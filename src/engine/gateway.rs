@@ -138,6 +138,8 @@ pub struct Gateway {
     /// What the start, or a change of the keyring, has to tell, until the journal has room
     /// for it.
     to_tell: VecDeque<(Kind, Detail)>,
+    /// Whose enrolment cannot be read, as the centre was told.
+    unreadable: BTreeSet<PendantId>,
     own_test: Option<OwnTest>,
     stopping: bool,
     outputs: VecDeque<Output>,
@@ -207,6 +209,7 @@ impl Gateway {
             brokers: settings.brokers.iter().map(|_| BrokerWatch::new(now.mono)).collect(),
             certificates: CertificateWatch::default(),
             to_tell,
+            unreadable: BTreeSet::new(),
             own_test: None,
             stopping: false,
             outputs: VecDeque::new(),
@@ -353,6 +356,7 @@ impl Gateway {
         for (pendant, state) in timed {
             self.timers.set(pendant, state, &self.settings.policies);
         }
+        self.say_unreadable(keyring);
     }
 
     /// A pendant's state has changed.

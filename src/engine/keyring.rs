@@ -8,7 +8,7 @@ use super::name::Name;
 use super::pin::PinVerifier;
 use super::settings::Settings;
 use pendant_protocol::{DownlinkKey, EnrolmentKey, PendantId, UplinkKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Index;
 
 /// Tells one enrolment of a pendant from every other, also after re-enrolment
@@ -140,6 +140,7 @@ impl Member {
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     enrolments: BTreeMap<PendantId, Enrolment>,
+    unreadable: BTreeSet<PendantId>,
 }
 
 impl Keyring {
@@ -151,12 +152,26 @@ impl Keyring {
 
     /// Adds an enrolment; gives back the one that it replaces.
     pub fn insert(&mut self, enrolment: Enrolment) -> Option<Enrolment> {
+        self.unreadable.remove(&enrolment.pendant);
         self.enrolments.insert(enrolment.pendant, enrolment)
     }
 
     /// Revokes: the pendant is unknown from now on.
     pub fn remove(&mut self, pendant: PendantId) -> Option<Enrolment> {
         self.enrolments.remove(&pendant)
+    }
+
+    /// A pendant is enrolled, and nobody knows how: it is unknown like one that is revoked,
+    /// but the centre is told.
+    pub fn insert_unreadable(&mut self, pendant: PendantId) {
+        self.enrolments.remove(&pendant);
+        self.unreadable.insert(pendant);
+    }
+
+    /// Whose enrolment cannot be read, in order.
+    #[must_use]
+    pub const fn unreadable(&self) -> &BTreeSet<PendantId> {
+        &self.unreadable
     }
 
     /// One pendant's enrolment.

@@ -7,7 +7,7 @@ use super::certificate::{CertificateOf, Unfit};
 use super::device::Position;
 use super::event::{
     Authentication, Detail, EndedBoot, Event, EventIdKey, Freshness, FromPendant, GIVEN_UP_MAX,
-    HeardFrame, Kind, Lane, Stamp,
+    HeardFrame, Kind, Lane, Stamp, UNREADABLE_NAMED_MAX,
 };
 use super::journal::longest_record_bytes;
 use super::lorawan::LoRaWanState;
@@ -103,7 +103,7 @@ fn event(kind: Kind, detail: Detail) -> Event {
     }
 }
 
-fn details() -> [Detail; 15] {
+fn details() -> [Detail; 16] {
     [
         Detail::Session { minutes: u16::MAX, due_unix_ms: Some(i64::MIN) },
         Detail::Started { previous: Some(EndedBoot { boot: u64::MAX, last: [u64::MAX; 3] }) },
@@ -127,6 +127,10 @@ fn details() -> [Detail; 15] {
         Detail::Overdue { minutes: u16::MAX, due_unix_ms: Some(i64::MIN), late_ms: Some(u64::MAX) },
         Detail::Late { late_ms: u64::MAX },
         Detail::GivenUp { pendants: vec![(0xFF_FFFF, u32::MAX); GIVEN_UP_MAX] },
+        Detail::Unreadable {
+            enrolments: u32::MAX,
+            pendants: vec![0xFF_FFFF; UNREADABLE_NAMED_MAX],
+        },
         Detail::Air {
             link: Some(LinkId(0)),
             sign: Sign::Failures,
@@ -154,6 +158,7 @@ fn is_of_the_gateway(detail: &Detail) -> bool {
         Detail::Started { .. }
         | Detail::Void { .. }
         | Detail::GivenUp { .. }
+        | Detail::Unreadable { .. }
         | Detail::Damage { .. }
         | Detail::Refused { .. }
         | Detail::Link(_)

@@ -208,6 +208,10 @@ impl Voice {
                 json.member("of", of.as_str());
                 json.member("why", why.as_str());
             }),
+            Detail::Unreadable { enrolments, ref pendants } => json.object("unreadable", |json| {
+                json.member("enrolments", enrolments);
+                json.member("pendants", PendantNumbers(pendants));
+            }),
             Detail::GivenUp { ref pendants } => json.object("given_up", |json| {
                 for (pendant, count) in pendants {
                     json.member(&format!("{pendant:06x}"), *count);
@@ -304,6 +308,19 @@ fn subject(pendant: u32) -> impl Value {
 
 fn pendant_number(pendant: u32) -> impl Value {
     Text(move |json: &mut Json| json.hex(pendant.into(), 6))
+}
+
+/// Several of them.
+struct PendantNumbers<'p>(&'p [u32]);
+
+impl Value for PendantNumbers<'_> {
+    fn write(self, json: &mut Json) {
+        for (index, pendant) in self.0.iter().enumerate() {
+            json.put(if index == 0 { "[" } else { "," });
+            pendant_number(*pendant).write(json);
+        }
+        json.put(if self.0.is_empty() { "[]" } else { "]" });
+    }
 }
 
 fn hex_64(number: u64) -> impl Value {

@@ -62,7 +62,8 @@ pub struct KeyringFiles {
 pub struct LoadedKeyring {
     /// All that could be opened.
     pub keyring: Keyring,
-    /// What could not, by file; the pendants in question are unknown.
+    /// What could not, by file; the pendants in question are unknown, and in the keyring as
+    /// unreadable.
     pub damaged: Vec<DamagedEnrolment>,
 }
 
@@ -99,7 +100,13 @@ impl KeyringFiles {
                 Ok(enrolment) => {
                     loaded.keyring.insert(enrolment);
                 }
-                Err(fault) => loaded.damaged.push(DamagedEnrolment { path, fault }),
+                Err(fault) => {
+                    let pendant = pendant_of(&name).filter(|_| !fault.is_gone());
+                    if let Some(pendant) = pendant {
+                        loaded.keyring.insert_unreadable(pendant);
+                    }
+                    loaded.damaged.push(DamagedEnrolment { path, fault });
+                }
             }
         }
         Ok(loaded)
@@ -116,10 +123,8 @@ impl KeyringFiles {
         let mut loaded = self.load()?;
         for damaged in &loaded.damaged {
             let name = damaged.path.file_name().unwrap_or_default().to_string_lossy();
-            let is_gone = matches!(&damaged.fault, EnrolmentFault::Io(error)
-                if error.kind() == io::ErrorKind::NotFound);
             let known = pendant_of(&name).and_then(|pendant| former.find(pendant));
-            if let Some(enrolment) = known.filter(|_| !is_gone) {
+            if let Some(enrolment) = known.filter(|_| !damaged.fault.is_gone()) {
                 loaded.keyring.insert(enrolment.clone());
             }
         }
@@ -310,6 +315,10 @@ mod tests {
         }
     }
 
+    fn unreadable(loaded: &LoadedKeyring) -> Vec<u32> {
+        loaded.keyring.unreadable().iter().map(|pendant| pendant.get()).collect()
+    }
+
     fn secrets(enrolment: &Enrolment) -> (&EnrolmentKey, &PinVerifier) {
         match &enrolment.secrets {
             Secrets::Native { key, pins: Some(pins) } => (key, pins),
@@ -377,6 +386,9 @@ mod tests {
         let again = store.files.load_again(&former).expect("it can be listed");
         let pendants: Vec<u32> = again.keyring.iter().map(|it| it.pendant.get()).collect();
         assert_eq!((pendants, again.damaged.len()), (vec![1, 2, 4], 3));
+        assert_eq!(unreadable(&again), [5], "the others are heard");
+        let fresh = store.files.load().expect("it can be listed");
+        assert_eq!(unreadable(&fresh), [2, 4, 5]);
     }
 
     #[test]

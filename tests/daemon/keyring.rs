@@ -1,9 +1,11 @@
 //! Enrolments that change, or are damaged, while the daemon starts or runs.
 
-use crate::end_to_end::World;
+use crate::end_to_end::{World, next_of};
 use crate::pendant::*;
 use crate::site::hear;
+use pendant_kit::centre::Detail;
 use pendant_protocol::Outcome;
+use serde_json::json;
 use std::fs;
 
 #[tokio::test]
@@ -35,6 +37,19 @@ async fn whose_file_is_damaged_is_heard_on_when_another_is_enrolled() {
     let revoked = world.site.command(&["revoke", "00012f"]).output().expect("it runs");
     assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     world.site.until("the other is left", |s| s["pendants"] == 1).await;
+}
+
+#[tokio::test]
+async fn whose_file_is_damaged_at_the_start_is_told_to_the_centre() {
+    let mut world = World::new(None).await;
+    world.site.enroll("00012f", SAFE, DURESS);
+    let file = world.site.path("store/keyring/00012f.enrolment");
+    fs::write(file, "LWE2, and no more").expect("ours");
+    let mut centre = world.centre();
+    world.site.start().await;
+    let told = next_of(&mut centre, "enrolment_unreadable").await;
+    let Some(Detail::Other(detail)) = told.data.detail else { panic!("it says whose") };
+    assert_eq!(detail["unreadable"], json!({ "enrolments": 1, "pendants": ["00012f"] }));
 }
 
 #[tokio::test]

@@ -49,6 +49,53 @@ fn a_link_that_comes_and_goes_all_the_time_is_told_as_gone_until_it_stays() {
     }
 }
 
+/// A card that loses a file while the gateway is off: the session whose timer goes with it
+/// is nobody's any more, and the centre must know.
+#[test]
+fn an_enrolment_that_cannot_be_read_is_told_once_and_again_after_a_start() {
+    let pendants: Vec<Pendant> = (1..=20).map(Pendant::new).collect();
+    let mut rig = Rig::new(&pendants.iter().collect::<Vec<_>>());
+    rig.keyring.insert_unreadable(pendants[0].id);
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.run_ms(100);
+    assert_eq!(unreadable(&rig), [(1, vec!["000001".to_owned()])]);
+    // What was told is not told again; what comes to it is, by itself.
+    pendants[1..].iter().for_each(|pendant| rig.keyring.insert_unreadable(pendant.id));
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.run_ms(100);
+    let told = unreadable(&rig);
+    assert_eq!((told.len(), told[1].0, told[1].1.len()), (2, 19, 12));
+    assert_eq!(told[1].1[0], "000002");
+
+    rig.restart();
+    rig.run_ms(100);
+    let told = unreadable(&rig);
+    assert_eq!((told.len(), told[2].0), (3, 20));
+    // Whoever is read again can be lost again.
+    rig.keyring.insert(pendants[4].enrolment());
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.keyring.insert_unreadable(pendants[4].id);
+    rig.input(Input::Keyring(rig.keyring.clone()));
+    rig.run_ms(100);
+    assert_eq!(unreadable(&rig)[3..], [(1, vec!["000005".to_owned()])]);
+}
+
+/// How many enrolments, and whose, in the order in which it was told first.
+fn unreadable(rig: &Rig) -> Vec<(u64, Vec<String>)> {
+    let mut ids = std::collections::BTreeSet::new();
+    let told = rig.seen.iter().filter(|seen| {
+        seen.kind() == "enrolment_unreadable" && ids.insert(seen.json["id"].to_string())
+    });
+    told.map(|seen| {
+        let detail = &seen.json["data"]["detail"]["unreadable"];
+        let pendants = detail["pendants"].as_array().expect("a list");
+        let name = |pendant: &serde_json::Value| pendant.as_str().expect("a number").to_owned();
+        (detail["enrolments"].as_u64().expect("a number"), pendants.iter().map(name).collect())
+    })
+    .collect()
+}
+
 #[test]
 fn a_port_that_was_never_there_is_told() {
     let pendant = Pendant::new(1);

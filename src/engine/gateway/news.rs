@@ -3,9 +3,12 @@
 use super::{Gateway, is_to_be_told};
 use crate::engine::decide::timers::unfire;
 use crate::engine::delivery::DeliveryNews;
-use crate::engine::event::{Detail, Event, EventId, FromPendant, GIVEN_UP_MAX, Kind, Lane};
+use crate::engine::event::{
+    Detail, Event, EventId, FromPendant, GIVEN_UP_MAX, Kind, Lane, UNREADABLE_NAMED_MAX,
+};
 use crate::engine::journal::recover::Recovered;
 use crate::engine::journal::{Haste, News, Shed};
+use crate::engine::keyring::Keyring;
 use crate::engine::notice::Notice;
 use crate::engine::pendant::PendantState;
 use crate::engine::time::Now;
@@ -18,6 +21,22 @@ impl Gateway {
         while self.has_room_to_say() || self.journal.has_failed() {
             let Some((kind, detail)) = self.to_tell.pop_front() else { return };
             self.tell(kind, detail, now);
+        }
+    }
+
+    /// Whose enrolment cannot be read any more is as unprotected as who was revoked, and
+    /// nobody meant it.
+    pub(super) fn say_unreadable(&mut self, keyring: &Keyring) {
+        let news: Vec<u32> = keyring
+            .unreadable()
+            .difference(&self.unreadable)
+            .map(|pendant| pendant.get())
+            .collect();
+        self.unreadable.clone_from(keyring.unreadable());
+        if let Ok(enrolments @ 1..) = u32::try_from(news.len()) {
+            let pendants = news.into_iter().take(UNREADABLE_NAMED_MAX).collect();
+            let detail = Detail::Unreadable { enrolments, pendants };
+            self.to_tell.push_back((Kind::EnrolmentUnreadable, detail));
         }
     }
 

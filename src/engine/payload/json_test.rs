@@ -7,6 +7,7 @@ use crate::engine::certificate::{CertificateOf, Unfit};
 use crate::engine::device::Position;
 use crate::engine::event::{
     Authentication, EndedBoot, EventId, EventIdKey, GIVEN_UP_MAX, HeardFrame, Stamp,
+    UNREADABLE_NAMED_MAX,
 };
 use crate::engine::policy::Policy;
 use crate::engine::seam::{BrokerId, LinkId, Signal};
@@ -157,6 +158,8 @@ fn any_detail() -> impl Strategy<Value = Detail> {
             .prop_map(|(broker, of, why)| Detail::Unfit { broker: BrokerId(broker), of, why }),
         prop::collection::vec((1..0x100_0000u32, any::<u32>()), 0..=GIVEN_UP_MAX)
             .prop_map(|pendants| Detail::GivenUp { pendants }),
+        (any::<u32>(), prop::collection::vec(1..0x100_0000u32, 0..=UNREADABLE_NAMED_MAX))
+            .prop_map(|(enrolments, pendants)| Detail::Unreadable { enrolments, pendants }),
     ]
 }
 
@@ -462,6 +465,10 @@ enum DetailData<'e> {
         why: &'static str,
     },
     GivenUp(GivenUp<'e>),
+    Unreadable {
+        enrolments: u32,
+        pendants: Vec<Text<PendantNumber>>,
+    },
 }
 
 /// An object: number of the pendant, how many of its events.
@@ -520,6 +527,10 @@ impl<'e> DetailData<'e> {
                 why: why.as_str(),
             },
             Detail::GivenUp { ref pendants } => Self::GivenUp(GivenUp(pendants)),
+            Detail::Unreadable { enrolments, ref pendants } => Self::Unreadable {
+                enrolments,
+                pendants: pendants.iter().map(|pendant| Text(PendantNumber(*pendant))).collect(),
+            },
         })
     }
 }

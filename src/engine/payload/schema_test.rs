@@ -46,6 +46,12 @@ fn possible(mut event: Event) -> Event {
         Detail::Void { first, last, .. } => (*first, *last) = ((*first).max(1), (*last).max(1)),
         Detail::Pendant(pendant) => *pendant &= 0xFF_FFFF,
         Detail::GivenUp { pendants } if pendants.is_empty() => pendants.push((1, 0)),
+        Detail::Unreadable { enrolments, pendants } => {
+            *enrolments = (*enrolments).max(1);
+            if pendants.is_empty() {
+                pendants.push(1);
+            }
+        }
         _ => {}
     }
     event
@@ -98,6 +104,7 @@ fn detail_fits(kind: Kind, detail: &Detail) -> bool {
             matches!(detail, Detail::Certificate { .. })
         }
         K::CertificateRefused => matches!(detail, Detail::Unfit { .. }),
+        K::EnrolmentUnreadable => matches!(detail, Detail::Unreadable { .. }),
         K::JammingSuspected | K::JammingOver => matches!(detail, Detail::Air { .. }),
         K::SessionEnded
         | K::SafePin

@@ -25,6 +25,13 @@ pub enum EnrolmentFault {
     Io(io::Error),
 }
 
+impl EnrolmentFault {
+    /// Whether the file was taken away while the others were read: the pendant is revoked.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 impl fmt::Display for DamagedEnrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
