@@ -50,18 +50,30 @@ impl JournalReader {
 
     /// One segment file's bytes, at most a segment's length, into `buffer`.
     ///
+    /// Bytes that cannot be read count as zeros, and a file that the disk does not give at all
+    /// as empty: the journal finds out what that means, and all else is kept.
+    ///
     /// # Errors
-    /// The file cannot be opened. Bytes that cannot be read count as zeros: the
-    /// journal finds out what that means.
+    /// The file is not there, is a folder, or is not for this user.
     pub fn read_into(&self, file: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         let path = self.path(file);
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let segment = File::open(&path).map_err(named)?;
-        if segment.metadata().map_err(named)?.is_dir() {
-            return Err(named(io::ErrorKind::IsADirectory.into()));
-        }
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
+        let segment = match opened {
+            Ok((false, segment)) => segment,
+            Ok((true, _)) => return Err(named(io::ErrorKind::IsADirectory.into())),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                    return Err(named(error));
+                }
+                _ => {
+                    tracing::error!(%error, file = %path.display(), "the disk does not give it");
+                    return Ok(());
+                }
+            },
+        };
         let read = (&segment).take(u64::from(SEGMENT_BYTES)).read_to_end(buffer);
         if read.is_err() {
             self.read_by_sector(&segment, buffer).map_err(named)?;
@@ -106,12 +118,14 @@ impl JournalFolder {
     /// `WouldBlock` if another gateway has it.
     pub fn open(directory: &Path) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(directory.join("lock"))?;
+        let path = directory.join("lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = match options.open(&path) {
+            // What runs goes on when its card turns read-only, and so does a start on it.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+            opened => opened,
+        }?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { reader: JournalReader::new(directory), _lock: lock })
     }
@@ -363,5 +377,24 @@ fn fault(error: &io::Error) -> DiskFault {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskFault::Full,
         io::ErrorKind::ReadOnlyFilesystem => DiskFault::ReadOnly,
         _ => DiskFault::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_disk_does_not_give_is_empty_and_one_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let reader = JournalReader::new(folder.path());
+        let mut buffer = vec![7];
+        let error = reader.read_into(1, &mut buffer).expect_err("it is not there");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        // A link to itself cannot be opened, as little as a file whose inode is damaged.
+        std::os::unix::fs::symlink("00000001.seg", reader.path(1)).expect("free");
+        buffer.push(7);
+        reader.read_into(1, &mut buffer).expect("it counts as empty");
+        assert_eq!((buffer.len(), reader.files().expect("a folder")), (0, vec![1]));
     }
 }

@@ -194,6 +194,30 @@ async fn ext4_turns_read_only() {
     ward.is_well().await;
 }
 
+/// What runs goes on when its card turns read-only; so must what is started on it.
+#[tokio::test]
+async fn a_start_on_a_read_only_file_system_is_a_start() {
+    let mut world = World::new(None).await;
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    let mut onlooker = centre(&world, "onlooker", false);
+    world.site.start().await;
+    next_of(&mut onlooker, "gateway_started").await;
+    assert!(world.site.terminate().success());
+    let lock = world.site.path("store/journal/lock").display().to_string();
+    let trace = world.site.path("trace").display().to_string();
+    let refused = "inject=openat:error=EROFS:when=1";
+    world.site.wrapper =
+        ["strace", "-f", "-P", &lock, "-e", "trace=openat", "-e", refused, "-o", &trace]
+            .map(str::to_owned)
+            .to_vec();
+    world.site.start().await;
+    wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+    next_of(&mut onlooker, "panic").await;
+    let trace = std::fs::read_to_string(trace).expect("a trace");
+    assert!(trace.contains("EROFS"), "{trace}");
+}
+
 #[tokio::test]
 async fn a_slow_disk_delays_answers_and_not_alarms() {
     let mut ward = Ward::new(|_| ()).await;

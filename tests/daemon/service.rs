@@ -27,6 +27,17 @@ async fn it_tells_systemd_when_it_is_ready_and_that_it_turns() {
     assert!(world.site.terminate().success());
 }
 
+/// After a power cut the network may not come for hours, and a long journal on a slow card
+/// takes minutes to read: neither may keep the gateway from its pendants.
+#[test]
+fn the_unit_waits_for_no_network_and_ends_no_start() {
+    let unit = std::fs::read_to_string("systemd/pendant-gateway.service").expect("the unit");
+    let settings = || unit.lines().filter(|line| !line.starts_with('#'));
+    let waits = ["network", "time-sync", "time-set"];
+    assert!(!settings().any(|line| waits.iter().any(|target| line.contains(target))), "{unit}");
+    assert!(settings().any(|line| line == "TimeoutStartSec=infinity"), "{unit}");
+}
+
 #[tokio::test]
 async fn an_enrolment_counts_at_once_and_a_revocation_too() {
     let mut world = World::new(None).await;
