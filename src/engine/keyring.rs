@@ -256,13 +256,16 @@ impl Member {
 
 /// A device that joins keeps its key when it is enrolled anew, but its counter begins
 /// again here: the enrolment tells its events apart. One with a given session (ABP) counts
-/// on, and every gateway that has its keys gives one press one id.
+/// on, and every gateway that has its keys gives one press one id. Its address is in it,
+/// since some makers give all their devices the same keys.
 fn lorawan_event_ids(shared: &Activation, enrolment: EnrolmentId) -> EventIdKey {
     match shared {
         Activation::Otaa { app_key, .. } => {
             EventIdKey::derive(app_key.as_bytes(), &enrolment.to_le_bytes())
         }
-        Activation::Abp { nwk_s_key, .. } => EventIdKey::derive(nwk_s_key.as_bytes(), &[]),
+        Activation::Abp { nwk_s_key, dev_addr, .. } => {
+            EventIdKey::derive(nwk_s_key.as_bytes(), &dev_addr.to_le_bytes())
+        }
     }
 }
 

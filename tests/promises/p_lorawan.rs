@@ -295,6 +295,21 @@ fn a_counter_goes_on_over_its_low_half() {
     assert_eq!(rig.count("counter_stale"), 1);
 }
 
+/// Some makers give all their devices the same keys: only their addresses differ.
+#[test]
+fn presses_of_buttons_with_the_same_keys_are_two() {
+    let mut buttons =
+        [(7, 0x2601_1234), (8, 0x2601_1235)].map(|(n, address)| Button::personalised(n, address));
+    let mut rig = on(&[&buttons[0], &buttons[1]]);
+    for button in &mut buttons {
+        button.exchange(&mut rig, SHORT, CONFIRMED).expect("an answer");
+    }
+    let panics = rig.seen.iter().filter(|seen| seen.kind() == "panic");
+    let ids: std::collections::BTreeSet<_> =
+        panics.map(|seen| seen.json["id"].to_string()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+}
+
 #[test]
 fn the_network_s_questions_are_answered() {
     let mut button = random(1);
