@@ -6,7 +6,7 @@ use super::{Exit, Failure, control_client, parse_name, pin_entry, print, print_j
 use crate::config::{Config, Store};
 use crate::engine::keyring::Secrets;
 use crate::engine::name::Name;
-use crate::shell::keyring_files::{BindError, KeyringFiles};
+use crate::shell::keyring_files::{BindError, KeyringFiles, Patience};
 use crate::shell::store_key::StoreKey;
 use pendant_protocol::PendantId;
 use serde_json::json;
@@ -38,6 +38,9 @@ pub(super) fn bind(config: &Config, arguments: &Arguments) -> Result<Exit, Failu
     let files = KeyringFiles::new(&store.directory, &key);
     // Before the wearer types anything; asked again when writing.
     let present = files.find(pendant).map_err(refused)?;
+    if !arguments.keep_pins && !matches!(present.secrets, Secrets::Native { .. }) {
+        return Err(refused(BindError::NoPins));
+    }
     if arguments.keep_pins && matches!(present.secrets, Secrets::Native { pins: None, .. }) {
         tell(&format!(
             "Pendant {pendant} has no PINs yet: without --keep-pins its wearer types them."
@@ -48,7 +51,7 @@ pub(super) fn bind(config: &Config, arguments: &Arguments) -> Result<Exit, Failu
         false => Some(pin_entry::read(arguments.pins_fd)?.verifier()?),
     };
     let now = &arguments.wearer;
-    let before = files.bind(pendant, now.clone(), pins).map_err(refused)?;
+    let before = files.bind(pendant, now.clone(), pins, Patience::Unbounded).map_err(refused)?;
     // First of all: that nobody reads what is printed must not keep it from the gateway.
     let exit = control_client::reload(&config.control.socket);
     if arguments.json {

@@ -4,7 +4,7 @@
 use super::file_fault::file_fault;
 use super::{Exit, Failure, control_client, print, print_json, tell};
 use crate::config::Config;
-use crate::shell::keyring_files;
+use crate::shell::keyring_files::{self, Patience};
 use pendant_protocol::PendantId;
 use serde_json::json;
 use std::io::ErrorKind;
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn revoke(config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let (mut revoked, mut failed) = (Vec::new(), Vec::new());
     for pendant in &arguments.pendants {
-        match keyring_files::remove(&config.store.directory, *pendant) {
+        match keyring_files::remove(&config.store.directory, *pendant, Patience::Unbounded) {
             Ok(()) => revoked.push(pendant.to_string()),
             Err(error) if error.kind() == ErrorKind::NotFound => failed.push((
                 pendant,

@@ -2,12 +2,13 @@
 //! where it belongs before the next input is taken.
 
 mod answers;
+mod orders;
 
 use super::clock::Clock;
 use super::control::{self, Asked};
 use super::disk::{self, JournalFolder};
 use super::history::{Fact, History, HistoryLimits, Sample};
-use super::keyring_files::{self, KeyringFiles, LoadedKeyring};
+use super::keyring_files::KeyringFiles;
 use super::lamps::LampPanel;
 use super::links::{self, Links};
 use super::log::LogSwitch;
@@ -31,7 +32,7 @@ use crate::engine::{Gateway, Seed};
 use pendant_hal::{Later, LinkEvent, SendFault, Transmission};
 use pendant_protocol::SealedUplink;
 use sd_notify::NotifyState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -104,6 +105,8 @@ struct Daemon {
     /// As it was read last.
     enrolled: Keyring,
     reload_wanted: bool,
+    /// What the centre wants of enrolments.
+    orders: VecDeque<EnrolmentOrder>,
     operations: std::sync::mpsc::SyncSender<DiskOp>,
     /// Not handed to the disk's thread yet.
     waiting_operations: Vec<DiskOp>,
@@ -186,7 +189,7 @@ impl Daemon {
         let control =
             control::listen(&config.control.socket, ask.clone()).map_err(cannot("control"))?;
         let keyring = KeyringFiles::new(store, &key);
-        let enrolled = told(keyring.load().map_err(cannot("the keyring"))?);
+        let enrolled = orders::told(keyring.load().map_err(cannot("the keyring"))?);
         let settings = settings(config)?;
         let (engine, report) = Gateway::recover(settings, &enrolled, seed()?, clock.now(), replay)
             .map_err(|error| StartError(format!("{}: {error}", store.display())))?;
@@ -214,6 +217,7 @@ impl Daemon {
             keyring,
             enrolled,
             reload_wanted: false,
+            orders: VecDeque::new(),
             operations,
             waiting_operations: Vec::new(),
             disk_news,
@@ -245,6 +249,7 @@ impl Daemon {
     async fn turn_until_stopped(&mut self) {
         self.carry_outputs();
         while !self.stopped {
+            self.carry_out_orders();
             if std::mem::take(&mut self.reload_wanted) {
                 self.reload_or_say();
             }
@@ -370,7 +375,7 @@ impl Daemon {
                     tracing::debug!("answer not taken");
                 }
             }
-            Output::Enrol(order) => self.enrol(order),
+            Output::Enrol(order) => self.order(order),
             Output::Tell(notice) => {
                 self.note_heard(&notice);
                 self.teller.tell(notice);
@@ -462,38 +467,6 @@ impl Daemon {
         }
     }
 
-    /// What the centre wants of an enrolment. The engine learns of it as of any
-    /// other change of the keyring.
-    fn enrol(&mut self, order: EnrolmentOrder) {
-        let done = match order {
-            EnrolmentOrder::Rebind { pendant, wearer } => {
-                self.keyring.bind(pendant, wearer, None).map(drop).map_err(|e| e.to_string())
-            }
-            EnrolmentOrder::Revoke { pendant } => {
-                keyring_files::remove(&self.store, pendant).map_err(|e| e.to_string())
-            }
-        };
-        if let Err(error) = done {
-            tracing::error!(error, "the centre's order for an enrolment could not be carried out");
-        }
-        self.reload_wanted = true;
-    }
-
-    fn reload(&mut self) -> Result<usize, String> {
-        let loaded = self.keyring.load_again(&self.enrolled).map_err(|error| error.to_string())?;
-        self.enrolled = told(loaded);
-        let pendants = self.enrolled.len();
-        tracing::info!(pendants, "keyring read again");
-        self.input(Input::Keyring(self.enrolled.clone()));
-        Ok(pendants)
-    }
-
-    fn reload_or_say(&mut self) {
-        if let Err(error) = self.reload() {
-            tracing::error!(error, "the keyring stays as it was");
-        }
-    }
-
     fn turn_every(&self) -> Duration {
         self.watchdog.unwrap_or(TURN_EVERY).min(TURN_EVERY)
     }
@@ -567,14 +540,6 @@ fn uplinks(
         Ok((broker.name.to_string(), uplink::spawn(id, settings, news.clone())))
     });
     lines.collect()
-}
-
-/// What was read, with what could not be told.
-fn told(loaded: LoadedKeyring) -> Keyring {
-    for damaged in &loaded.damaged {
-        tracing::error!("{damaged}");
-    }
-    loaded.keyring
 }
 
 fn journal_fault(store: &Path) -> impl FnOnce(std::io::Error) -> StartError + '_ {

@@ -57,6 +57,15 @@ pub struct KeyringFiles {
     cipher: Cipher,
 }
 
+/// Whether to wait until another command has changed the keyring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as it takes. For a command.
+    Unbounded,
+    /// Not at all: fails with `WouldBlock`. For a loop.
+    None,
+}
+
 /// What was found on disk.
 #[derive(Debug, Default)]
 pub struct LoadedKeyring {
@@ -118,8 +127,13 @@ impl KeyringFiles {
     /// is a revocation.
     ///
     /// # Errors
-    /// Like [`Self::load`].
+    /// Like [`Self::load`], and if the directory is gone: a disk that is away, or a backup
+    /// that is being put back, revokes nobody.
     pub fn load_again(&self, former: &Keyring) -> io::Result<LoadedKeyring> {
+        if !former.is_empty() && !self.directory.try_exists()? {
+            let text = format!("{} is gone: put it back", self.directory.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         let mut loaded = self.load()?;
         for damaged in &loaded.damaged {
             let name = damaged.path.file_name().unwrap_or_default().to_string_lossy();
@@ -137,7 +151,7 @@ impl KeyringFiles {
     /// `AlreadyExists` if the pendant is enrolled and `existing` says to keep it.
     pub fn write(&self, enrolment: &Enrolment, existing: Existing) -> io::Result<()> {
         durable_file::make_directory(&self.directory)?;
-        let _lock = lock(&self.directory)?;
+        let _lock = lock(&self.directory, Patience::Unbounded)?;
         self.put(enrolment, existing)
     }
 
@@ -145,15 +159,17 @@ impl KeyringFiles {
     /// key and enrolment stay. Durable before this returns. Gives who had it.
     ///
     /// # Errors
-    /// If it is not enrolled, its enrolment does not open, or cannot be written.
+    /// If it is not enrolled, its enrolment does not open, or cannot be written; with
+    /// `WouldBlock` without patience while another changes the keyring.
     pub fn bind(
         &self,
         pendant: PendantId,
         wearer: Name,
         pins: Option<PinVerifier>,
+        patience: Patience,
     ) -> Result<Name, BindError> {
         // From the reading to the writing, so that nobody's revocation is undone.
-        let _lock = lock(&self.directory).map_err(BindError::of)?;
+        let _lock = lock(&self.directory, patience).map_err(BindError::of)?;
         let mut enrolment = self.find(pendant)?;
         let former = std::mem::replace(&mut enrolment.wearer, wearer);
         match (&mut enrolment.secrets, pins) {
@@ -239,17 +255,22 @@ pub fn changed(store_directory: &Path, pendant: PendantId) -> Option<SystemTime>
 /// damaged one can be removed as well.
 ///
 /// # Errors
-/// `NotFound` if the pendant is not enrolled.
-pub fn remove(store_directory: &Path, pendant: PendantId) -> io::Result<()> {
+/// `NotFound` if the pendant is not enrolled; `WouldBlock` without patience while another
+/// changes the keyring.
+pub fn remove(store_directory: &Path, pendant: PendantId, patience: Patience) -> io::Result<()> {
     let directory = keyring_directory(store_directory);
-    let _lock = lock(&directory)?;
+    let _lock = lock(&directory, patience)?;
     durable_file::remove(&directory.join(file_name(pendant)))
 }
 
 /// Held while the keyring is changed, by one command at a time.
-fn lock(directory: &Path) -> io::Result<File> {
+fn lock(directory: &Path, patience: Patience) -> io::Result<File> {
     let directory = File::open(directory)?;
-    flock(&directory, FlockOperation::LockExclusive)?;
+    let operation = match patience {
+        Patience::Unbounded => FlockOperation::LockExclusive,
+        Patience::None => FlockOperation::NonBlockingLockExclusive,
+    };
+    flock(&directory, operation)?;
     Ok(directory)
 }
 
@@ -365,9 +386,9 @@ mod tests {
         store.files.write(&other, Existing::Replace).expect("asked for");
         assert_eq!(store.load().keyring.find(pendant(5)).map(|e| e.id), Some(9));
         assert!(is_enrolled(store.folder.path(), pendant(5)));
-        remove(store.folder.path(), pendant(5)).expect("there");
+        remove(store.folder.path(), pendant(5), Patience::Unbounded).expect("there");
         assert!(!is_enrolled(store.folder.path(), pendant(5)));
-        let error = remove(store.folder.path(), pendant(5)).expect_err("gone");
+        let error = remove(store.folder.path(), pendant(5), Patience::Unbounded).expect_err("gone");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
@@ -379,7 +400,7 @@ mod tests {
         }
         let former = store.load().keyring;
         std::fs::write(store.path("000002.enrolment"), "LWE2").expect("ours");
-        remove(store.folder.path(), pendant(3)).expect("there");
+        remove(store.folder.path(), pendant(3), Patience::Unbounded).expect("there");
         std::fs::remove_file(store.path("000004.enrolment")).expect("there");
         std::fs::create_dir(store.path("000004.enrolment")).expect("free");
         std::fs::write(store.path("000005.enrolment"), "new, and damaged").expect("free");
@@ -389,6 +410,36 @@ mod tests {
         assert_eq!(unreadable(&again), [5], "the others are heard");
         let fresh = store.files.load().expect("it can be listed");
         assert_eq!(unreadable(&fresh), [2, 4, 5]);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_revokes_nobody() {
+        let store = store();
+        assert!(store.files.load_again(&Keyring::new()).expect("none yet").keyring.is_empty());
+        store.files.write(&enrolment(1), Existing::Keep).expect("free");
+        let former = store.load().keyring;
+        std::fs::rename(store.path(""), store.folder.path().join("aside")).expect("ours");
+        let error = store.files.load_again(&former).expect_err("gone");
+        assert!(error.to_string().contains("is gone: put it back"), "{error}");
+        std::fs::rename(store.folder.path().join("aside"), store.path("")).expect("ours");
+        remove(store.folder.path(), pendant(1), Patience::Unbounded).expect("there");
+        assert!(store.files.load_again(&former).expect("it is there").keyring.is_empty());
+    }
+
+    #[test]
+    fn without_patience_nobody_waits_for_who_holds_the_keyring() {
+        let store = store();
+        store.files.write(&enrolment(1), Existing::Keep).expect("free");
+        let held = lock(&store.path(""), Patience::Unbounded).expect("free");
+        let name = || Name::new("a.silva").expect("a name");
+        let refused = store.files.bind(pendant(1), name(), None, Patience::None);
+        assert!(
+            matches!(refused, Err(BindError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock)
+        );
+        let refused = remove(store.folder.path(), pendant(1), Patience::None).expect_err("held");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        store.files.bind(pendant(1), name(), None, Patience::None).expect("free");
     }
 
     #[test]
@@ -407,22 +458,25 @@ mod tests {
             assert_eq!((found.id, key.as_bytes()), (enrolment(5).id, &[0xA5; 16]));
             (found.wearer.to_string(), pins.judge(pin(digits)))
         };
-        let former = store.files.bind(pendant(5), name("a.silva"), None).expect("enrolled");
+        let former =
+            store.files.bind(pendant(5), name("a.silva"), None, Patience::None).expect("enrolled");
         assert_eq!(former.as_str(), "m.okafor");
         assert!(entered(5, "2580") == ("a.silva".into(), Entered::Safe));
-        let former = store.files.bind(pendant(5), name("b.novak"), Some(new_pins()));
+        let former =
+            store.files.bind(pendant(5), name("b.novak"), Some(new_pins()), Patience::None);
         assert_eq!(former.expect("enrolled").as_str(), "a.silva");
         assert!(entered(5, "2580") == ("b.novak".into(), Entered::Wrong));
         assert!(entered(5, "3908") == ("b.novak".into(), Entered::Duress));
         assert!(entered(6, "2580") == ("m.okafor".into(), Entered::Safe));
         assert_eq!(std::fs::read_dir(store.path("")).expect("readable").count(), 2);
 
-        remove(store.folder.path(), pendant(5)).expect("there");
-        let refused = store.files.bind(pendant(5), name("a.silva"), Some(new_pins()));
+        remove(store.folder.path(), pendant(5), Patience::Unbounded).expect("there");
+        let refused =
+            store.files.bind(pendant(5), name("a.silva"), Some(new_pins()), Patience::None);
         assert!(matches!(refused, Err(BindError::NotEnrolled)), "{refused:?}");
         assert!(!is_enrolled(store.folder.path(), pendant(5)), "a revocation is not undone");
         std::fs::write(store.path("000006.enrolment"), "garbage").expect("ours");
-        let refused = store.files.bind(pendant(6), name("a.silva"), None);
+        let refused = store.files.bind(pendant(6), name("a.silva"), None, Patience::None);
         assert!(matches!(refused, Err(BindError::Damaged(_))), "{refused:?}");
     }
 

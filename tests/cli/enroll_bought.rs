@@ -164,6 +164,9 @@ fn it_has_no_pins_to_be_handed_over() {
     let with_pins = run(site.command(&[&bind[..], &["--pins-fd", "0"]].concat()), &pins());
     let said = with_pins.expect(1);
     assert!(said.err.contains("has no PINs: hand it over with --keep-pins"), "{}", said.err);
+    // Before anybody types them: not even nothing is read.
+    let said = run(site.command(&[&bind[..], &["--pins-fd", "0"]].concat()), "").expect(1);
+    assert!(said.err.contains("hand it over with --keep-pins"), "{}", said.err);
     site.run(&[&bind[..], &["--keep-pins"]].concat()).expect(0);
 }
 

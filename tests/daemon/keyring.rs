@@ -1,12 +1,15 @@
 //! Enrolments that change, or are damaged, while the daemon starts or runs.
 
 use crate::end_to_end::{World, next_of};
+use crate::mosquitto::VALID;
 use crate::pendant::*;
-use crate::site::hear;
-use pendant_kit::centre::Detail;
+use crate::site::{SOON, hear};
+use pendant_kit::centre::{Ask, Centre, CentreSettings, Detail, Heard, News};
 use pendant_protocol::Outcome;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 
 #[tokio::test]
 async fn whose_file_is_damaged_is_heard_on_when_another_is_enrolled() {
@@ -71,4 +74,53 @@ async fn who_is_enrolled_while_the_gateway_starts_is_known_to_it() {
     world.site.enroll("00012f", SAFE, DURESS);
     assert!(world.site.status().is_none(), "it was not there to be told");
     world.site.until("it is known", |s| s["pendants"] == 1).await;
+}
+
+/// A command that somebody has stopped keeps the keyring to itself for as long as he likes.
+#[tokio::test]
+async fn who_holds_the_keyring_holds_nobody_up() {
+    let mut world = World::new(None).await;
+    let mut wire = world.site.wire();
+    let mut pendant = Pendant::enrolled(world.site.enroll("00012f", SAFE, DURESS));
+    let who = world.authority.issue("centre", &[], VALID);
+    let mut centre = Centre::start(CentreSettings {
+        message_interval: Some(Duration::from_millis(50)),
+        ..CentreSettings::new(
+            "localhost",
+            world.site.broker.port,
+            "centre",
+            world.authority.client_tls(&who),
+        )
+    });
+    world.site.start().await;
+    next_of(&mut centre, "gateway_started").await;
+    let held = fs::File::open(world.site.path("store/keyring")).expect("it is there");
+    flock(&held, FlockOperation::LockExclusive).expect("free");
+    let ask = Ask::Rebind { pendant: "00012f".into(), wearer: "a.silva".into() };
+    let id = centre.command("ward-3", "gw1", &ask, None).expect("it is taken");
+    let answered = async {
+        loop {
+            let Some(News::Heard(Heard::Answer { answer, .. })) = centre.next().await else {
+                continue;
+            };
+            if answer.results.iter().any(|result| result.id.as_ref() == Some(&id)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, answered).await.expect("the centre is answered in time");
+    wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+    hear(&mut wire).await;
+    assert_eq!(next_of(&mut centre, "panic").await.data.wearer.as_deref(), Some("nurse-7"));
+    drop(held);
+    let handed_over = async {
+        loop {
+            wire.send(&pendant.say(PANIC)).await.expect("the wire holds");
+            hear(&mut wire).await;
+            if next_of(&mut centre, "panic").await.data.wearer.as_deref() == Some("a.silva") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, handed_over).await.expect("the order is carried out in time");
 }

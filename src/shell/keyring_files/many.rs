@@ -1,6 +1,6 @@
 //! Many enrolments at once: all of them, or none.
 
-use super::{KeyringFiles, file_name, lock};
+use super::{KeyringFiles, Patience, file_name, lock};
 use crate::engine::keyring::Enrolment;
 use crate::shell::durable_file::{self, Existing, Staged};
 use pendant_protocol::PendantId;
@@ -55,7 +55,6 @@ impl KeyringFiles {
     ) -> Result<(), NotWritten> {
         let at = |pendant| move |error| NotWritten { pendant: Some(pendant), error };
         durable_file::make_directory(&self.directory)?;
-        let _lock = lock(&self.directory)?;
         let mut staged = Vec::with_capacity(enrolments.len());
         for enrolment in enrolments {
             let name = file_name(enrolment.pendant);
@@ -64,6 +63,8 @@ impl KeyringFiles {
             staged.push((enrolment.pendant, file.map_err(at(enrolment.pendant))?));
             progress(staged.len());
         }
+        // Only now: somebody who stops the command at its progress holds nobody up.
+        let _lock = lock(&self.directory, Patience::Unbounded)?;
         let mut placed = Placed { directory: &self.directory, pendants: Vec::new() };
         for (pendant, file) in staged {
             let former = self.former(pendant, existing).map_err(at(pendant))?;
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!((id(0), id(1), id(2)), (7, 7, 7), "what was replaced is back");
         files.write_all(&more[..2], Existing::Replace, |_| {}).expect("free");
         assert_eq!((found(), id(1)), (vec![1, 2, 3, 4], 8));
-        remove(folder.path(), more[0].pendant).expect("written");
+        remove(folder.path(), more[0].pendant, Patience::Unbounded).expect("written");
         let left = std::fs::read_dir(folder.path().join("keyring")).expect("there").count();
         assert_eq!(left, 3, "nothing is left over");
     }
