@@ -26,7 +26,7 @@ mod radio;
 mod reader;
 mod sections;
 
-pub use credential::{is_credential, read_secret};
+pub use credential::{is_credential, read_closed_secret, read_secret};
 pub use files::secret_file_fault;
 pub use lamps::Lamps;
 pub use page::{Loopback, Metrics, Page, PageCertificate};

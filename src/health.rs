@@ -96,8 +96,9 @@ fn store(status: &Value, list: &mut List) {
         );
     }
     if let Some(trouble) = status["history_trouble"].as_str() {
+        let fate = if status["history_open"] == true { "was lost" } else { "is not kept" };
         list.soon(
-            format!("signal quality is not kept: {}", trouble),
+            format!("signal quality {fate}: {trouble}"),
             "no alarm depends on it; look at the disk's room and health",
         );
     }
@@ -199,7 +200,11 @@ fn centre(status: &Value, now_s: i64, list: &mut List) {
     }
     let test = &status["last_test"];
     let asked_s = test["asked_unix_s"].as_i64();
-    let is_late = asked_s.is_none_or(|asked_s| now_s - asked_s > TEST_S);
+    let is_late = match asked_s {
+        Some(asked_s) => now_s - asked_s > TEST_S,
+        // The clock was not set, so nobody knows how long it has been under way.
+        None => test["on_its_way"] != true,
+    };
     if test["reached_centre"] == false && is_late {
         list.now(
             "the last test alarm did not reach the centre",

@@ -7,7 +7,7 @@
 //! gives outside of the service looks into the two folders itself, and has
 //! `systemd-creds` decrypt.
 
-use super::files::secret_file_fault;
+use super::files::{open_mode, secret_file_fault};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -48,6 +48,22 @@ pub fn read_secret(written: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u
         Some(name) => Folders::of_this_process().read(name, bytes_max),
         None => read_bounded(File::open(written)?, bytes_max),
     }
+}
+
+/// The same of a key in use: of an ordinary file also its permissions are judged, as the
+/// configuration's check does at every start. What is taken now would be refused then.
+///
+/// # Errors
+/// Also `PermissionDenied` for a file that others can read or change.
+pub fn read_closed_secret(written: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    if !is_credential(written) {
+        if let Some(mode) = open_mode(&std::fs::metadata(written)?) {
+            let shown = written.display();
+            let text = format!("its permissions {mode:04o} let others at it; chmod 600 {shown}");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    read_secret(written, bytes_max)
 }
 
 /// Whether a setting names a credential, which is guarded by the folder that it is in.

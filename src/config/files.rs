@@ -71,13 +71,16 @@ impl NamedFile {
 /// Says so if a file that holds a secret is open to its group or to others.
 #[must_use]
 pub fn secret_file_fault(path: &Path, metadata: &Metadata) -> Option<String> {
-    let mode = metadata.permissions().mode() & 0o7777;
-    (mode & 0o077 != 0).then(|| {
-        format!(
-            "{} holds a secret, but its permissions {mode:04o} let others at it",
-            path.display()
-        )
+    let shown = path.display();
+    open_mode(metadata).map(|mode| {
+        format!("{shown} holds a secret, but its permissions {mode:04o} let others at it")
     })
+}
+
+/// The permissions of a file, if its group or others may do something with it.
+pub(super) fn open_mode(metadata: &Metadata) -> Option<u32> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
 }
 
 /// Reads a file of at most `bytes_max` bytes.

@@ -9,6 +9,7 @@ use super::name::Name;
 use super::notice::Notice;
 use super::time::Mono;
 use pendant_protocol::PendantId;
+use std::fmt;
 
 /// Which link (serial port or radio): its place in the configuration.
 #[derive(
@@ -268,7 +269,7 @@ pub enum DiskOp {
 }
 
 /// One offer of one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Names this offer.
     pub id: PublishId,
@@ -282,8 +283,19 @@ pub struct Publish {
     pub payload: Vec<u8>,
 }
 
+/// Says nothing of the event: whatever prints it, by mistake or for an error's sake, is read
+/// on site.
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("id", &self.id)
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The answer to one message of the centre.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Through which broker: the one from which the message came.
     pub broker: BrokerId,
@@ -291,6 +303,13 @@ pub struct Answer {
     pub topic: String,
     /// JSON. Topic and payload have one constant sum of lengths.
     pub payload: Vec<u8>,
+}
+
+/// Likewise: an answer tells what the centre asked for.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("broker", &self.broker).finish_non_exhaustive()
+    }
 }
 
 /// How a downlink is sent.
@@ -333,4 +352,24 @@ pub struct Transmit {
     pub or: Option<Later>,
     /// What: 24 bytes natively, 12 and more in LoRaWAN.
     pub frame: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_prints_an_offer_prints_nothing_of_its_event() {
+        let publish = Publish {
+            id: PublishId(7),
+            broker: BrokerId(0),
+            lane: Lane::Urgent,
+            topic: "lonework/v1/a/b/event/urgent".into(),
+            payload: b"duress".to_vec(),
+        };
+        assert_eq!(format!("{publish:?}"), "Publish { id: PublishId(7), broker: BrokerId(0), .. }");
+        let topic = "lonework/v1/a/b/answer".into();
+        let answer = Answer { broker: BrokerId(0), topic, payload: b"track".to_vec() };
+        assert_eq!(format!("{answer:?}"), "Answer { broker: BrokerId(0), .. }");
+    }
 }

@@ -37,9 +37,10 @@ impl Journald {
     }
 
     fn send(&self, line: &Line) {
-        let lost = self.lost.load(Ordering::Relaxed);
-        if lost > 0 && self.socket.send_to(&lost_lines(lost).0, SOCKET).is_ok() {
-            self.lost.fetch_sub(lost, Ordering::Relaxed);
+        // Taken by one of the threads that write; put back if it could not be told.
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 && self.socket.send_to(&lost_lines(lost).0, SOCKET).is_err() {
+            self.lost.fetch_add(lost, Ordering::Relaxed);
         }
         if self.socket.send_to(&line.0, SOCKET).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);

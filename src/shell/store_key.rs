@@ -68,6 +68,10 @@ impl fmt::Display for StoreKeyError {
                 let shown = path.display();
                 write!(f, "{shown}: {error}")?;
                 match error.kind() {
+                    // Where it is the error says; this is no path.
+                    _ if is_credential(path) => {
+                        write!(f, "; see docs/install.md, \"Keys as credentials\"")
+                    }
                     io::ErrorKind::PermissionDenied => write!(
                         f,
                         "; it is for the gateway's user and root alone: use sudo, or if the gateway \
@@ -231,6 +235,8 @@ mod tests {
         ] {
             let told = StoreKeyError::Io("/a/store.key".into(), kind.into()).to_string();
             assert!(told.starts_with("/a/store.key: ") && told.contains(words), "{told}");
+            let told = StoreKeyError::Io("credential:store.key".into(), kind.into()).to_string();
+            assert!(told.contains("Keys as credentials") && !told.contains(words), "{told}");
         }
     }
 

@@ -118,7 +118,7 @@ impl Survey {
                 "margin_db": margin.map(|margin| margin.rounded_db()),
                 "frequency_error_hz": ear.signal.frequency_error_hz,
                 "frames": frames,
-                "lost_percent": self.lost_percent(pendant, frames, now),
+                "lost_percent": self.lost_percent(pendant, ear, now),
             })
         };
         let reception = |reception: &Reception| {
@@ -144,12 +144,16 @@ impl Survey {
         })
     }
 
-    /// How many of the counters between the lowest and the highest that any link
-    /// heard are missing; `None` if that says nothing.
-    fn lost_percent(&self, pendant: PendantId, frames: usize, now: Mono) -> Option<u32> {
-        let (low, high) = (self.counters(pendant, now).min()?, self.counters(pendant, now).max()?);
-        let sent = high - low + 1;
-        let heard = u32::try_from(frames).ok()?;
+    /// How many of the counters between the lowest and the highest that any link heard this
+    /// one missed; `None` if that says nothing. Of one that has forgotten its oldest, from
+    /// the lowest that it knows.
+    fn lost_percent(&self, pendant: PendantId, ear: &Ear, now: Mono) -> Option<u32> {
+        let mut low = self.counters(pendant, now).min()?;
+        if ear.heard.len() == FRAMES_MAX {
+            low = ear.recent(now).min()?;
+        }
+        let sent = self.counters(pendant, now).max()? - low + 1;
+        let heard = u32::try_from(ear.recent(now).count()).ok()?;
         (sent > 1).then(|| 100 * sent.saturating_sub(heard) / sent)
     }
 
@@ -239,6 +243,22 @@ mod tests {
         });
         assert_eq!(rows[0], expected);
         assert_eq!((&rows[1]["frames"], &rows[1]["lost_percent"]), (&json!(5), &json!(50)));
+    }
+
+    #[test]
+    fn who_hears_all_has_missed_nothing_however_long_it_goes_on() {
+        let mut survey = Survey::default();
+        for counter in 1..=80 {
+            let now = at(u64::from(counter) * 1000);
+            survey.hear((pendant(7), LinkId(0)), counter, signal(-90), now);
+            if counter % 2 == 0 {
+                survey.hear((pendant(7), LinkId(1)), counter, signal(-118), now);
+            }
+        }
+        let rows = rows(&survey, at(80_000));
+        let lost = rows.iter().map(|row| &row["lost_percent"]).collect::<Vec<_>>();
+        // The sparse one knows its 32 latest, of the 63 from 18 on.
+        assert_eq!(lost, [&json!(0), &json!(49)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod validity;
 
 pub use validity::{Validity, validity};
 
-use crate::config::read_secret;
+use crate::config::read_closed_secret;
 use crate::engine::certificate::{CertificateOf, Unfit};
 use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
@@ -177,7 +177,7 @@ pub fn client_tls(files: &TlsFiles, server_name: &str) -> Result<ClientTls, TlsF
 
     let chain = certificates(TlsFile::Certificate, &files.certificate)?;
     let own = chain.first().and_then(|certificate| validity(certificate));
-    let key = read_secret(&files.key, KEY_FILE_BYTES_MAX)
+    let key = read_closed_secret(&files.key, KEY_FILE_BYTES_MAX)
         .map_err(pem::Error::Io)
         .and_then(|text| PrivateKeyDer::from_pem_slice(&text))
         .map_err(|e| fault(TlsFile::Key, &files.key, pem_trouble(&e)))?;

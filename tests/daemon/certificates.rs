@@ -7,6 +7,8 @@ use crate::load::{Load, seed};
 use crate::mosquitto::{Identity, Subscriber, VALID, replace};
 use crate::site::{SOON, Site};
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -70,7 +72,18 @@ async fn try_the_key_of_another(world: &World, load: &Load, place: &Identity) {
         (&true.into(), &4.into())
     );
     more_answers(load, site).await;
-    replace(&own_key, &place.key);
+    // Our own, but open to all: the next start would refuse it, so it is told now.
+    let open = site.path("open.key");
+    std::fs::copy(&own_key, &open).expect("it can be copied");
+    std::fs::set_permissions(&open, Permissions::from_mode(0o644)).expect("its rights set");
+    std::fs::rename(open, &place.key).expect("one file system");
+    reload(site);
+    let is_open = |s: &Value| {
+        broker(s)["certificate_trouble"].as_str().is_some_and(|text| text.contains("chmod 600"))
+    };
+    site.until("the open key is told", is_open).await;
+    more_answers(load, site).await;
+    std::fs::set_permissions(&place.key, Permissions::from_mode(0o600)).expect("its rights set");
     reload(site);
     site.until("the right key is back", has_no_trouble).await;
 }
@@ -134,7 +147,8 @@ async fn certificates_are_renewed_under_presses_without_loss_and_without_a_gap()
     world.site.until("all receipted and released", |s| s["backlog"] == 0).await;
     let told = ["refused", "accepted", "ending", "renewed", "ended"]
         .map(|what| books.count_of(&format!("certificate_{what}")));
-    assert_eq!(told, [1, 1, 1, 1, 0], "log:\n{}", world.site.log());
+    // Another's key, and then our own for all to read.
+    assert_eq!(told, [2, 1, 1, 1, 0], "log:\n{}", world.site.log());
     stop.send_replace(true);
     let gap = watching.await.expect("it watches");
     println!(

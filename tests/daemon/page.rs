@@ -218,6 +218,9 @@ async fn over_the_network_only_a_code_lets_in_and_only_once() {
 
     let foreign = inside.with("Sec-Fetch-Site: cross-site").with("Sec-Fetch-Mode: no-cors");
     assert_eq!(foreign.post("/leave", "x").await.status, 403);
+    // A form of another site, which would use up the attempts.
+    let form = inside.with("Sec-Fetch-Site: cross-site").with("Sec-Fetch-Mode: navigate");
+    assert_eq!(form.post("/enter", "code=1234-5678").await.status, 403);
     assert_eq!(inside.post("/leave", "x").await.status, 303);
     assert_eq!(inside.get("/").await.header("location"), Some("/enter"), "ended");
     let log = world.site.log();

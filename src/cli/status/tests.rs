@@ -242,6 +242,17 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Without a set clock nobody knows when the test alarm was asked for.
+#[test]
+fn a_test_alarm_under_way_is_no_trouble_before_the_clock_is_set() {
+    for (on_its_way, is_trouble) in [(true, false), (false, true)] {
+        let test =
+            json!({ "asked_unix_s": null, "on_its_way": on_its_way, "reached_centre": false });
+        let text = shown(&with(&[("/last_test", test)]));
+        assert_eq!(text.contains("the last test alarm did not reach"), is_trouble, "{text}");
+    }
+}
+
 #[test]
 fn each_trouble_is_told_with_what_to_do() {
     for (changes, is_urgent, what, remedy) in PLANTED {

@@ -51,6 +51,9 @@ pub(super) fn live(config: &Config, arguments: &LiveArguments) -> Result<Exit, F
             Some((walk, file))
         }
     };
+    if let Some(path) = arguments.out.as_ref().or(arguments.resume.as_ref()) {
+        report::beside(path)?;
+    }
     if let Some(path) = arguments.out.as_ref().filter(|path| path.exists()) {
         // Better now than at the first place.
         WorkFile::create(path)?;
@@ -222,11 +225,12 @@ impl Live<'_> {
             print("No place was marked: nothing is kept.\n")?;
             return Ok(Exit::Done);
         };
+        let by = by.or_else(|| self.arguments.by.clone());
         let line = Line::End { unix_ms: unix_ms(), by };
         file.append(std::slice::from_ref(&line))?;
         file.sync()?;
         walk.apply(line);
-        let html = file.path().with_extension("html");
+        let html = report::beside(file.path())?;
         report::write(&walk, &html)?;
         print(&format!(
             "{}Kept in {}; go on with --resume.\nReport: {}\n",

@@ -33,9 +33,14 @@ pub(super) fn report(arguments: &Arguments) -> Result<Exit, Failure> {
     let (walk, _) = work_file::read(&arguments.file)?;
     let html = match (&arguments.out, arguments.json) {
         (None, true) => None,
-        (None, false) => Some(arguments.file.with_extension("html")),
+        (None, false) => Some(beside(&arguments.file)?),
         (out, _) => out.clone(),
     };
+    if html.as_ref() == Some(&arguments.file) {
+        return Err(Failure::refused(
+            "the report would overwrite the walk test that it is made of",
+        ));
+    }
     if let Some(html) = &html {
         write(&walk, html)?;
     }
@@ -45,6 +50,22 @@ pub(super) fn report(arguments: &Arguments) -> Result<Exit, Failure> {
         print(&format!("{}Report: {}\n", super::summary_text(&places(&walk)), html.display()))?;
     }
     Ok(Exit::Done)
+}
+
+/// Where the report of a work file goes.
+///
+/// # Errors
+/// The work file is called as its report would be, which would take its place.
+pub(super) fn beside(file: &Path) -> Result<PathBuf, Failure> {
+    let html = file.with_extension("html");
+    if html == file {
+        return Err(Failure::refused(format!(
+            "{} would be overwritten by its own report: give the work file a name that ends in \
+             .jsonl; the report is written beside it",
+            file.display()
+        )));
+    }
+    Ok(html)
 }
 
 /// Writes it, in place of an older one.
@@ -255,6 +276,13 @@ mod tests {
     use super::super::walk::Line as WalkLine;
     use super::super::walk::tests::head;
     use super::*;
+
+    #[test]
+    fn a_work_file_is_not_overwritten_by_its_report() {
+        let beside = |name: &str| beside(Path::new(name));
+        assert_eq!(beside("ward3.jsonl").ok(), Some("ward3.html".into()));
+        assert!(beside("ward3.html").is_err());
+    }
 
     #[test]
     fn it_says_who_where_and_how_and_needs_nothing_else() {

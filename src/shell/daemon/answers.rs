@@ -94,6 +94,7 @@ impl Daemon {
             "brokers": brokers,
             "links": links,
             "log": self.log.json(),
+            "history_open": self.history.status().borrow().open,
             "history_trouble": self.history.status().borrow().trouble.as_ref().map(ToString::to_string),
             "served": self.page.status(),
             "counters": self.teller.counters,

@@ -101,10 +101,10 @@ impl Page {
             Door::Loopback => None,
             Door::Code(access) => Some(access),
         };
-        if is_foreign(request.headers()) {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_foreign(request.headers(), is_read) {
             return plain(StatusCode::FORBIDDEN, "another site's page may not ask here");
         }
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         if let Some(access) = access {
             match path.as_str() {
                 "/enter" if is_read => return self.show(StatusCode::OK, &enter::view(None)),

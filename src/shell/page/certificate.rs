@@ -2,7 +2,7 @@
 //! itself and keeps nowhere. The latter is compared by its fingerprint, once for
 //! each start, as the code is asked for.
 
-use crate::config::{PageCertificate, read_secret};
+use crate::config::{PageCertificate, read_closed_secret};
 use crate::shell::tls::KEY_FILE_BYTES_MAX;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType,
@@ -74,10 +74,9 @@ fn read(files: &PageCertificate) -> Result<ChainAndKey, String> {
     if chain.is_empty() {
         return Err(format!("{} holds no certificate", certificate.display()));
     }
-    let key = read_secret(&files.key_file, KEY_FILE_BYTES_MAX)
-        .ok()
-        .and_then(|text| PrivateKeyDer::from_pem_slice(&text).ok())
-        .ok_or_else(|| trouble(&files.key_file))?;
+    let text = read_closed_secret(&files.key_file, KEY_FILE_BYTES_MAX)
+        .map_err(|error| format!("{}: {error}", files.key_file.display()))?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| trouble(&files.key_file))?;
     Ok((chain, key))
 }
 

@@ -20,11 +20,12 @@ pub(super) fn is_named_here(headers: &HeaderMap) -> bool {
     is_loopback || name.eq_ignore_ascii_case("localhost")
 }
 
-/// Browsers say from where a request comes. Links from elsewhere may lead here.
-pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+/// Browsers say from where a request comes. Links from elsewhere may lead here, and forms
+/// may not: they would use up the attempts at a code.
+pub(super) fn is_foreign(headers: &HeaderMap, is_read: bool) -> bool {
     let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
-    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
-        || says("sec-fetch-site", "same-site") && !says("sec-fetch-mode", "navigate")
+    let is_link = is_read && says("sec-fetch-mode", "navigate");
+    !is_link && ["cross-site", "same-site"].iter().any(|site| says("sec-fetch-site", site))
 }
 
 pub(super) fn session(headers: &HeaderMap) -> Option<Token> {

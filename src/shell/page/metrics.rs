@@ -115,7 +115,9 @@ fn gateway(status: &Value, page: &mut Metrics) {
         (
             "history_works",
             "Whether signal quality is kept.",
-            status.get("history_trouble").map(|trouble| f64::from(u8::from(trouble.is_null()))),
+            status.get("history_trouble").map(|trouble| {
+                f64::from(u8::from(trouble.is_null() || status["history_open"] == true))
+            }),
         ),
         (
             "last_test_reached_centre",

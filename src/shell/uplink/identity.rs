@@ -263,6 +263,8 @@ mod tests {
         let put = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).expect("written");
+            let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&path, closed).expect("ours");
             path
         };
         let files = TlsFiles {

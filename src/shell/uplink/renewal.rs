@@ -86,6 +86,8 @@ mod tests {
     use crate::engine::certificate::Unfit;
     use crate::shell::tls::TlsFile;
     use rcgen::{CertificateParams, KeyPair};
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use tempfile::TempDir;
 
     /// A folder with files that are looked at, in the runtime's own time.
@@ -121,6 +123,7 @@ mod tests {
         fn put(&self, name: &str, text: &str) {
             let beside = self.folder.path().join("beside");
             std::fs::write(&beside, text).expect("written");
+            std::fs::set_permissions(&beside, Permissions::from_mode(0o600)).expect("ours");
             std::fs::rename(beside, self.folder.path().join(name)).expect("renamed");
         }
 
