@@ -476,9 +476,8 @@ struct GivenUp<'e>(&'e [(u32, u32)]);
 
 impl Serialize for GivenUp<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0.iter().map(|(pendant, count)| (Text(PendantNumber(*pendant)), count)),
-        )
+        let pairs = self.0.iter().map(|(pendant, count)| (Text(PendantNumber(*pendant)), count));
+        serializer.collect_map(pairs)
     }
 }
 
