@@ -133,6 +133,9 @@ impl Authority {
         };
         write(&identity.certificate, &signed.pem());
         write(&identity.key, &key.serialize_pem());
+        // As a key must be.
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&identity.key, closed).expect("its rights set");
         identity
     }
 }
