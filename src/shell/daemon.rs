@@ -261,6 +261,7 @@ impl Daemon {
             self.turn(woken);
             self.feed_watchdog();
         }
+        self.carry_out_last_orders();
     }
 
     /// Waking the disk's thread costs as much as sending an event, so the uplink

@@ -4,6 +4,7 @@
 use crate::engine::journal::SEGMENT_BYTES;
 use crate::engine::seam::{DiskDone, DiskFault, DiskOp, DiskTicket};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -54,7 +55,8 @@ impl JournalReader {
     /// as empty: the journal finds out what that means, and all else is kept.
     ///
     /// # Errors
-    /// The file is not there, is a folder, or is not for this user.
+    /// The file is not there, is a folder, or is not for this user; or the system has no room
+    /// to open it, which is no fault of the disk.
     pub fn read_into(&self, file: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         let path = self.path(file);
@@ -64,15 +66,11 @@ impl JournalReader {
         let segment = match opened {
             Ok((false, segment)) => segment,
             Ok((true, _)) => return Err(named(io::ErrorKind::IsADirectory.into())),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-                    return Err(named(error));
-                }
-                _ => {
-                    tracing::error!(%error, file = %path.display(), "the disk does not give it");
-                    return Ok(());
-                }
-            },
+            Err(error) if is_of_the_disk(&error) => {
+                tracing::error!(%error, file = %path.display(), "the disk does not give it");
+                return Ok(());
+            }
+            Err(error) => return Err(named(error)),
         };
         let read = (&segment).take(u64::from(SEGMENT_BYTES)).read_to_end(buffer);
         if read.is_err() {
@@ -372,6 +370,24 @@ fn answer<T>(
     }
 }
 
+/// Whether this is what a damaged medium or file system says of a file, not what the system
+/// says that is short of descriptors or memory: then the file is as sound as it was.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    let said = Errno::from_io_error(error);
+    said.is_some_and(|errno| {
+        matches!(
+            errno,
+            Errno::IO
+                | Errno::UCLEAN
+                | Errno::BADMSG
+                | Errno::LOOP
+                | Errno::NODATA
+                | Errno::NXIO
+                | Errno::REMOTEIO
+        )
+    })
+}
+
 fn fault(error: &io::Error) -> DiskFault {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskFault::Full,
@@ -396,5 +412,17 @@ mod tests {
         buffer.push(7);
         reader.read_into(1, &mut buffer).expect("it counts as empty");
         assert_eq!((buffer.len(), reader.files().expect("a folder")), (0, vec![1]));
+    }
+
+    #[test]
+    fn a_system_without_room_to_open_a_file_does_not_empty_it() {
+        let said = |errno: Errno| io::Error::from(errno);
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOENT, Errno::ACCESS] {
+            assert!(!is_of_the_disk(&said(errno)), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::UCLEAN, Errno::LOOP] {
+            assert!(is_of_the_disk(&said(errno)), "{errno}");
+        }
+        assert!(!is_of_the_disk(&io::ErrorKind::Other.into()), "it has no number");
     }
 }

@@ -44,6 +44,15 @@ impl Daemon {
         }
     }
 
+    /// Before the daemon ends: an order was acknowledged to the centre, and is forgotten with
+    /// the process. What a command still keeps from being carried out is told.
+    pub(super) fn carry_out_last_orders(&mut self) {
+        self.carry_out_orders();
+        for _ in self.orders.drain(..) {
+            not_carried_out("the gateway was stopped while a command held the keyring");
+        }
+    }
+
     pub(super) fn reload(&mut self) -> Result<usize, String> {
         let loaded = self.keyring.load_again(&self.enrolled).map_err(|error| error.to_string())?;
         self.enrolled = told(loaded);
