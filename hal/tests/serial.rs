@@ -391,10 +391,11 @@ async fn ten_megabytes_of_rubbish_are_counted_and_the_next_frame_is_heard() {
     }
     bench.write(&cobs::encode(&[0x41; 24])[..9]).await;
     bench.write(&cobs::encode(&[0x4F; 24])).await;
-    let (mut oversize, mut received) = (0, 0);
-    while oversize == 0 || received == 0 {
+    // One piece, unless whoever writes is held up for so long that what came counts as ended.
+    let (mut counted, mut received) = (0, 0);
+    while counted == 0 || received == 0 {
         match bench.event().await {
-            LinkEvent::Counted(LinkCount::Oversize(n)) => oversize += n,
+            LinkEvent::Counted(LinkCount::Oversize(n) | LinkCount::BadCobs(n)) => counted += n,
             LinkEvent::Received(reception) => {
                 assert_eq!(reception.bytes, [0x4F; 24]);
                 received += 1;
@@ -402,7 +403,7 @@ async fn ten_megabytes_of_rubbish_are_counted_and_the_next_frame_is_heard() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((oversize, received), (1, 1));
+    assert_eq!(received, 1);
 }
 
 #[tokio::test]
