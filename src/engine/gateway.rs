@@ -218,7 +218,7 @@ impl Gateway {
             settings,
         };
         gateway.listen_from(now);
-        gateway.take_keyring(keyring);
+        gateway.take_keyring(keyring, now);
         if report.damaged > 0 {
             gateway.notice(Notice::JournalDamage { slots: report.damaged });
         }
@@ -244,7 +244,7 @@ impl Gateway {
             }
             Input::Broker(broker, news) => self.broker(broker, news, now),
             Input::TransmitDone { link, outcome } => self.transmit_done(link, outcome, now),
-            Input::Keyring(keyring) => self.take_keyring(&keyring),
+            Input::Keyring(keyring) => self.take_keyring(&keyring, now),
             Input::Test => self.test(now),
             Input::Shutdown => {
                 self.stopping = true;
@@ -320,7 +320,7 @@ impl Gateway {
         lamps
     }
 
-    fn take_keyring(&mut self, keyring: &Keyring) {
+    fn take_keyring(&mut self, keyring: &Keyring, now: Now) {
         self.members = keyring.members(&self.settings, self.boot);
         let members = &self.members;
         let mut known: BTreeMap<PendantId, PendantState> =
@@ -341,10 +341,10 @@ impl Gateway {
             self.volatile.remove(&pendant);
             self.journal.drop_state(pendant);
         }
-        let departed = &mut self.departed;
+        let (departed, age) = (&mut self.departed, self.age.at(now));
         let state = |(pendant, member): (PendantId, &Member)| {
             let known = known.remove(&pendant);
-            (pendant, known.unwrap_or_else(|| departed.enrol(pendant, member.enrolment)))
+            (pendant, known.unwrap_or_else(|| departed.enrol(pendant, member.enrolment, age)))
         };
         self.states = members.iter().map(state).collect();
         if were_missing && !self.states.values().any(missing) {

@@ -213,13 +213,16 @@ impl PendantState {
     }
 
     /// Its enrolment has ended and begins again as it was: all that ran is over and the
-    /// pendant in doubt, but what was heard was heard.
+    /// pendant in doubt, but what was heard was heard. Who was told as missing still is: told
+    /// again it would have the id that it had (P3).
     fn enrolled_again(mut self, pendant: PendantId) -> Self {
         self.forget_replies();
         self.doubt();
+        let is_lost = self.supervision == Supervision::Lost;
         Self {
             highest: self.highest,
             window: self.window,
+            supervision: if is_lost { Supervision::Lost } else { Supervision::Heard },
             lorawan: self.lorawan,
             highest_before: self.highest_before,
             claimed: self.claimed,

@@ -250,6 +250,56 @@ fn a_silent_pendant_is_told_and_only_a_fresh_frame_restores_it() {
     assert_eq!(rig.count("supervision_lost"), 2);
 }
 
+/// Told again it would bear the id that it had, and one receipt would release both: whose
+/// number the centre never saw is missing for ever, and when that is, lanes decide
+/// (found as Discreet 47348).
+#[test]
+fn a_silent_pendant_that_is_enrolled_again_as_it_was_is_missed_once_and_its_return_is_told() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.broker_away();
+    rig.run_ms(81 * MINUTE_MS);
+    enrol_again(&mut rig, &pendant);
+    rig.run_ms(MINUTE_MS);
+    rig.broker_back();
+    rig.run_ms(MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 1);
+    assert_eq!(rig.gateway.as_ref().expect("it runs").status().backlog, 0);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    assert_eq!(rig.count("supervision_restored"), 1);
+    let troubles = rig.seen.iter().filter(|seen| seen.json["data"]["room"] == "trouble");
+    let numbers: Vec<u64> = troubles.filter_map(|s| s.json["data"]["number"].as_u64()).collect();
+    let last = numbers.iter().copied().max().expect("some were told");
+    assert!((1..=last).all(|number| numbers.contains(&number)), "{numbers:?}");
+}
+
+#[test]
+fn a_pendant_that_is_enrolled_again_has_its_whole_time_to_be_heard() {
+    let mut pendant = Pendant::new(1);
+    let mut rig = Rig::new(&[&pendant]);
+    rig.exchange(&mut pendant, HEARTBEAT);
+    rig.run_ms(70 * MINUTE_MS);
+    enrol_again(&mut rig, &pendant);
+    rig.run_ms(79 * MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 0);
+    rig.run_ms(2 * MINUTE_MS);
+    assert_eq!(rig.count("supervision_lost"), 1);
+}
+
+fn enrol_again(rig: &mut Rig, pendant: &Pendant) {
+    for enrolled in [false, true] {
+        if enrolled {
+            rig.keyring.insert(pendant.enrolment());
+        } else {
+            rig.keyring.remove(pendant.id);
+        }
+        let keyring = rig.keyring.clone();
+        rig.input(Input::Keyring(keyring));
+    }
+}
+
 #[test]
 fn many_that_fall_silent_together_are_one_suspicion() {
     let mut pendants: Vec<Pendant> = (1..=12).map(Pendant::new).collect();

@@ -229,7 +229,7 @@ mod tests {
             (Name::new("nurse-7").expect("a name"), Secrets::Claimed { number: 1 });
         let mut keyring = Keyring::new();
         keyring.insert(Enrolment { pendant, id: 7, wearer, secrets });
-        gateway.take_keyring(&keyring);
+        gateway.take_keyring(&keyring, now(0));
         served(&mut gateway, &mut medium);
         assert!(gateway.journal.carry_state(pendant, &state(1)));
         served(&mut gateway, &mut medium);

@@ -310,7 +310,7 @@ mod tests {
             let secrets = Secrets::Claimed { number: n };
             keyring.insert(Enrolment { pendant, id: 7, wearer, secrets });
         }
-        gateway.take_keyring(&keyring);
+        gateway.take_keyring(&keyring, now(0));
         gateway.states.values_mut().for_each(|state| state.highest = Some(5));
         gateway
     }

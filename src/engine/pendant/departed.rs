@@ -3,6 +3,7 @@
 //! before are still no new ones, and no id names two presses (P3, P8).
 
 use super::PendantState;
+use crate::engine::age::Age;
 use crate::engine::keyring::EnrolmentId;
 use pendant_protocol::PendantId;
 use std::collections::VecDeque;
@@ -23,25 +24,28 @@ impl Departed {
         self.0.push_back(state);
     }
 
-    /// With what an enrolment begins.
+    /// With what an enrolment begins at this age: from then on it has to be heard.
     pub(in crate::engine) fn enrol(
         &mut self,
         pendant: PendantId,
         enrolment: EnrolmentId,
+        age: Age,
     ) -> PendantState {
         let is_same =
             |state: &PendantState| state.pendant == pendant.get() && state.enrolment == enrolment;
         let before = self.0.iter().rposition(is_same).and_then(|at| self.0.remove(at));
-        match before {
+        let begun = match before {
             Some(before) => before.enrolled_again(pendant),
             None => PendantState::new(pendant, enrolment),
-        }
+        };
+        PendantState { heard: age, ..begun }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::pendant::Supervision;
 
     fn pendant() -> PendantId {
         PendantId::new(5).expect("a number")
@@ -61,14 +65,28 @@ mod tests {
         let mut departed = Departed::default();
         departed.add(heard(1, 40));
         departed.add(heard(2, 9));
-        let again = departed.enrol(pendant(), 1);
-        let mut expected = PendantState::new(pendant(), 1);
+        let begun = Age::default().plus_ms(7);
+        let again = departed.enrol(pendant(), 1, begun);
+        let new = PendantState { heard: begun, ..PendantState::new(pendant(), 1) };
+        let mut expected = new.clone();
         expected.mark(40);
         assert_eq!(again, expected);
-        assert_eq!(departed.enrol(pendant(), 1), PendantState::new(pendant(), 1), "it is here");
+        assert_eq!(departed.enrol(pendant(), 1, begun), new, "it is here");
         let other = PendantId::new(6).expect("a number");
-        assert_eq!(departed.enrol(other, 2).highest, None);
-        assert_eq!(departed.enrol(pendant(), 2).highest, Some(9));
+        assert_eq!(departed.enrol(other, 2, begun).highest, None);
+        assert_eq!(departed.enrol(pendant(), 2, begun).highest, Some(9));
+    }
+
+    #[test]
+    fn who_was_told_as_missing_still_is_and_who_was_missing_with_many_has_its_own_time() {
+        let again = |supervision| {
+            let mut departed = Departed::default();
+            departed.add(PendantState { supervision, ..heard(1, 40) });
+            departed.enrol(pendant(), 1, Age::default()).supervision
+        };
+        let all = [Supervision::Heard, Supervision::Lost, Supervision::LostWithMany];
+        let expected = [Supervision::Heard, Supervision::Lost, Supervision::Heard];
+        assert_eq!(all.map(again), expected);
     }
 
     #[test]
@@ -76,7 +94,7 @@ mod tests {
         let mut departed = Departed::default();
         (0..=DEPARTED_MAX as u64).for_each(|enrolment| departed.add(heard(enrolment, 3)));
         assert_eq!(departed.0.len(), DEPARTED_MAX);
-        assert_eq!(departed.enrol(pendant(), 0).highest, None);
-        assert_eq!(departed.enrol(pendant(), 1).highest, Some(3));
+        assert_eq!(departed.enrol(pendant(), 0, Age::default()).highest, None);
+        assert_eq!(departed.enrol(pendant(), 1, Age::default()).highest, Some(3));
     }
 }
